@@ -25,16 +25,60 @@ HIGH_RADIUS, LOW_RADIUS = 4, 12
 
 COLOR_OCCLUSIONS = tuple(f"interp_color_p{p}" for p in OCCLUSION_SIZES_PX)
 IMAGE_OCCLUSIONS = tuple(f"interp_svhn_p{p}" for p in OCCLUSION_SIZES_PX)
-MODIFICATIONS = (*COLOR_OCCLUSIONS, *IMAGE_OCCLUSIONS, f"interp_high_r{HIGH_RADIUS}", f"interp_low_r{LOW_RADIUS}")
+HIGH_FREQUENCIES, LOW_FREQUENCIES = f"interp_high_r{HIGH_RADIUS}", f"interp_low_r{LOW_RADIUS}"
+MODIFICATIONS = (*COLOR_OCCLUSIONS, *IMAGE_OCCLUSIONS, HIGH_FREQUENCIES, LOW_FREQUENCIES)
 """The ten modifications of Table 2. `NAME_pct` is the score under the paper's reading (min-max maps),
 `NAME_consistent_pct` the share of prediction-consistent samples."""
 
-INTERP_SUMMARY = ("interpretability_pct", "interp_centered_pct", "interp_chance_pct")
+INTERP_READINGS = ("minmax", "raw", "centered")
+"""How two maps are compared (`interpretability.consistency`); `minmax` is the paper comparison and has no infix."""
+INTERP_CHANCE = "interp_chance"
+"""Subject of the control: maps of different clean images instead of one image and its modification."""
+INTERP_CURVE = {"t85_pct": 0.85, "t90_pct": 0.9, "t95_pct": 0.95}
+"""Quantity -> threshold on the cosine; the list left over in the released code."""
+
+
+def interp_metric(subject: str, reading: str, quantity: str = "pct") -> str:
+    """Name of one agreement figure: `{subject}_{reading_}{quantity}`, for chance `interp_{reading_}chance_{quantity}`.
+
+    subject: one of MODIFICATIONS or INTERP_CHANCE. quantity: `pct` (share at `evaluation.interp_threshold`), a key of
+    INTERP_CURVE (share at that threshold) or `mean_cosine`.
+    """
+    infix = "" if reading == "minmax" else f"{reading}_"
+    return f"interp_{infix}chance_{quantity}" if subject == INTERP_CHANCE else f"{subject}_{infix}{quantity}"
+
+
+INTERP_MEANS = {"minmax": "interpretability_pct", "raw": "interp_raw_pct", "centered": "interp_centered_pct"}
+"""Reading -> name of the mean of the ten scores."""
+
+INTERP_MAPS = ("interp_map_std", "interp_map_variation", "interp_map_entropy")
+"""Of the clean maps, means over images: standard deviation over the cells, that over the map's mean, entropy over
+ln(H W). A map that is nearly constant scores 100 % whatever the image shows."""
+
+INTERP_SUMMARY = (
+    *INTERP_MEANS.values(),
+    *(interp_metric(INTERP_CHANCE, reading) for reading in INTERP_READINGS),
+    *INTERP_MAPS,
+)
+
+INTERPRETABILITY = (
+    *INTERP_SUMMARY,
+    *(f"{name}_consistent_pct" for name in MODIFICATIONS),
+    *(
+        interp_metric(subject, reading, quantity)
+        for subject in (*MODIFICATIONS, INTERP_CHANCE)
+        for reading in INTERP_READINGS
+        for quantity in ("pct", *INTERP_CURVE, "mean_cosine")
+        if (subject, quantity) != (INTERP_CHANCE, "pct")
+    ),
+)
+"""Everything `interpretability.score` returns."""
 
 FINAL = (
     "best_epoch",
     "final_val_error_pct",
     "final_val_nll",
+    "final_val_attention_std",
     "final_test_error_pct",
     "final_test_nll",
     "test_error_top5_pct",
@@ -43,8 +87,15 @@ FINAL = (
 """Reported once, with the last epoch: the weights of the best validation epoch under many-sample evaluation.
 `best_test_epoch_error_pct` is the paper's own convention, the lowest per-epoch test error."""
 
-LOCALIZATION = ("attention_in_mask_pct", "mask_area_pct", "attention_in_mask_ratio")
-"""Share of the attention inside the object's mask, the mask's share of the area, and the one over the other."""
+LOCALIZATION = (
+    "attention_in_mask_pct",
+    "mask_area_pct",
+    "attention_in_mask_ratio",
+    "attention_in_mask_minmax_pct",
+    "attention_in_mask_minmax_ratio",
+)
+"""Share of the attention inside the object's mask, the mask's share of the area, and the one over the other; the
+same with each map first stretched to [0, 1], since learned maps are mostly on."""
 
 SEARCHABLE = (*PER_EPOCH, *INTERP_SUMMARY)
 """What an objective, a constraint or a scheduler may name: known after every epoch."""

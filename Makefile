@@ -1,0 +1,36 @@
+# Everything runs from .venv, which any target makes on first use with the versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export RAY_AUTH_MODE ?= token
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: demo test check ui clean
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## search, register, predict and report on the embedded data set
+	$(BIN)/aib search search_spaces/demo.yaml --resume
+	$(BIN)/aib data show cluttered-digits --image-size 16 --save runs/demo/images --count 1
+	$(BIN)/aib predict aib-demo@champion runs/demo/images/*.png --out runs/demo/predictions
+	$(BIN)/aib report demo
+	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(INSTALLED)  ## the MLflow UI over the local record, on this machine only
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/runs/mlflow.db --host 127.0.0.1
+
+clean:
+	rm -rf $(VENV) build *.egg-info

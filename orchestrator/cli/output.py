@@ -1,0 +1,49 @@
+"""What the verbs share in talking to a person or a program: one JSON object on stdout, everything else on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+ROOT_DEFAULT = "runs"
+
+Root = Annotated[
+    Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and the local record.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="An MLflow server instead of the local record."),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", envvar="RAY_ADDRESS", help="A running Ray cluster instead of a local one.")
+]
+Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
+
+out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One object, complete, flushed before anything else can fail."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def local_tracking_uri(root: Path, given: str | None) -> str:
+    """The server given, or the SQLite record under the root."""
+    return given or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def quiet_third_parties() -> None:
+    """Keeps the libraries' own notices out of our output; their errors still come."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    # Ray's usage ping would leave the machine, and its deprecation notes are not the user's to act on.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -1,0 +1,127 @@
+"""The study's own record: one JSON line an event, appended by the driver alone, folded into a state.
+
+It is the source of truth for a resume: Ray's state and pickles are never read back.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from trainables.metrics import PER_EPOCH
+
+TrialState = Literal["running", "completed", "stopped", "failed"]
+
+
+@dataclass
+class TrialRecord:
+    """What is known of one trial: a suggestion of the search, or a finalist's retraining."""
+
+    trial: str
+    kind: Literal["search", "finalist", "train"]
+    params: dict[str, Any]
+    seed: int
+    of: str | None = None
+    """The search trial that a finalist retrains."""
+    state: TrialState = "running"
+    reason: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
+    started_s: float = 0.0
+    ended_s: float | None = None
+
+    @property
+    def epoch(self) -> int:
+        return int(self.history[-1]["epoch"]) if self.history else 0
+
+    @property
+    def best_row(self) -> dict[str, float]:
+        """The epoch whose weights are kept: lowest validation error, then cross-entropy, then the earliest."""
+        return min(self.history, key=lambda row: (row["val_error_pct"], row["val_nll"]), default={})
+
+    @property
+    def outcome(self) -> dict[str, float]:
+        """What the trial is judged by: the per-epoch metrics of its best epoch, everything else as reported last (at
+        the end of a full trial that is the score of the best epoch's weights)."""
+        last = self.history[-1] if self.history else {}
+        return {**last, **{name: value for name, value in self.best_row.items() if name in PER_EPOCH}}
+
+
+@dataclass
+class StudyState:
+    """A study as its journal tells it."""
+
+    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    stage: str = "new"
+    gate: dict[str, Any] | None = None
+    registered: dict[str, Any] | None = None
+    report: str | None = None
+
+    def of_kind(self, kind: str) -> list[TrialRecord]:
+        return [record for record in self.trials.values() if record.kind == kind]
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Takes one event; an epoch already known is not taken twice."""
+        kind = event["event"]
+        if kind == "trial":
+            fields = ("trial", "kind", "params", "seed", "of")
+            known = {name: event[name] for name in fields}
+            self.trials.setdefault(event["trial"], TrialRecord(**known, started_s=event["time"]))
+        elif kind == "epoch":
+            record = self.trials[event["trial"]]
+            if event["metrics"]["epoch"] > record.epoch:
+                record.history.append(dict(event["metrics"]))
+        elif kind == "ended":
+            record = self.trials[event["trial"]]
+            record.state, record.reason, record.ended_s = event["state"], event["reason"], event["time"]
+        elif kind == "stage":
+            self.stage = event["stage"]
+        elif kind == "gate":
+            self.gate = dict(event["decision"])
+        elif kind == "registered":
+            self.registered = dict(event["version"])
+        elif kind == "report":
+            self.report = event["path"]
+
+
+class Journal:
+    """Appends events and keeps the state they add up to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state, whole_bytes = _fold(path)
+        self._file = path.open("ab")
+        # A line torn by a kill is cut off, so that the next event starts on a line of its own.
+        self._file.truncate(whole_bytes)
+
+    def append(self, event: str, *, durable: bool = True, **fields: Any) -> None:
+        """Writes one event; with `durable` it survives a crash of the machine once this returns."""
+        record = {"event": event, "time": time.time(), **fields}
+        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        if durable:
+            os.fsync(self._file.fileno())
+        self.state.apply(record)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_state(path: Path) -> StudyState:
+    """The state of a running or finished study, without disturbing its writer."""
+    return _fold(path)[0]
+
+
+def _fold(path: Path) -> tuple[StudyState, int]:
+    state, whole_bytes = StudyState(), 0
+    if not path.exists():
+        return state, 0
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            state.apply(json.loads(line))
+            whole_bytes += len(line)
+    return state, whole_bytes

@@ -1,0 +1,59 @@
+"""Which trials are better: pure functions over recorded outcomes.
+
+Only trials that ran to their last epoch and meet every constraint are compared; a map that died or a run that was
+stopped early never wins by being scored on less.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from orchestrator.journal import TrialRecord
+from search_spaces.schema import SearchSpec
+
+
+def violations(spec: SearchSpec, outcome: Mapping[str, float]) -> dict[str, float]:
+    """By how much each constraint is violated, at most 0 where it holds; an unknown metric violates."""
+    found: dict[str, float] = {}
+    for rule in spec.constraints:
+        value = outcome.get(rule.metric, math.nan)
+        below = -math.inf if rule.at_least is None else rule.at_least - value
+        above = -math.inf if rule.at_most is None else value - rule.at_most
+        found[rule.metric] = math.inf if math.isnan(value) else max(below, above)
+    return found
+
+
+def comparable(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Search trials of full length, with every objective known and every constraint met."""
+    return [
+        record
+        for record in records
+        if record.kind == "search"
+        and record.state == "completed"
+        and all(math.isfinite(record.outcome.get(o.metric, math.nan)) for o in spec.objectives)
+        and all(excess <= 0 for excess in violations(spec, record.outcome).values())
+    ]
+
+
+def pareto_front(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Comparable trials that no other beats in one objective without losing in another, best first objective first."""
+    scored = [(_losses(spec, record), record) for record in comparable(spec, records)]
+    front = [(losses, record) for losses, record in scored if not any(_dominates(other, losses) for other, _ in scored)]
+    return [record for _, record in sorted(front, key=lambda item: (item[0], item[1].trial))]
+
+
+def best_trials(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Comparable trials, best first: the front, then what is best without it, and so on; one objective is a sort."""
+    remaining, ordered = comparable(spec, records), []
+    while remaining:
+        front = pareto_front(spec, remaining)
+        ordered += front
+        remaining = [record for record in remaining if record not in front]
+    return ordered
+
+
+def _losses(spec: SearchSpec, record: TrialRecord) -> tuple[float, ...]:
+    return tuple(record.outcome[o.metric] * (1 if o.goal == "minimize" else -1) for o in spec.objectives)
+
+
+def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a != b and all(x <= y for x, y in zip(a, b, strict=True))

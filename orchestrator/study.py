@@ -1,0 +1,94 @@
+"""A study's folder: the resolved spec it was started with, its journal, its lease. Opened once, by the driver."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import PreflightError
+from orchestrator.journal import Journal, StudyState, read_state
+from orchestrator.lease import study_lease
+from orchestrator.signature import spec_signature
+from orchestrator.study_paths import StudyPaths
+from search_spaces.schema import SearchSpec
+from trainables.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that this process may write to."""
+
+    spec: SearchSpec
+    signature: str
+    paths: StudyPaths
+    journal: Journal
+    resumed: bool
+
+
+def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
+    """Whether this would be a resume; ConfigError where a study of that name is there and may not be continued.
+
+    Writes nothing. `resume` of a study that is not there starts it, so that one command serves first run and retry.
+    """
+    if not paths.study_json.exists():
+        return False
+    if not resume:
+        raise ConfigError(
+            f"a study named '{spec.name}' exists in {paths.folder}; continue it with --resume, or choose another "
+            "name with --name."
+        )
+    stored = json.loads(paths.study_json.read_text(encoding="utf-8"))
+    if stored["signature"] != spec_signature(spec):
+        changed = sorted(
+            key for key, value in spec.to_dict().items() if json.loads(json.dumps(value)) != stored["spec"].get(key)
+        )
+        raise ConfigError(
+            f"the study '{spec.name}' in {paths.folder} was started with another spec (differs in "
+            f"{', '.join(changed)}); resume it with the spec it was started with, or choose another name with --name."
+        )
+    return True
+
+
+@contextmanager
+def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping[str, Any]) -> Iterator[Study]:
+    """Creates the study, or opens it to be continued, and holds its lease.
+
+    `facts` (tracking URI, data digest, versions) are stored beside the spec when it is created.
+    """
+    resumed = check_startable(spec, paths, resume)
+    paths.create()
+    with study_lease(paths.folder):
+        signature = spec_signature(spec)
+        if not resumed:
+            record = {"signature": signature, "spec": spec.to_dict(), **facts}
+            aside = paths.study_json.with_suffix(".tmp")
+            aside.write_text(json.dumps(record, indent=1), encoding="utf-8")
+            os.replace(aside, paths.study_json)
+        journal = Journal(paths.journal)
+        try:
+            yield Study(spec, signature, paths, journal, resumed)
+        finally:
+            journal.close()
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study as a reader sees it, running or finished."""
+
+    spec: SearchSpec
+    facts: dict[str, Any]
+    state: StudyState
+
+
+def view_study(paths: StudyPaths) -> StudyView:
+    """Reads a study; PreflightError names the studies there are when this one is not there."""
+    if not paths.study_json.exists():
+        there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))
+        raise PreflightError(
+            f"there is no study '{paths.folder.name}' in {paths.folder.parent}; "
+            + (f"studies there: {', '.join(there)}." if there else "start one with: aib search SPEC.")
+        )
+    facts = json.loads(paths.study_json.read_text(encoding="utf-8"))
+    return StudyView(SearchSpec.from_dict(facts["spec"]), facts, read_state(paths.journal))

@@ -1,0 +1,73 @@
+"""A trial as a value: strict, round-trips, and filled in by its recipe."""
+
+import math
+
+import pytest
+
+from trainables.config import FIELD_TYPES, TrialConfig
+from trainables.errors import ConfigError
+
+
+@pytest.mark.parametrize("recipe", ["paper", "released"])
+@pytest.mark.parametrize("model", ["vgg-aib", "vgg-aib-qt", "wrn-aib", "wrn-aib-qt"])
+@pytest.mark.parametrize("dataset", ["cluttered-digits", "cifar10", "svhn", "cub200"])
+def test_every_recipe_gives_every_field(recipe: str, model: str, dataset: str) -> None:
+    config = TrialConfig.from_dict({"recipe": recipe, "model": model, "dataset": dataset})
+    assert set(config.to_dict()) == set(FIELD_TYPES)
+    assert TrialConfig.from_dict(config.to_dict()) == config
+
+
+def test_recipes_differ_where_the_code_differs_from_the_paper() -> None:
+    paper, released = (
+        TrialConfig.from_dict({"recipe": r, "model": "vgg-aib", "dataset": "cifar10"}).to_dict()
+        for r in ("paper", "released")
+    )
+    assert {key for key in paper if paper[key] != released[key]} == {
+        "recipe",
+        "attention.quantizer_reduction",
+        "attention.sigma_kernel",
+        "bottleneck.kl",
+        "bottleneck.kl_scale",
+        "bottleneck.units",
+        "optim.warmup_lrs",
+        "optim.decay_at_epochs",
+        "evaluation.latent_samples",
+    }
+
+
+def test_nested_and_dotted_keys_are_the_same_trial() -> None:
+    nested = {"model": {"name": "wrn-aib", "width": 0.5}, "data": {"name": "cifar10"}, "bottleneck": {"beta": 1}}
+    dotted = {"model": "wrn-aib", "model.width": 0.5, "dataset": "cifar10", "bottleneck.beta": 1.0}
+    assert TrialConfig.from_dict(nested) == TrialConfig.from_dict(dotted)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"botleneck.beta": 1}, "did you mean 'bottleneck.beta'"),
+        ({"beta": 1}, "did you mean 'bottleneck.beta'"),
+        ({"model": {"nmae": "x"}}, "did you mean 'model.name'"),
+        ({"epochs": "3"}, "'epochs' is '3'; allowed: a whole number"),
+        ({"epochs": 2.5}, "'epochs' is 2.5"),
+        ({"epochs": True}, "'epochs' is True"),
+        ({"epochs": 0}, "'epochs' is 0; allowed: 1 to"),
+        ({"bottleneck.beta": math.nan}, "'bottleneck.beta' is nan; allowed: a finite number"),
+        ({"bottleneck.beta": math.inf}, "'bottleneck.beta' is inf"),
+        ({"bottleneck.beta": -0.1}, "at least 0"),
+        ({"recipe": "papier"}, "paper | released"),
+        ({"attention.sigma_kernel": 5}, "1 | 3"),
+        ({"optim.decay_at_epochs": [1, "x"]}, "a list of a whole number"),
+        ({"model": "vgg-aib", "model.name": "wrn-aib"}, "given twice"),
+        ({"data": 3}, "allowed: a name"),
+    ],
+)
+def test_bad_trial_is_refused_with_the_field_named(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrialConfig.from_dict(given)
+    assert message in str(caught.value)
+
+
+def test_override_keeps_what_is_not_named() -> None:
+    config = TrialConfig.from_dict({"recipe": "released", "optim.lr": 0.03})
+    changed = config.override({"seed": 7})
+    assert (changed.seed, changed.optim.lr, changed.recipe) == (7, 0.03, "released")

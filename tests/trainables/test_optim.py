@@ -1,0 +1,60 @@
+"""Learning rates against the published schedules, and SGD's groups."""
+
+import pytest
+import torch
+from torch import nn
+
+from trainables.config import TrialConfig
+from trainables.optim import build_optimizer, learning_rate, load_momentum, momentum_state, set_learning_rate
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "rates"),
+    [
+        ("paper", "vgg-aib", {1: 0.1, 25: 0.1, 26: 0.05, 50: 0.05, 51: 0.025, 200: 0.1 * 0.5**7}),
+        ("paper", "wrn-aib", {1: 0.1, 59: 0.1, 60: 0.03, 120: 0.009, 180: 0.0027}),
+        ("released", "vgg-aib", {1: 0.01, 2: 0.1, 24: 0.1, 25: 0.05, 200: 0.1 * 0.5**8}),
+        ("released", "vgg-aib-qt", {1: 0.001, 2: 0.01, 3: 0.1, 25: 0.05}),
+        ("released", "wrn-aib-qt", {1: 0.1, 60: 0.1, 61: 0.02, 121: 0.004, 161: 0.0008}),
+    ],
+)
+def test_learning_rate_follows_the_recipe(recipe: str, model: str, rates: dict[int, float]) -> None:
+    optim = TrialConfig.from_dict({"recipe": recipe, "model": model, "dataset": "cifar10"}).optim
+    assert {epoch: learning_rate(optim, epoch) for epoch in rates} == pytest.approx(rates)
+
+
+class Quantized(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.anchors = nn.Parameter(torch.ones(2))
+
+
+def test_anchors_have_their_own_rate_and_everything_decays() -> None:
+    config = TrialConfig.from_dict({"recipe": "released", "model": "wrn-aib-qt", "dataset": "cifar10"})
+    optimizer = build_optimizer(Quantized(), config.optim)
+    set_learning_rate(optimizer, 0.1)
+    weights, anchors = optimizer.param_groups
+    assert (weights["lr"], anchors["lr"]) == pytest.approx((0.1, 1e-5))
+    assert weights["weight_decay"] == anchors["weight_decay"] == 5e-4
+
+
+def test_momentum_restored_continues_bit_for_bit() -> None:
+    optim = TrialConfig.from_dict({}).optim
+
+    def steps(model: nn.Module, optimizer: torch.optim.SGD, count: int) -> None:
+        for _ in range(count):
+            optimizer.zero_grad()
+            sum((p**3).sum() for p in model.parameters()).backward()
+            optimizer.step()
+
+    whole, first, second = Quantized(), Quantized(), Quantized()
+    steps(whole, build_optimizer(whole, optim), 4)
+    optimizer = build_optimizer(first, optim)
+    steps(first, optimizer, 2)
+    second.load_state_dict(first.state_dict())
+    resumed = build_optimizer(second, optim)
+    load_momentum(second, resumed, momentum_state(first, optimizer))
+    steps(second, resumed, 2)
+    for a, b in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,28 @@
+"""Sums over ranks."""
+
+import math
+
+import torch
+
+from trainables.randomness import stream, stream_seed
+from trainables.sums import BatchSums
+
+
+def test_totals_do_not_depend_on_who_added_which_batch() -> None:
+    values = torch.rand(7, generator=stream("sums"), dtype=torch.float64).tolist()
+    whole = BatchSums(7, ["x"])
+    ranks = [BatchSums(7, ["x"]) for _ in range(3)]
+    for batch, value in enumerate(values):
+        whole.add(batch, {"x": value})
+        ranks[batch % 3].add(batch, {"x": value})
+    joined = BatchSums(7, ["x"])
+    joined._table = sum(rank._table for rank in ranks)
+    assert joined.totals() == whole.totals() == {"x": math.fsum(values)}
+
+
+def test_streams_are_keyed_by_purpose_alone() -> None:
+    first = torch.rand(3, generator=stream(0, "noise", 1))
+    torch.rand(100)
+    assert torch.equal(first, torch.rand(3, generator=stream(0, "noise", 1)))
+    keys = [(0, "noise", 1), (0, "noise", 2), (1, "noise", 1), (0, "order", 1), (0, "noise1", 1)]
+    assert len({stream_seed(*key) for key in keys}) == len(keys)

@@ -1,0 +1,101 @@
+"""Many-sample evaluation: features once per image, encoder once per attention draw, decoder once per latent draw.
+
+Batches are whole on one rank or another and their noise is keyed by the batch, so any number of ranks gives the same
+numbers to the last bit.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from trainables import numerics
+from trainables.config import TrialConfig
+from trainables.data.augment import normalize
+from trainables.data.splits import Subset
+from trainables.interpretability import contrast
+from trainables.losses import kl_nats
+from trainables.models.classifier import Classifier, Output
+from trainables.randomness import stream
+from trainables.runtime import Runtime
+from trainables.sums import BatchSums
+
+_QUANTITIES = ("images", "errors", "top5_errors", "nll", "kl_nats", "attention_std", "attention_entropy")
+
+
+class Draws(NamedTuple):
+    """How many attention maps a, and for each how many latents z."""
+
+    attention: int
+    latent: int
+
+
+def search_draws(config: TrialConfig) -> Draws:
+    """Draws of the evaluations during training."""
+    return Draws(config.evaluation.search_attention_samples, config.evaluation.search_latent_samples)
+
+
+def final_draws(config: TrialConfig) -> Draws:
+    """Draws of the evaluation at the end (Supplement C: 4 of a, 12 of z)."""
+    return Draws(config.evaluation.attention_samples, config.evaluation.latent_samples)
+
+
+def predict_batch(
+    model: Classifier, images_BHWC: torch.Tensor, config: TrialConfig, draws: Draws, generator: torch.Generator
+) -> tuple[torch.Tensor, Output]:
+    """Logits averaged over the draws (B, C), and the model's whole output, for raw uint8 images on its device."""
+    with torch.inference_mode(), numerics.autocast(config, images_BHWC.device):
+        x_BCHW = normalize(images_BHWC, config.data)
+        noise = model.draw_noise(len(x_BCHW), draws.attention, draws.latent, generator)
+        output = model(x_BCHW, noise)
+        return output.logits_STBC.float().mean((0, 1)), output
+
+
+def batches(num_images: int, batch_size: int, runtime: Runtime) -> Iterator[tuple[int, slice]]:
+    """The rank's own batches: (number, slice of image positions)."""
+    for number in range(runtime.rank, -(-num_images // batch_size), runtime.world_size):
+        yield number, slice(number * batch_size, min((number + 1) * batch_size, num_images))
+
+
+def evaluate(
+    model: Classifier, subset: Subset, split: str, config: TrialConfig, runtime: Runtime, draws: Draws
+) -> dict[str, float]:
+    """Error, top-5 error, cross-entropy and KL in nats, spread and entropy of the maps used; collective over the ranks.
+
+    `attention_std` and `attention_entropy` are `interpretability.contrast` of each image's map, averaged over images;
+    the map is the mean over draws of what modulates the features.
+    """
+    model.eval()
+    size = config.evaluation.batch_size
+    images_NHWC, labels_N = subset.tensors(runtime.device)
+    sums = BatchSums(-(-len(subset) // size), _QUANTITIES)
+    for number, rows in batches(len(subset), size, runtime):
+        generator = stream(config.seed, "evaluate", split, number, device=runtime.device)
+        logits_BC, output = predict_batch(model, images_NHWC[rows], config, draws, generator)
+        sums.add(number, _batch_sums(logits_BC, labels_N[rows], output))
+    total = sums.totals(runtime.world_size)
+    n = total["images"]
+    return {
+        "error_pct": 100.0 * total["errors"] / n,
+        "error_top5_pct": 100.0 * total["top5_errors"] / n,
+        "nll": total["nll"] / n,
+        "kl_nats": total["kl_nats"] / n,
+        "attention_std": total["attention_std"] / n,
+        "attention_entropy": total["attention_entropy"] / n,
+    }
+
+
+def _batch_sums(logits_BC: torch.Tensor, labels_B: torch.Tensor, output: Output) -> dict[str, float | torch.Tensor]:
+    num_top = min(5, logits_BC.shape[1])
+    top_BT = logits_BC.topk(num_top, dim=1).indices
+    maps_BHW = output.modulation_SBHW.mean(0)
+    return {
+        "images": float(len(labels_B)),
+        "errors": (logits_BC.argmax(1) != labels_B).sum(),
+        "top5_errors": (top_BT != labels_B[:, None]).all(1).sum(),
+        "nll": functional.cross_entropy(logits_BC, labels_B, reduction="sum").double(),
+        "kl_nats": kl_nats(output.latent_mean_SBK, output.latent_std_SBK).mean(0).double().sum(),
+        "attention_std": contrast.std(maps_BHW).sum(),
+        "attention_entropy": contrast.entropy(maps_BHW).sum(),
+    }

@@ -1,0 +1,152 @@
+"""The score of a finished trial: the best validation epoch's weights under many-sample evaluation, their
+interpretability, where they look, and a few examples to draw.
+
+Interpretability on validation images carries the plain names, since searches and the gate select on it; the same on
+test images, the figures of Table 2, carries `test_` in front and selects nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from trainables import metrics
+from trainables.config import TrialConfig
+from trainables.data.catalog import default_image_size
+from trainables.data.splits import Subset, Subsets
+from trainables.data.store import open_store
+from trainables.errors import DataError
+from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
+from trainables.interpretability.examples import example_panels
+from trainables.interpretability.localization import score_localization
+from trainables.interpretability.score import Predict, Prediction, score_interpretability
+from trainables.models.build import build_model
+from trainables.models.classifier import Classifier
+from trainables.randomness import stream
+from trainables.runtime import Runtime
+
+MODIFICATION_SEED = 0
+"""The modified images are the same for every trial, whatever its seed, so that scores compare."""
+
+
+class FinalScore(NamedTuple):
+    metrics: dict[str, float]
+    examples: dict[str, torch.Tensor]
+    """`Panels.to_tensors`, drawn by whoever records the trial."""
+
+
+def score_best(
+    config: TrialConfig,
+    weights: Mapping[str, torch.Tensor],
+    history: Sequence[Mapping[str, float]],
+    best_epoch: int,
+    subsets: Subsets,
+    occluders_MHWC: torch.Tensor,
+    runtime: Runtime,
+) -> FinalScore:
+    """`metrics.FINAL`, interpretability and, where the data has masks, `metrics.LOCALIZATION`; collective."""
+    model = build_model(config, subsets.num_classes).to(runtime.device)
+    model.load_state_dict(weights)
+    draws = final_draws(config)
+    val = evaluate(model, subsets.val, "val", config, runtime, draws)
+    test = evaluate(model, subsets.test, "test", config, runtime, draws)
+    found = {
+        "best_epoch": float(best_epoch),
+        "final_val_error_pct": val["error_pct"],
+        "final_val_nll": val["nll"],
+        "final_val_attention_std": val["attention_std"],
+        "final_test_error_pct": test["error_pct"],
+        "final_test_nll": test["nll"],
+        "test_error_top5_pct": test["error_top5_pct"],
+        "best_test_epoch_error_pct": min(row["test_error_pct"] for row in history),
+    }
+    limit = config.evaluation.interp_images
+    found |= interpretability(model, subsets.val.head(limit), config, occluders_MHWC, runtime, draws)
+    on_test = interpretability(model, subsets.test.head(limit), config, occluders_MHWC, runtime, draws)
+    found |= {f"test_{name}": value for name, value in on_test.items()}
+    if subsets.test.split.masks_NHW is not None:
+        found |= localization(model, subsets.test, config, runtime, draws)
+    images_NHWC, labels_N = subsets.test.tensors(torch.device("cpu"))
+    panels = example_panels(
+        predictor(model, config, draws, runtime.device),
+        images_NHWC,
+        labels_N,
+        occluders_MHWC,
+        config.evaluation,
+        MODIFICATION_SEED,
+    )
+    return FinalScore(found, panels.to_tensors())
+
+
+def interpretability(
+    model: Classifier,
+    subset: Subset,
+    config: TrialConfig,
+    occluders_MHWC: torch.Tensor,
+    runtime: Runtime,
+    draws: Draws,
+) -> dict[str, float]:
+    """`metrics.INTERPRETABILITY` over a subset; collective."""
+    images_NHWC, _ = subset.tensors(torch.device("cpu"))
+    return score_interpretability(
+        predictor(model, config, draws, runtime.device),
+        images_NHWC,
+        num_images=len(subset),
+        batch_size=config.evaluation.batch_size,
+        occluders_MHWC=occluders_MHWC,
+        config=config.evaluation,
+        seed=MODIFICATION_SEED,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
+    )
+
+
+def localization(
+    model: Classifier, subset: Subset, config: TrialConfig, runtime: Runtime, draws: Draws
+) -> dict[str, float]:
+    """`metrics.LOCALIZATION` over a subset whose data set has masks; collective."""
+    images_NHWC, _ = subset.tensors(torch.device("cpu"))
+    return score_localization(
+        predictor(model, config, draws, runtime.device),
+        images_NHWC,
+        subset.masks(),
+        num_images=len(subset),
+        batch_size=config.evaluation.batch_size,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
+    )
+
+
+def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torch.device) -> Predict:
+    """What the interpretability protocol asks of a model: predicted classes and maps of raw images.
+
+    The noise of a batch is the same for the clean images and for each of their modifications.
+    """
+    model.eval()
+
+    def predict(images_BHWC: torch.Tensor, batch: int) -> Prediction:
+        generator = stream(config.seed, "interpretability", batch, device=device)
+        logits_BC, output = predict_batch(model, images_BHWC.to(device), config, draws, generator)
+        return Prediction(logits_BC.argmax(1), output.modulation_SBHW.float().mean(0))
+
+    return predict
+
+
+def occluders(config: TrialConfig, runtime: Runtime) -> torch.Tensor:
+    """Test images (M, H, W, C) of the data set that occludes; DataError says how to get or replace it."""
+    name = config.evaluation.occluder_dataset
+    sizes = dict.fromkeys((config.data.image_size, default_image_size(name)))
+    for size in sizes:
+        try:
+            store = open_store(runtime.data_root, name, size)
+        except DataError:
+            continue
+        return torch.from_numpy(store.splits["test"].images_NHWC[:2000].copy())
+    raise DataError(
+        f"the data set '{name}', whose images occlude others in the interpretability score, is not prepared; run "
+        f"'aib data prepare {name}' or set evaluation.occluder_dataset to a prepared one such as cluttered-digits."
+    )
+
+
+PER_EPOCH_INTERP = metrics.INTERP_SUMMARY
+"""What of the score is kept after each epoch; the rest is for the end."""

@@ -1,0 +1,181 @@
+"""One trial from its first epoch to its last, as a generator that does not know who listens.
+
+It yields once an epoch, on every rank equally often. What it yields can be saved, and a saved one can be continued:
+every random draw is keyed by (seed, purpose, epoch, step, rank), so the continuation equals the uninterrupted run.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from trainables import numerics
+from trainables.config import TrialConfig
+from trainables.data.augment import augment
+from trainables.data.splits import Subsets, select
+from trainables.data.store import open_store
+from trainables.errors import DivergedError
+from trainables.evaluate import evaluate, search_draws
+from trainables.final import PER_EPOCH_INTERP, interpretability, occluders, score_best
+from trainables.losses import LossTerms
+from trainables.optim import learning_rate, set_learning_rate
+from trainables.randomness import stream, stream_seed
+from trainables.runtime import Runtime
+from trainables.step import train_step
+from trainables.training import Training
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch gave. `save` writes the whole state after it, and is called by rank 0 only."""
+
+    epoch: int
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    save: Callable[[Path], Path]
+
+
+def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> Iterator[EpochReport]:
+    """Trains, evaluates after every epoch, and scores the best epoch's weights after the last.
+
+    `resume` is a checkpoint folder; the first report is then the epoch after it.
+    Raises DataError where the data set is not prepared, CheckpointError where the checkpoint belongs to another trial
+    or other data, DivergedError on all ranks together where the loss is not finite.
+    """
+    numerics.apply(config, runtime.device)
+    store = open_store(runtime.data_root, config.data.name, config.data.image_size)
+    subsets = select(store, config.data)
+    training = Training.start(config, store, runtime)
+    if resume is not None:
+        training.restore(resume)
+        _check_resumable(training, resume)
+    occluders_MHWC = occluders(config, runtime)
+    model = _distributed(training, runtime)
+    for epoch in range(training.epoch + 1, config.epochs + 1):
+        metrics = {"epoch": float(epoch), **_train_epoch(model, training, subsets, epoch, runtime)}
+        metrics.update(_evaluate_epoch(training, subsets, occluders_MHWC, epoch, runtime))
+        training.finish_epoch(epoch, metrics)
+        if epoch == config.epochs:
+            final = score_best(
+                config,
+                training.best_weights,
+                training.history,
+                training.best_epoch,
+                subsets,
+                occluders_MHWC,
+                runtime,
+            )
+            training.examples = final.examples
+            metrics.update(final.metrics)
+        broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+        if broken:
+            raise DivergedError(f"{', '.join(broken)} not finite after epoch {epoch}; lower optim.lr.")
+        yield EpochReport(epoch, dict(metrics), list(training.history), training.save)
+
+
+def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:
+    model: torch.nn.Module = training.model
+    if training.config.numerics.compile:
+        model.compile()
+    if runtime.world_size > 1:
+        model = DistributedDataParallel(model, device_ids=[runtime.device] if runtime.device.type == "cuda" else None)
+    return model
+
+
+def _train_epoch(
+    model: torch.nn.Module, training: Training, subsets: Subsets, epoch: int, runtime: Runtime
+) -> dict[str, float]:
+    """Steps over one shuffled pass; loss terms as means over all images of all ranks."""
+    config, started = training.config, time.perf_counter()
+    images_NHWC, labels_N = subsets.train.tensors(runtime.device)
+    lr = learning_rate(config.optim, epoch)
+    set_learning_rate(training.optimizer, lr)
+    model.train()
+    order_N = torch.randperm(len(subsets.train), generator=stream(config.seed, "order", epoch))
+    sums = torch.zeros(len(LossTerms._fields) + 1, dtype=torch.float64, device=runtime.device)
+    for step, batch in enumerate(_global_batches(order_N, config.optim.batch_size, runtime.world_size)):
+        rows = batch.tensor_split(runtime.world_size)[runtime.rank].to(runtime.device)
+        key = (epoch, step, runtime.rank)
+        x_BCHW = augment(images_NHWC[rows], config.data, stream(config.seed, "augment", *key, device=runtime.device))
+        noise = training.model.draw_noise(len(rows), 1, 1, stream(config.seed, "noise", *key, device=runtime.device))
+        # Dropout can only draw from the global generators, so those are keyed for the step as well.
+        torch.manual_seed(stream_seed(config.seed, "dropout", *key))
+        share = len(rows) * runtime.world_size / len(batch)
+        terms = train_step(model, training.optimizer, x_BCHW, labels_N[rows], noise, config, share)
+        sums += torch.stack([*(term.double() * len(rows) for term in terms), torch.tensor(float(len(rows)))])
+    if runtime.world_size > 1:
+        dist.all_reduce(sums)
+        _share_buffers(training.model)
+    *totals, num_images = sums.tolist()
+    means = {name: total / num_images for name, total in zip(LossTerms._fields, totals, strict=True)}
+    if not all(map(math.isfinite, means.values())):
+        raise DivergedError(
+            f"the training loss is not finite in epoch {epoch} ({means}); lower optim.lr ({lr}) or "
+            f"bottleneck.beta ({config.bottleneck.beta})."
+        )
+    seconds = time.perf_counter() - started
+    return {
+        "train_loss": means["total"],
+        "train_nll": means["nll"],
+        "train_kl_nats": means["kl_nats"],
+        "train_codebook": means["codebook"],
+        "train_commitment": means["commitment"],
+        "images_per_s": num_images / seconds,
+        "epoch_s": seconds,
+        "lr": lr,
+    }
+
+
+def _global_batches(order_N: torch.Tensor, size: int, world_size: int) -> list[torch.Tensor]:
+    """The pass cut into global batches; a last one too small to give every rank two images is left out (BatchNorm)."""
+    parts = list(order_N.split(size))
+    if len(parts) > 1 and len(parts[-1]) < 2 * world_size:
+        parts.pop()
+    return parts
+
+
+def _share_buffers(model: torch.nn.Module) -> None:
+    """Gives every rank rank 0's BatchNorm statistics, the ones that are saved and evaluated."""
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
+
+
+def _evaluate_epoch(
+    training: Training, subsets: Subsets, occluders_MHWC: torch.Tensor, epoch: int, runtime: Runtime
+) -> dict[str, float]:
+    config = training.config
+    draws = search_draws(config)
+    val = evaluate(training.model, subsets.val, "val", config, runtime, draws)
+    test = evaluate(training.model, subsets.test, "test", config, runtime, draws)
+    metrics = {f"val_{name}": val[name] for name in ("error_pct", "nll", "kl_nats")}
+    metrics |= {f"val_{name}": val[name] for name in ("attention_std", "attention_entropy")}
+    metrics["test_error_pct"] = test["error_pct"]
+    every = config.evaluation.interp_every_epochs
+    if every and (epoch % every == 0 or epoch == 1):
+        scored = subsets.val.head(config.evaluation.interp_epoch_images)
+        scores = interpretability(training.model, scored, config, occluders_MHWC, runtime, draws)
+        metrics |= {name: scores[name] for name in PER_EPOCH_INTERP}
+        metrics["interp_epoch"] = float(epoch)
+    elif training.history:
+        # A search needs every objective after every epoch: the last score stands until the next.
+        metrics |= {name: value for name, value in training.history[-1].items() if name.startswith("interp")}
+    return metrics
+
+
+def _check_resumable(training: Training, resume: Path) -> None:
+    stored, present = training.stored_fingerprint, training.fingerprint
+    if stored["world_size"] != present["world_size"]:
+        warnings.warn(
+            f"{resume} was written by {stored['world_size']} workers and continues on {present['world_size']}: "
+            "the continuation is not bit-exact.",
+            stacklevel=2,
+        )
+    elif stored != present:
+        changed = {name: (stored.get(name), present[name]) for name in present if stored.get(name) != present[name]}
+        warnings.warn(f"numerics differ from {resume}: {changed}; the continuation is not bit-exact.", stacklevel=2)

@@ -1,0 +1,164 @@
+"""Interpretability score of §4.4 (Table 2): of the images whose prediction survives a modification, the share whose
+attention map survives it too.
+
+score(modification) = 100 * |same prediction and cosine >= t| / |same prediction|; defined as 0 when no prediction
+survives. Correctness of the prediction is not asked. Beside the scores stand the chance level (maps of different
+images) and the contrast of the maps, without which a score cannot be judged.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables import metrics
+from trainables.config import EvaluationConfig
+from trainables.errors import ConfigError, DivergedError
+from trainables.interpretability import contrast
+from trainables.interpretability.consistency import Reading, cosine
+from trainables.interpretability.modifications import modify, require_modifiable
+from trainables.randomness import stream
+from trainables.sums import BatchSums
+
+
+class Prediction(NamedTuple):
+    """What a model says about one batch, on any device."""
+
+    labels_B: Tensor
+    """Predicted class index."""
+    maps_BHW: Tensor
+    """Attention map: the mean over the attention draws, quantised where the model quantises."""
+
+
+Predict = Callable[[Tensor, int], Prediction]
+"""(raw uint8 images (B, H, W, C) on the CPU, batch index) -> prediction. Sampling noise keyed by the batch index is the
+same for an image and its modifications, so that only the image differs."""
+
+
+class ImageSource(Protocol):
+    """An array of raw uint8 images (N, H, W, C): a NumPy array (memory-mapped too) or a CPU tensor."""
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+READINGS: tuple[Reading, ...] = ("minmax", "raw", "centered")
+_SUBJECTS = (*metrics.MODIFICATIONS, metrics.INTERP_CHANCE)
+
+
+def score_interpretability(
+    predict: Predict,
+    images: ImageSource,
+    *,
+    num_images: int,
+    batch_size: int,
+    occluders_MHWC: Tensor,
+    config: EvaluationConfig,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> dict[str, float]:
+    """All figures of `metrics.INTERPRETABILITY` over the first `num_images` images: eleven passes of the model.
+
+    Batch b belongs to rank b % world_size; every rank returns the same figures, equal to the last bit for any number
+    of ranks. The modified images depend only on (seed, modification, batch index): pass a seed that does not change
+    from trial to trial, so that every model sees the same ones. Chance pairs each image of a batch with the one before
+    it (the first with the last), whatever the number of ranks; a batch of one image has no pair.
+    Collective when `world_size` is above 1. Raises ConfigError for images too small for the largest window, unusable
+    occluders or no images, and DivergedError, on every rank, for maps that are not finite.
+    """
+    if num_images < 1 or batch_size < 1:
+        raise ConfigError(
+            f"interpretability of {num_images} images in batches of {batch_size}; allowed: at least 1 each "
+            "('evaluation.interp_images', 'evaluation.batch_size')."
+        )
+    # Checked on every rank before the first pass: a rank that stops alone would leave the others waiting.
+    require_modifiable(uint8_batch(images, num_images - 1, num_images), occluders_MHWC)
+    num_batches = math.ceil(num_images / batch_size)
+    sums = BatchSums(num_batches, _columns())
+    for batch in range(rank, num_batches, world_size):
+        images_BHWC = uint8_batch(images, batch * batch_size, min((batch + 1) * batch_size, num_images))
+        clean = _on_cpu(predict(images_BHWC, batch))
+        sums.add(batch, _contrast_sums(clean.maps_BHW))
+        paired_B = torch.full((images_BHWC.shape[0],), images_BHWC.shape[0] > 1)
+        others_BHW = clean.maps_BHW.roll(1, dims=0)
+        sums.add(batch, _agreement_sums(metrics.INTERP_CHANCE, clean.maps_BHW, others_BHW, paired_B, config))
+        for name in metrics.MODIFICATIONS:
+            generator = stream(seed, "interpretability", name, batch)
+            modified_BHWC = modify(images_BHWC, name, occluders_MHWC, config.filtered_range, generator)
+            found = _on_cpu(predict(modified_BHWC, batch))
+            kept_B = found.labels_B == clean.labels_B
+            sums.add(batch, _agreement_sums(name, clean.maps_BHW, found.maps_BHW, kept_B, config))
+    return _figures(sums.totals(world_size))
+
+
+def uint8_batch(images: ImageSource, start: int, stop: int) -> Tensor:
+    """Images [start, stop) as an own uint8 tensor: a memory-mapped array may be read-only."""
+    return torch.from_numpy(np.array(images[start:stop]))
+
+
+def _on_cpu(prediction: Prediction) -> Prediction:
+    # float64 from here on: near-constant maps differ in digits that float32 loses, and not every device has it.
+    return Prediction(prediction.labels_B.cpu(), prediction.maps_BHW.detach().cpu().double())
+
+
+def _columns() -> list[str]:
+    per_subject = [
+        name
+        for subject in _SUBJECTS
+        for name in (
+            f"{subject} pairs",
+            f"{subject} not finite",
+            *(metrics.interp_metric(subject, r, q) for r in READINGS for q in ("pct", *metrics.INTERP_CURVE)),
+            *(metrics.interp_metric(subject, r, "mean_cosine") for r in READINGS),
+        )
+    ]
+    return ["images", *metrics.INTERP_MAPS, *per_subject]
+
+
+def _contrast_sums(maps_BHW: Tensor) -> dict[str, float | Tensor]:
+    measured = (contrast.std(maps_BHW), contrast.variation(maps_BHW), contrast.entropy(maps_BHW))
+    sums = {name: values_B.sum() for name, values_B in zip(metrics.INTERP_MAPS, measured, strict=True)}
+    return {"images": maps_BHW.shape[0], **sums}
+
+
+def _agreement_sums(
+    subject: str, first_BHW: Tensor, second_BHW: Tensor, counted_B: Tensor, config: EvaluationConfig
+) -> dict[str, float | Tensor]:
+    thresholds = {"pct": config.interp_threshold, **metrics.INTERP_CURVE}
+    sums: dict[str, float | Tensor] = {
+        f"{subject} pairs": counted_B.sum(),
+        f"{subject} not finite": (~second_BHW.isfinite()).any(),
+    }
+    for reading in READINGS:
+        cosines = cosine(first_BHW, second_BHW, reading)[counted_B]
+        sums[metrics.interp_metric(subject, reading, "mean_cosine")] = cosines.sum()
+        for quantity, threshold in thresholds.items():
+            sums[metrics.interp_metric(subject, reading, quantity)] = (cosines >= threshold).sum()
+    return sums
+
+
+def _figures(totals: dict[str, float]) -> dict[str, float]:
+    num_images = totals["images"]
+    broken = [subject for subject in _SUBJECTS if totals[f"{subject} not finite"]]
+    if broken:
+        raise DivergedError(
+            f"attention maps are not finite under {', '.join(broken)}; the model has diverged: lower 'optim.lr'."
+        )
+    figures = {name: totals[name] / num_images for name in metrics.INTERP_MAPS}
+    for subject in _SUBJECTS:
+        pairs = totals[f"{subject} pairs"]
+        if subject != metrics.INTERP_CHANCE:
+            figures[f"{subject}_consistent_pct"] = 100 * pairs / num_images
+        for reading in READINGS:
+            for quantity in ("pct", *metrics.INTERP_CURVE):
+                name = metrics.interp_metric(subject, reading, quantity)
+                figures[name] = 100 * totals[name] / pairs if pairs else 0.0
+            name = metrics.interp_metric(subject, reading, "mean_cosine")
+            figures[name] = totals[name] / pairs if pairs else 0.0
+    for reading in READINGS:
+        scores = [figures[metrics.interp_metric(name, reading)] for name in metrics.MODIFICATIONS]
+        figures[metrics.INTERP_MEANS[reading]] = math.fsum(scores) / len(scores)
+    return figures

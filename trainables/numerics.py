@@ -1,0 +1,60 @@
+"""Process-wide numeric settings of a trial, and the fingerprint that says when two runs may be bit-equal.
+
+`apply` sets every flag to an absolute value, so that nothing a previous trial set in the same process survives.
+"""
+
+import hashlib
+import json
+import os
+import platform
+
+import torch
+
+from trainables.config import TrialConfig
+from trainables.runtime import Runtime
+
+
+def apply(config: TrialConfig, device: torch.device) -> None:
+    """Sets threads, determinism and TF32 for this process as the trial asks."""
+    numerics = config.numerics
+    torch.set_num_threads(numerics.num_threads)
+    torch.set_default_dtype(torch.float32)
+    torch.backends.cudnn.benchmark = not numerics.deterministic
+    torch.backends.cudnn.allow_tf32 = numerics.tf32
+    torch.backends.cuda.matmul.allow_tf32 = numerics.tf32
+    if device.type == "cuda" and numerics.deterministic:
+        # cuBLAS is deterministic only with a fixed workspace, read when its handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(numerics.deterministic)
+
+
+def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
+    """bf16 autocast where the trial asks for it; a no-op otherwise."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.numerics.precision == "bf16")
+
+
+def fingerprint(config: TrialConfig, runtime: Runtime) -> dict[str, str | int | bool]:
+    """What a bit-exact continuation must share: settings, world size, versions, processor or accelerator."""
+    on_gpu = runtime.device.type == "cuda"
+    facts: dict[str, str | int | bool] = {
+        "precision": config.numerics.precision,
+        "num_threads": config.numerics.num_threads,
+        "channels_last": config.numerics.channels_last,
+        "compile": config.numerics.compile,
+        "deterministic": config.numerics.deterministic,
+        "tf32": config.numerics.tf32,
+        "world_size": runtime.world_size,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(runtime.device) if on_gpu else _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    facts["hash"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return facts
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

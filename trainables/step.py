@@ -1,0 +1,31 @@
+"""One training step: the rank's share of the global batch through the model, Eq. 10, one SGD update."""
+
+import torch
+from torch import nn
+
+from trainables import numerics
+from trainables.config import TrialConfig
+from trainables.losses import LossTerms, aib_loss
+from trainables.models.classifier import Noise
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x_BCHW: torch.Tensor,
+    labels_B: torch.Tensor,
+    noise: Noise,
+    config: TrialConfig,
+    share: float = 1.0,
+) -> LossTerms:
+    """Updates the model in place and returns the terms, detached, as means over this rank's images.
+
+    `share` is this rank's images times the number of ranks over the global batch: DDP averages gradients over ranks,
+    and with it the average is that of the joined batch also where ranks hold unequally many images.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    with numerics.autocast(config, x_BCHW.device):
+        terms = aib_loss(model(x_BCHW, noise), labels_B, config)
+    (terms.total * share).backward()
+    optimizer.step()
+    return LossTerms(*(term.detach() for term in terms))

@@ -1,0 +1,98 @@
+"""The state of a trial between two epochs: weights, momentum, the best epoch's weights, the history."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables import numerics
+from trainables.checkpoint import read_state, read_tensors, verify, write_checkpoint
+from trainables.config import TrialConfig
+from trainables.data.store import Store
+from trainables.errors import CheckpointError
+from trainables.models.build import build_model
+from trainables.models.classifier import Classifier
+from trainables.optim import build_optimizer, load_momentum, momentum_state
+from trainables.runtime import Runtime
+
+
+@dataclass
+class Training:
+    config: TrialConfig
+    model: Classifier
+    optimizer: torch.optim.SGD
+    data: dict[str, Any]
+    """Name, size, digest and class names of the data set, stored beside the weights."""
+    fingerprint: dict[str, str | int | bool]
+    stored_fingerprint: dict[str, str | int | bool]
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    examples: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Images and maps to draw, there after the last epoch."""
+
+    @staticmethod
+    def start(config: TrialConfig, store: Store, runtime: Runtime) -> "Training":
+        """Freshly initialised weights, the same on every rank (keyed by the seed)."""
+        model = build_model(config, store.num_classes).to(runtime.device)
+        if config.numerics.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        data = {
+            "name": store.name,
+            "image_size": store.image_size,
+            "digest": store.digest,
+            "class_names": list(store.class_names),
+        }
+        found = numerics.fingerprint(config, runtime)
+        return Training(config, model, build_optimizer(model, config.optim), data, found, found)
+
+    def finish_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Takes an epoch's metrics; keeps its weights if its validation error is the lowest so far (then the lowest
+        cross-entropy, then the earliest)."""
+        self.epoch = epoch
+        self.history.append(metrics)
+        rank = [(m["val_error_pct"], m["val_nll"]) for m in self.history]
+        if rank[-1] < min(rank[:-1], default=(float("inf"), float("inf"))):
+            self.best_epoch = epoch
+            self.best_weights = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+
+    def save(self, folder: Path) -> Path:
+        """Writes a complete checkpoint folder (`checkpoint.write_checkpoint`)."""
+        tensors = {
+            "model": dict(self.model.state_dict()),
+            "best": self.best_weights,
+            "momentum": momentum_state(self.model, self.optimizer),
+        }
+        if self.examples:
+            tensors["examples"] = self.examples
+        state = {
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "history": self.history,
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "fingerprint": self.fingerprint,
+        }
+        return write_checkpoint(folder, tensors, state)
+
+    def restore(self, folder: Path) -> None:
+        """Loads a checkpoint into this state; CheckpointError if it is altered, of another trial or of other data."""
+        verify(folder)
+        state = read_state(folder)
+        for what, stored, present in (
+            ("config", state["config"], self.config.to_dict()),
+            ("data", state["data"], self.data),
+        ):
+            differing = sorted(key for key in present if stored.get(key) != present[key])
+            if differing:
+                raise CheckpointError(
+                    f"{folder} belongs to another trial: {what} differs in {', '.join(differing)}; "
+                    "continue it with the values it was started with, or start a new trial."
+                )
+        self.model.load_state_dict(read_tensors(folder, "model"))
+        load_momentum(self.model, self.optimizer, read_tensors(folder, "momentum"))
+        self.best_weights = read_tensors(folder, "best")
+        self.epoch, self.best_epoch, self.history = state["epoch"], state["best_epoch"], state["history"]
+        self.stored_fingerprint = state["fingerprint"]
