@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from trainables.metrics import PER_EPOCH
 
-TrialState = Literal["running", "completed", "stopped", "failed"]
+Ending = Literal["completed", "stopped", "failed"]
+TrialState = Literal["running"] | Ending
 
 
 @dataclass

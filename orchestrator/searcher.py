@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from optuna.trial import TrialState as OptunaState
 from ray.tune.search import Searcher
 
-from orchestrator.journal import TrialRecord, TrialState
+from orchestrator.journal import Ending, TrialRecord
 from orchestrator.optuna_space import from_params, to_optuna, to_params
 from orchestrator.ranking import violations
 from orchestrator.recorder import Recorder
@@ -135,7 +135,7 @@ class StudySearcher(Searcher):
             self._take(trial, metrics)
         failure = trial_failure(result or {}) or ("the trial's actor died too often" if error else "")
         epochs = self._configs.pop(trial_id).epochs
-        state: TrialState = "failed" if failure else "completed" if metrics.get("epoch", 0) >= epochs else "stopped"
+        state: Ending = "failed" if failure else "completed" if metrics.get("epoch", 0) >= epochs else "stopped"
         self._recorder.trial_ended(trial_name(trial.number), state, failure)
         tell(self._spec, self._study, self._recorder.journal.state.trials[trial_name(trial.number)])
 

@@ -6,15 +6,16 @@ test images, the figures of Table 2, carries `test_` in front and selects nothin
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from trainables import metrics
 from trainables.config import TrialConfig
-from trainables.data.catalog import default_image_size
+from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
-from trainables.data.store import open_store
+from trainables.data.store import Store, list_prepared, open_store
 from trainables.errors import DataError
 from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
 from trainables.interpretability.examples import example_panels
@@ -27,6 +28,8 @@ from trainables.runtime import Runtime
 
 MODIFICATION_SEED = 0
 """The modified images are the same for every trial, whatever its seed, so that scores compare."""
+
+NUM_OCCLUDERS = 2000
 
 
 class FinalScore(NamedTuple):
@@ -41,11 +44,12 @@ def score_best(
     history: Sequence[Mapping[str, float]],
     best_epoch: int,
     subsets: Subsets,
+    num_classes: int,
     occluders_MHWC: torch.Tensor,
     runtime: Runtime,
 ) -> FinalScore:
     """`metrics.FINAL`, interpretability and, where the data has masks, `metrics.LOCALIZATION`; collective."""
-    model = build_model(config, subsets.num_classes).to(runtime.device)
+    model = build_model(config, num_classes).to(runtime.device)
     model.load_state_dict(weights)
     draws = final_draws(config)
     val = evaluate(model, subsets.val, "val", config, runtime, draws)
@@ -132,20 +136,25 @@ def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torc
     return predict
 
 
-def occluders(config: TrialConfig, runtime: Runtime) -> torch.Tensor:
-    """Test images (M, H, W, C) of the data set that occludes; DataError says how to get or replace it."""
+def occluder_store(config: TrialConfig, data_root: Path) -> Store:
+    """The data set that occludes, at the trial's image size if it is prepared so, else at any; DataError where it is
+    not prepared at all. Its images are resized to the window anyway."""
     name = config.evaluation.occluder_dataset
-    sizes = dict.fromkeys((config.data.image_size, default_image_size(name)))
-    for size in sizes:
-        try:
-            store = open_store(runtime.data_root, name, size)
-        except DataError:
-            continue
-        return torch.from_numpy(store.splits["test"].images_NHWC[:2000].copy())
-    raise DataError(
-        f"the data set '{name}', whose images occlude others in the interpretability score, is not prepared; run "
-        f"'aib data prepare {name}' or set evaluation.occluder_dataset to a prepared one such as cluttered-digits."
-    )
+    sizes = {meta.image_size for meta in list_prepared(data_root) if meta.name == name}
+    if not sizes:
+        raise DataError(
+            f"the data set '{name}', whose images occlude others in the interpretability score, is not prepared; run "
+            f"'{prepare_command(name, default_image_size(name))}' or set trial field evaluation.occluder_dataset to a "
+            "prepared one such as cluttered-digits."
+        )
+    size = config.data.image_size if config.data.image_size in sizes else min(sizes)
+    return open_store(data_root, name, size)
+
+
+def occluders(config: TrialConfig, runtime: Runtime) -> torch.Tensor:
+    """Test images (M, H, W, C) uint8 of the data set that occludes."""
+    test = occluder_store(config, runtime.data_root).splits["test"]
+    return torch.from_numpy(test.images_NHWC[:NUM_OCCLUDERS].copy())
 
 
 PER_EPOCH_INTERP = metrics.INTERP_SUMMARY

@@ -68,6 +68,7 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
                 training.history,
                 training.best_epoch,
                 subsets,
+                store.num_classes,
                 occluders_MHWC,
                 runtime,
             )

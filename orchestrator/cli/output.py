@@ -35,11 +35,6 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def local_tracking_uri(root: Path, given: str | None) -> str:
-    """The server given, or the SQLite record under the root."""
-    return given or f"sqlite:///{root.resolve() / 'mlflow.db'}"
-
-
 def quiet_third_parties() -> None:
     """Keeps the libraries' own notices out of our output; their errors still come."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

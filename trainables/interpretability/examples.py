@@ -3,6 +3,7 @@
 N examples, K columns (the clean image first), H W image size, h w map size.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from trainables.randomness import stream
 CLEAN = "clean"
 SHOWN = ("interp_color_p8", "interp_svhn_p8", metrics.HIGH_FREQUENCIES, metrics.LOW_FREQUENCIES)
 """Modifications shown: one of each kind, at the window size where learned maps begin to move."""
+_ARRAYS = ("images_NKHWC", "maps_NKhw", "predicted_NK", "minmax_cosine_NK", "centered_cosine_NK", "labels_N")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,17 @@ class Panels:
     labels_N: NDArray[np.int64] | None
     threshold: float
     """`evaluation.interp_threshold`: from this cosine on, two maps count as consistent."""
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The arrays by name, for a safetensors file."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
+
+    @staticmethod
+    def from_tensors(tensors: Mapping[str, Tensor], threshold: float) -> "Panels":
+        """The inverse of `to_tensors`."""
+        arrays = {name: tensors[name].numpy() if name in tensors else None for name in _ARRAYS}
+        return Panels(columns=(CLEAN, *SHOWN), threshold=threshold, **arrays)  # type: ignore[arg-type]
 
 
 def example_panels(

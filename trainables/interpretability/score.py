@@ -95,8 +95,9 @@ def score_interpretability(
 
 
 def uint8_batch(images: ImageSource, start: int, stop: int) -> Tensor:
-    """Images [start, stop) as an own uint8 tensor: a memory-mapped array may be read-only."""
-    return torch.from_numpy(np.array(images[start:stop]))
+    """Images [start, stop) as a tensor; an array's rows are copied, since a memory-mapped one may be read-only."""
+    rows = images[start:stop]
+    return rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
 
 
 def _on_cpu(prediction: Prediction) -> Prediction:

@@ -1,0 +1,146 @@
+"""`aib data`: list, prepare and look at data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Json, Root, err, out, print_json
+
+app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
+ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the square images in pixels.")]
+
+
+@app.command("list")
+def list_datasets(root: Root, as_json: Json = False) -> None:
+    """Known data sets and which of them are prepared."""
+    from rich.table import Table
+
+    from orchestrator.study_paths import data_root
+    from trainables.data.catalog import KNOWN
+    from trainables.data.store import list_prepared
+
+    prepared = list_prepared(data_root(root))
+    rows = [
+        {
+            "dataset": meta.name,
+            "image_size": meta.image_size,
+            "prepared": True,
+            "num_images": meta.num_images,
+            "digest": meta.digest,
+        }
+        for meta in prepared
+    ]
+    there = {meta.name for meta in prepared}
+    rows += [
+        {"dataset": known.name, "image_size": known.image_size, "prepared": False, "obtain": known.obtain}
+        for known in KNOWN.values()
+        if known.name not in there
+    ]
+    if as_json:
+        print_json({"datasets": rows})
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("data set", "size", "prepared", "images or where to get it"):
+        table.add_column(column)
+    for row in rows:
+        counts = row.get("num_images")
+        detail = ", ".join(f"{n} {split}" for split, n in counts.items()) if isinstance(counts, dict) else row["obtain"]
+        table.add_row(str(row["dataset"]), str(row["image_size"]), "yes" if row["prepared"] else "no", str(detail))
+    out.print(table)
+
+
+@app.command()
+def prepare(
+    dataset: Dataset,
+    root: Root,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Folder of Parquet files, or a torchvision root or archive.")
+    ] = None,
+    image_size: ImageSize = None,
+    as_json: Json = False,
+) -> None:
+    """Reads a data set once into memory-mapped arrays that all trials share."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from orchestrator.study_paths import data_root
+    from trainables.data.catalog import default_image_size
+    from trainables.data.prepare import prepare as prepare_store
+
+    columns = (TextColumn(f"preparing {dataset}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("images", total=None)
+        store = prepare_store(
+            dataset,
+            data_root(root),
+            image_size or default_image_size(dataset),
+            source,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    facts = {
+        "dataset": store.name,
+        "image_size": store.image_size,
+        "num_classes": store.num_classes,
+        "num_images": {split: len(arrays.labels_N) for split, arrays in store.splits.items()},
+        "digest": store.digest,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    counts = ", ".join(f"{n} {split}" for split, n in facts["num_images"].items())
+    out.print(f"{store.name}: {counts}, {store.num_classes} classes, digest {store.digest[:16]}")
+
+
+@app.command()
+def show(
+    dataset: Dataset,
+    root: Root,
+    image_size: ImageSize = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Write sample test images here as PNG.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many sample images.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Classes, sizes and digest of a prepared data set; with --save, a few of its test images."""
+    from collections import Counter
+
+    from PIL import Image
+
+    from orchestrator.study_paths import data_root
+    from trainables.data.catalog import default_image_size
+    from trainables.data.store import open_store
+
+    store = open_store(data_root(root), dataset, image_size or default_image_size(dataset))
+    saved = []
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        test = store.splits["test"]
+        for i in range(min(count, len(test.labels_N))):
+            path = save / f"{store.name}-{i:04d}-{store.class_names[test.labels_N[i]]}.png"
+            Image.fromarray(test.images_NHWC[i]).save(path)
+            saved.append(str(path))
+    facts = {
+        "dataset": store.name,
+        "image_size": store.image_size,
+        "class_names": list(store.class_names),
+        "digest": store.digest,
+        "splits": {
+            name: {
+                "num_images": len(split.labels_N),
+                "per_class": [n for _, n in sorted(Counter(split.labels_N.tolist()).items())],
+                "masks": split.masks_NHW is not None,
+            }
+            for name, split in store.splits.items()
+        },
+        "saved": saved,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    out.print(f"{store.name} at {store.image_size} px, digest {store.digest[:16]}")
+    out.print(f"classes: {', '.join(store.class_names)}")
+    for name, split in store.splits.items():
+        out.print(f"{name}: {len(split.labels_N)} images{', with object masks' if split.masks_NHW is not None else ''}")
+    for path in saved:
+        out.print(path)

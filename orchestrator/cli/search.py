@@ -1,0 +1,105 @@
+"""Verbs that plan and run: plan, search, train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Address, Json, Root, Sets, TrackingUri, err, out, print_json
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The search's YAML file.")]
+Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the study of this name, or start it.")]
+
+
+def plan(
+    spec: Spec,
+    root: Root,
+    sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
+    name: Name = None,
+    address: Address = None,
+    seconds_per_epoch: Annotated[
+        float | None, typer.Option("--seconds-per-epoch", help="Of one worker group; turns epochs into hours.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What a search would do and cost on this cluster. Starts and writes nothing."""
+    from rich.console import Console
+
+    from orchestrator.plan import make_plan
+    from orchestrator.preflight import checks, this_machine, with_occluders
+    from orchestrator.study_paths import study_paths
+
+    loaded = _load(spec, sets, name)
+    paths = study_paths(root, loaded.name)
+    loaded = with_occluders(loaded, paths, Console(quiet=True))
+    if address is None:
+        nodes = [this_machine()]
+    else:
+        from orchestrator.slots.cluster import connect
+        from orchestrator.slots.cluster import nodes as cluster_nodes
+
+        with connect(address):
+            nodes = cluster_nodes()
+    made = make_plan(loaded, nodes, seconds_per_epoch, checks(loaded, paths))
+    if as_json:
+        print_json(made.to_json())
+    else:
+        out.print(made.render(), markup=False)
+
+
+def search(
+    spec: Spec,
+    root: Root,
+    name: Name = None,
+    resume: Resume = False,
+    sets: Sets = [],  # noqa: B006
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """The search, then the finalists over several seeds, then the gate to the registry."""
+    from orchestrator.workflow import Where, run_study
+
+    loaded = _load(spec, sets, name)
+    where = Where(root=root, tracking_uri=tracking_uri, address=address)
+    code = run_study(loaded, where, resume=resume, console=err)
+    _conclude(root, loaded.name, as_json, code)
+
+
+def train(
+    root: Root,
+    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="Takes the trial section and resources.")] = None,
+    name: Name = None,
+    resume: Resume = False,
+    sets: Sets = [],  # noqa: B006
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """One trial with fixed values: the spec's trial section, its first point where it has one, and --set."""
+    from orchestrator.workflow import Where, as_single_trial, run_single
+
+    loaded = as_single_trial(_load(spec, sets, name or (None if spec is None else "train")))
+    code = run_single(loaded, Where(root=root, tracking_uri=tracking_uri, address=address), resume=resume, console=err)
+    _conclude(root, loaded.name, as_json, code)
+
+
+def _load(spec: Path | None, sets: list[str], name: str | None):  # type: ignore[no-untyped-def]
+    from search_spaces.schema import load_spec
+
+    return load_spec(spec, [*sets, *([f"name={name}"] if name else [])])
+
+
+def _conclude(root: Path, study: str, as_json: bool, code: int) -> None:
+    from orchestrator.study import view_study
+    from orchestrator.study_paths import study_paths
+    from orchestrator.summary import status_of, summary_lines
+
+    view = view_study(study_paths(root, study))
+    if as_json:
+        print_json(status_of(view))
+    else:
+        for line in summary_lines(view):
+            out.print(line, markup=False)
+    raise typer.Exit(code)

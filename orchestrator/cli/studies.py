@@ -1,0 +1,87 @@
+"""Verbs that read a running or finished study: status, trials, best, pareto."""
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import Json, Root, err, out, print_json
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
+
+
+def status(study: StudyName, root: Root, as_json: Json = False) -> None:
+    """Where a study stands: stage, trials by state, best so far, what was registered."""
+    from orchestrator.summary import status_of
+
+    found = status_of(_view(root, study))
+    if as_json:
+        print_json(found)
+        return
+    counts = found["trials"]
+    out.print(f"{found['study']}: {found['stage']}")
+    out.print(
+        f"trials: {counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "
+        f"{counts['failed']} failed, {counts['running']} running"
+    )
+    if found["best"]:
+        out.print(f"best so far: {found['best']['trial']}  {_shown(found['best']['metrics'])}")
+    if found["registered"]:
+        out.print(f"registered: {found['registered']['name']} version {found['registered']['version']}")
+
+
+def trials(study: StudyName, root: Root, as_json: Json = False) -> None:
+    """Every trial with its state, epoch, metrics and parameters."""
+    from orchestrator.live import trial_table
+    from orchestrator.summary import trial_row
+
+    view = _view(root, study)
+    records = list(view.state.trials.values())
+    if as_json:
+        print_json({"study": study, "trials": [trial_row(record) for record in records]})
+        return
+    out.print(trial_table(records))
+
+
+def best(study: StudyName, root: Root, as_json: Json = False) -> None:
+    """The best trial of full length that meets every constraint."""
+    from orchestrator.ranking import best_trials
+    from orchestrator.summary import trial_row
+
+    view = _view(root, study)
+    ordered = best_trials(view.spec, list(view.state.trials.values()))
+    if as_json:
+        print_json({"study": study, "best": trial_row(ordered[0]) if ordered else None})
+        return
+    if not ordered:
+        err.print(f"{study}: no trial has run to its last epoch within every constraint yet; see: aib trials {study}")
+        return
+    out.print(f"{ordered[0].trial}  {_shown(ordered[0].outcome)}")
+    for key, value in ordered[0].params.items():
+        out.print(f"  {key} = {value}")
+
+
+def pareto(study: StudyName, root: Root, as_json: Json = False) -> None:
+    """The trials no other beats in every objective: full length and within every constraint only."""
+    from orchestrator.live import trial_table
+    from orchestrator.ranking import pareto_front
+    from orchestrator.summary import trial_row
+
+    view = _view(root, study)
+    front = pareto_front(view.spec, list(view.state.trials.values()))
+    if as_json:
+        objectives = [o.metric for o in view.spec.objectives]
+        print_json({"study": study, "objectives": objectives, "front": [trial_row(record) for record in front]})
+        return
+    out.print(trial_table(front))
+
+
+def _view(root: Any, study: str) -> Any:
+    from orchestrator.study import view_study
+    from orchestrator.study_paths import study_paths
+
+    return view_study(study_paths(root, study))
+
+
+def _shown(metrics: dict[str, float]) -> str:
+    names = ("val_error_pct", "final_test_error_pct", "interp_centered_pct", "val_attention_std")
+    return "  ".join(f"{name} {metrics[name]:.3g}" for name in names if name in metrics)

@@ -1,0 +1,75 @@
+"""Runs a fixed list of trials through the slots, without Tune: finalists, and the single trial of `aib train`."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.recorder import Recorder
+from orchestrator.slots.lease import acquire, this_process
+from orchestrator.slots.messages import Finished, Job, PoolRef
+from trainables.config import TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """A trial with fixed values."""
+
+    trial: str
+    kind: str
+    config: TrialConfig
+    params: Mapping[str, Any]
+    of: str | None = None
+
+
+def run_trials(
+    planned: Iterable[PlannedTrial],
+    recorder: Recorder,
+    pool: PoolRef,
+    folder_of: Callable[[str], Path],
+    data_root: Path,
+    max_failures: int,
+    interrupted: threading.Event,
+) -> None:
+    """Runs every trial that has not ended yet, as many at a time as there are slots, each in its own slot.
+
+    `interrupted` stops all of them at their epoch's end and leaves them to be resumed.
+    """
+    waiting = [
+        one
+        for one in planned
+        if one.trial not in recorder.journal.state.trials or recorder.journal.state.trials[one.trial].state == "running"
+    ]
+    for one in waiting:
+        recorder.trial_started(one.trial, one.kind, one.params, one.config, one.of)
+
+    def run(one: PlannedTrial) -> None:
+        if interrupted.is_set():
+            return
+        record = recorder.journal.state.trials[one.trial]
+        job = Job(
+            trial=one.trial,
+            config=one.config.to_dict(),
+            folder=folder_of(one.trial),
+            data_root=data_root,
+            epochs_known=record.epoch,
+            max_failures=max_failures,
+        )
+        with acquire(pool, f"{one.trial} of {this_process()}") as lease:
+            lease.start(job)
+            while not isinstance(message := lease.next(), Finished):
+                recorder.epoch(one.trial, message.metrics)
+                if interrupted.is_set():
+                    lease.stop()
+            if message.state == "stopped" and interrupted.is_set():
+                return
+            recorder.trial_ended(one.trial, message.state, message.reason)
+
+    if not waiting:
+        return
+    # A thread a trial: those without a slot wait in `acquire`, so growing pools are used at once.
+    with ThreadPoolExecutor(max_workers=len(waiting), thread_name_prefix="trial") as threads:
+        for future in [threads.submit(run, one) for one in waiting]:
+            future.result()

@@ -1,0 +1,91 @@
+"""What a search needs of data, checked before anything starts."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from orchestrator.capacity import Node
+from orchestrator.plan import resolve_trial
+from orchestrator.study_paths import StudyPaths
+from orchestrator.tracking.tracker import DatasetInput
+from search_spaces.schema import SearchSpec
+from trainables.config import TrialConfig
+from trainables.data.catalog import default_image_size, prepare_command
+from trainables.data.prepare import prepare
+from trainables.data.splits import select
+from trainables.data.store import Store, list_prepared, open_store
+from trainables.final import occluder_store
+
+EMBEDDED = "cluttered-digits"
+OCCLUDERS = "evaluation.occluder_dataset"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data a study runs on."""
+
+    store: Store
+    dataset: DatasetInput
+
+
+def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
+    """Opens the data set and compares its digest; prepares the embedded one where it is not there yet.
+
+    Raises DataError for a missing or altered data set and ConfigError where the trial asks for more images than there
+    are.
+    """
+    config = resolve_trial(spec, {})
+    prepare_embedded(config, data_root, console)
+    store = open_store(data_root, config.data.name, config.data.image_size, verify=True)
+    occluder_store(config, data_root)
+    subsets = select(store, config.data)
+    dataset = DatasetInput(
+        name=store.name,
+        digest=store.digest,
+        source=f"{store.name} at {store.image_size} px",
+        num_train=len(subsets.train),
+        num_val=len(subsets.val),
+        num_test=len(subsets.test),
+    )
+    return Prepared(store, dataset)
+
+
+def prepare_embedded(config: TrialConfig, data_root: Path, console: Console) -> None:
+    """Composes the embedded data set in every size that the trial uses and that is not there yet."""
+    there = {(meta.name, meta.image_size) for meta in list_prepared(data_root)}
+    wanted = {(config.data.name, config.data.image_size)}
+    if config.evaluation.occluder_dataset == EMBEDDED and not any(name == EMBEDDED for name, _ in there | wanted):
+        wanted.add((EMBEDDED, default_image_size(EMBEDDED)))
+    for name, size in wanted - there:
+        if name == EMBEDDED:
+            console.print(f"preparing {name} at {size} px")
+            prepare(name, data_root, size, None, None)
+
+
+def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> SearchSpec:
+    """The spec with its choice of occluding data set written out; a study that is resumed keeps its own.
+
+    Where SVHN, the paper's occluder, is not prepared and the spec does not insist on it, the embedded digits take its
+    place, and the trial's parameters say so.
+    """
+    if OCCLUDERS in spec.trial:
+        return spec
+    wanted: str = resolve_trial(spec, {}).evaluation.occluder_dataset
+    if paths.study_json.exists():
+        wanted = json.loads(paths.study_json.read_text(encoding="utf-8"))["spec"]["trial"].get(OCCLUDERS, wanted)
+    elif all(meta.name != wanted for meta in list_prepared(paths.data)):
+        console.print(
+            f"{wanted}, whose images occlude others in the interpretability score, is not prepared: {EMBEDDED} takes "
+            f"its place ({OCCLUDERS}). For the paper's protocol run: {prepare_command(wanted, 32)}"
+        )
+        wanted = EMBEDDED
+    return SearchSpec.from_dict({**spec.to_dict(), "trial": {**spec.trial, OCCLUDERS: wanted}})
+
+
+def this_machine() -> Node:
+    """What a local cluster would offer."""
+    return Node("local", float(os.cpu_count() or 1), float(torch.cuda.device_count()))

@@ -1,0 +1,162 @@
+"""The paper's numbers beside ours, and how far the two may be compared."""
+
+from collections.abc import Mapping
+
+from orchestrator.registry.paper import published_error_pct, published_interpretability_pct
+from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, spread
+from orchestrator.report.subject import Subject
+from orchestrator.report.tables import shown
+from trainables import metrics
+from trainables.config import TrialConfig
+from trainables.recipes import recipe
+
+_NOT_OF_THE_RESULT = frozenset(
+    {
+        "seed",
+        "recipe",
+        "evaluation.batch_size",
+        "evaluation.search_attention_samples",
+        "evaluation.search_latent_samples",
+        "evaluation.interp_every_epochs",
+        "evaluation.interp_epoch_images",
+        "numerics.num_threads",
+        "numerics.channels_last",
+        "numerics.compile",
+        "numerics.deterministic",
+    }
+)
+"""Fields that say how a trial is run or watched, not what it learns or how it is scored."""
+
+_STL10_TRAINED_ON = "cifar10"
+
+
+def error_blocks(subject: Subject) -> tuple[Block, ...]:
+    """Table 1: our test errors beside the published ones; in plain words where there is none to compare with."""
+    model, dataset = subject.config.model.name, subject.config.data.name
+    published = published_error_pct(model, dataset)
+    rows = [
+        _error_row(f"{dataset}, weights of the best validation epoch", subject, "final_test_error_pct", published),
+        _error_row(f"{dataset}, lowest over epochs (paper's convention)", subject, "best_test_epoch_error_pct", published),
+    ]
+    if dataset == _STL10_TRAINED_ON:
+        rows += [
+            _error_row(f"STL10 {split}, not trained on", subject, f"stl10_{split}_error_pct",
+                       published_error_pct(model, f"stl10-{split}"))
+            for split in ("train", "test")
+        ]  # fmt: skip
+    return (
+        Table(
+            "paper-error",
+            f"Test error of {model} (%): mean ± standard deviation over {_seeds(subject)}, beside the paper's Table 1.",
+            ("data", "ours", "paper", "difference"),
+            tuple(rows),
+        ),
+        *_coverage(subject.config, published),
+    )
+
+
+def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
+    """Table 2: the ten scores on test images under two readings, with chance, beside the published ones."""
+    model, dataset = subject.config.model.name, subject.config.data.name
+    published = published_interpretability_pct(model, dataset)
+    threshold = subject.config.evaluation.interp_threshold
+    if "test_interpretability_pct" not in subject.mean:
+        return (Text("Interpretability on test images has not been scored; it is, at the end of a full trial.", "note"),)
+    rows = [_score_row(_modification(name), subject, name, published.get(name)) for name in metrics.MODIFICATIONS]
+    known = [value for value in published.values() if value is not None]
+    mean = sum(known) / len(known) if len(known) == len(metrics.MODIFICATIONS) else None
+    minmax, centered = (metrics.interp_metric(metrics.INTERP_CHANCE, r) for r in ("minmax", "centered"))
+    rows += [
+        _row("mean of the ten", subject, "interpretability_pct", "interp_centered_pct", None, mean),
+        _row("chance: maps of different images", subject, minmax, centered, None, None),
+    ]
+    return (
+        Table(
+            "scores",
+            f"Interpretability of {model} on {dataset} (%): share of test images whose map keeps a cosine of at least "
+            f"{threshold:g} among those whose prediction stays the same; mean ± standard deviation over "
+            f"{_seeds(subject)}, beside the paper's Table 2.",
+            ("modification", "min-max maps", "paper", "difference", "mean-centred maps", "same prediction"),
+            tuple(rows),
+        ),
+        Text(
+            "The paper gives neither threshold nor normalisation; min-max maps are the closest reading, so a difference "
+            "to it is indicative only. A score near its chance level says that maps hardly depend on the image: nearly "
+            "constant maps score 100 %. Mean-centred maps have a chance level near 0.",
+            "note",
+        ),
+    )
+
+
+def departures(config: TrialConfig) -> tuple[str, ...]:
+    """Every field of a trial that bears on its result and is not as in the paper, one sentence each."""
+    ours, paper = config.to_dict(), recipe("paper", config.model.name, config.data.name)
+    return tuple(
+        f"{name} is {_value(ours[name])}; in the paper's recipe {_value(paper[name])}."
+        for name in ours
+        if name not in _NOT_OF_THE_RESULT and _value(ours[name]) != _value(paper[name])
+    )
+
+
+def _coverage(config: TrialConfig, published: float | None) -> tuple[Block, ...]:
+    if published is None:
+        why = f"the paper reports no error of {config.model.name} on {config.data.name}"
+        return (Text(f"Nothing here is comparable with the paper: {why}.", "warning"),)
+    common = Text(
+        "The paper trains on all training images and reports no validation split; here "
+        f"{'a tenth' if config.data.val_images is None else config.data.val_images} of them select epoch and trial.",
+        "note",
+    )
+    changed = departures(config)
+    if not changed:
+        return (Text("Trained and scored at the paper's full size and length, with its values throughout."), common)
+    return (
+        Text("Not trained as in the paper, so the difference is no reproduction of it:", "warning"),
+        Listing(changed),
+        common,
+    )
+
+
+def _error_row(heading: str, subject: Subject, metric: str, published: float | None) -> Row:
+    ours = subject.mean.get(metric)
+    cell = "not run" if ours is None else spread(ours, subject.std.get(metric))
+    return Row((heading, cell, number(published), _difference(ours, published)))
+
+
+def _score_row(heading: str, subject: Subject, name: str, published: float | None) -> Row:
+    minmax, centered = metrics.interp_metric(name, "minmax"), metrics.interp_metric(name, "centered")
+    return _row(heading, subject, minmax, centered, f"{name}_consistent_pct", published)
+
+
+def _row(
+    heading: str, subject: Subject, minmax: str, centered: str, consistent: str | None, published: float | None
+) -> Row:
+    def cell(metric: str) -> str:
+        return spread(subject.mean.get(f"test_{metric}"), subject.std.get(f"test_{metric}"), 1)
+
+    difference = _difference(subject.mean.get(f"test_{minmax}"), published)
+    last = MISSING if consistent is None else cell(consistent)
+    return Row((heading, cell(minmax), number(published), difference, cell(centered), last))
+
+
+def _difference(ours: float | None, published: float | None) -> str:
+    return MISSING if ours is None or published is None else f"{ours - published:+.2f}"
+
+
+def _modification(name: str) -> str:
+    words = {"color": "colour window", "svhn": "image window", "high": "high frequencies", "low": "low frequencies"}
+    kind, amount = name.removeprefix("interp_").rsplit("_", 1)
+    sign = {"color": "p =", "svhn": "p =", "high": "r ≥", "low": "r <"}[kind]
+    return f"{words[kind]}, {sign} {amount[1:]}"
+
+
+def _seeds(subject: Subject) -> str:
+    if subject.num_seeds == 0:
+        return "the one run of the search"
+    return f"{subject.num_seeds} seed{'s' if subject.num_seeds > 1 else ''}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "all"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else shown(value)

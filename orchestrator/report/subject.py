@@ -1,0 +1,42 @@
+"""What the report goes into: the best finalist over its seeds, or the best trial of the search where none finished."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.finalists import best_finalist
+from orchestrator.journal import TrialRecord
+from orchestrator.plan import resolve_trial
+from orchestrator.ranking import best_trials
+from orchestrator.study import StudyView
+from orchestrator.summary import finalist_rows
+from trainables.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Subject:
+    trial: str
+    """The search trial whose values these are."""
+    config: TrialConfig
+    mean: Mapping[str, float]
+    std: Mapping[str, float | None]
+    num_seeds: int
+    """Seeds it was retrained with in full; 0 for a trial of the search."""
+    shown: TrialRecord
+    """The run whose curves and maps are shown; of a finalist its best seed."""
+
+
+def find_subject(view: StudyView) -> Subject | None:
+    """None where nothing has run to its end within the constraints."""
+    seeds = best_finalist(view.spec, view.state.of_kind("finalist"))
+    if seeds:
+        (row,) = finalist_rows(seeds)
+        return Subject(row["of"], _config(view, seeds[0]), row["mean"], row["std"], len(seeds), seeds[0])
+    ordered = best_trials(view.spec, view.state.of_kind("search"))
+    if not ordered:
+        return None
+    best, outcome = ordered[0], ordered[0].outcome
+    return Subject(best.trial, _config(view, best), outcome, dict.fromkeys(outcome), 0, best)
+
+
+def _config(view: StudyView, record: TrialRecord) -> TrialConfig:
+    return resolve_trial(view.spec, record.params).override({"seed": record.seed})

@@ -1,0 +1,55 @@
+"""Removes secrets from text and mappings before they are logged, stored or shown.
+
+Three sources of leaks: credentials inside URIs (`scheme://user:pass@host`, `?token=...`), values under telling
+names (`password: ...`), and the values of this process's own secret environment variables wherever they appear.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+
+_SECRET_NAME = (
+    r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|credentials?)"
+)
+_SECRET_KEY = re.compile(rf"(?:^|[._-]){_SECRET_NAME}$", re.IGNORECASE)
+_MIN_SECRET_CHARS = 6
+"""A shorter environment value ("1", "true") would blank out innocent text."""
+
+_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"<>]*@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(?P<kind>bearer|basic)\s+[a-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    rf"(?P<name>\b[\w.-]*?{_SECRET_NAME}[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|(?!\*\*\*)[^\s&\"',;)}}]+)",
+    re.IGNORECASE,
+)
+_SIGNED = re.compile(r"(?P<name>[?&](?:[\w-]*signature|sig)=)[^\s&\"']+", re.IGNORECASE)
+_AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
+
+
+def scrub(text: str) -> str:
+    """The same text with every recognised secret replaced by `***`; host names and paths stay readable."""
+    for value in _environment_secrets():
+        text = text.replace(value, HIDDEN)
+    text = _USERINFO.sub(rf"\g<scheme>{HIDDEN}@", text)
+    text = _BEARER.sub(rf"\g<kind> {HIDDEN}", text)
+    for pattern in (_ASSIGNED, _SIGNED):
+        text = pattern.sub(rf"\g<name>{HIDDEN}", text)
+    return _AWS_KEY.sub(HIDDEN, text)
+
+
+def is_secret_name(key: str) -> bool:
+    """Whether a key's last part names a secret: `db.password` and `API_KEY` do, `num_tokens` does not."""
+    return _SECRET_KEY.search(key) is not None
+
+
+def scrub_mapping(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as scrubbed text; a value under a secret's name is hidden whole."""
+    return {key: HIDDEN if is_secret_name(key) else scrub(str(value)) for key, value in values.items()}
+
+
+def _environment_secrets() -> list[str]:
+    """Longest first, so that a secret that contains another is replaced whole."""
+    found = {value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= _MIN_SECRET_CHARS}
+    return sorted(found, key=len, reverse=True)

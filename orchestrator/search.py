@@ -1,0 +1,97 @@
+"""The search itself: Ray Tune drives trials that lease slots; our searcher proposes, ASHA stops."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import Stopper
+
+from orchestrator.recorder import Recorder
+from orchestrator.scheduler import build_scheduler
+from orchestrator.searcher import StudySearcher, open_optuna_study, tell
+from orchestrator.slots.messages import PoolRef
+from orchestrator.study import Study
+from orchestrator.trial import Trial, trial_resources
+from trainables.config import TrialConfig
+
+TUNE_SETTINGS = {
+    # Our own handlers answer signals; Tune's would turn Ctrl-C into a success.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The journal is what a resume reads; Tune's own snapshots and per-trial loggers would only cost time.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+ACTOR_FAILURES = 3
+"""How often Tune starts a trial's own actor anew; lost workers are counted in the slot."""
+
+
+class _Interruption(Stopper):
+    """Ends Tune's loop once an interruption is asked for; the trials it cuts off are left to be resumed."""
+
+    def __init__(self, requested: threading.Event, searcher: StudySearcher) -> None:
+        self._requested, self._searcher = requested, searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        self._searcher.interrupted = self._requested.is_set()
+        return self._requested.is_set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its arguments into tuner.pkl, which is never read back.
+        return {}
+
+
+def run_search(
+    study: Study,
+    recorder: Recorder,
+    pool: PoolRef,
+    data_root: Path,
+    slots: int,
+    resolve: Callable[[Mapping[str, Any]], TrialConfig],
+    interrupted: threading.Event,
+) -> None:
+    """Runs the search's trials until the planned number has ended, or until it is interrupted.
+
+    Optuna is first brought up to the journal, so that a kill between the two leaves no trial in between.
+    """
+    spec, state = study.spec, recorder.journal.state
+    optuna_study = open_optuna_study(spec, f"sqlite:///{study.paths.optuna_db}")
+    ended = [record for record in state.of_kind("search") if record.state != "running"]
+    for record in ended:
+        tell(spec, optuna_study, record)
+    remaining = spec.trials - len(ended)
+    if remaining <= 0:
+        return
+    os.environ.update(TUNE_SETTINGS)
+    searcher = StudySearcher(spec, optuna_study, recorder, resolve)
+    trainable = tune.with_parameters(
+        Trial,
+        pool=pool,
+        trials_folder=study.paths.trials,
+        data_root=data_root,
+        max_failures=spec.max_failures_per_trial,
+    )
+    tune.Tuner(
+        tune.with_resources(trainable, trial_resources()),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=build_scheduler(spec, resolve({}).epochs, ended),
+            num_samples=remaining,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(study.paths.scratch),
+            stop=_Interruption(interrupted, searcher),
+            failure_config=tune.FailureConfig(max_failures=ACTOR_FAILURES),
+            verbose=0,
+        ),
+    ).fit()

@@ -1,0 +1,118 @@
+"""A Ray cluster to run on: one of our own on this machine, or an existing one by its address.
+
+Always with token authentication, and never without the dashboard: Ray Train frees the resources of a killed run
+through the dashboard's State API only.
+"""
+
+import logging
+import os
+import secrets
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from ray._raylet import Config
+from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
+
+from orchestrator.errors import PreflightError
+
+DASHBOARD_WAIT_S = 10
+PACKAGES = ("orchestrator", "trainables", "search_spaces")
+
+
+class NodeResources(NamedTuple):
+    """What one alive node offers."""
+
+    node_id: str
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[dict[str, Any]]:
+    """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
+
+    Yields Ray's own facts about it (`address`, `dashboard_url`, ...). Raises PreflightError where the cluster cannot
+    be reached, asks for another token, or has no dashboard.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _require_tokens()
+    secure_token(create=address == "local")
+    options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "num_cpus": num_cpus}
+    if address != "local":
+        options = {"runtime_env": _our_code()} if _must_ship_code() else {}
+    try:
+        context = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PreflightError(
+            f"no Ray cluster answers at {address!r}: {error} Start one with `ray start --head`, or leave --address and "
+            "RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
+        ) from error
+    try:
+        _check_dashboard(address)
+        yield dict(context.address_info)
+    finally:
+        ray.shutdown()
+
+
+def nodes() -> list[NodeResources]:
+    """The alive nodes of the connected cluster with their CPUs and GPUs."""
+    return [
+        NodeResources(node["NodeID"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def token_path() -> Path:
+    """The file that holds the cluster's token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+
+
+def secure_token(create: bool) -> None:
+    """Makes the token file readable by its owner alone; writes a new one where there is none and one may be made."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    path = token_path()
+    if path.exists():
+        if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    elif create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Created for its owner alone from the first byte; Ray's own writer leaves that to the umask.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secrets.token_hex(32))
+
+
+def _require_tokens() -> None:
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        os.environ["RAY_AUTH_MODE"] = "token"
+        # Ray reads the mode once, when it is imported; left alone, this process and its cluster would disagree.
+        Config.initialize("")
+
+
+def _check_dashboard(address: str) -> None:
+    try:
+        list_nodes(limit=1, timeout=DASHBOARD_WAIT_S)
+    except RayStateApiException as error:
+        raise PreflightError(
+            f"the Ray cluster at {address!r} has no dashboard ({str(error).splitlines()[0]}), and without it killed "
+            "trials keep their resources; install ray[default] there and start the head with "
+            "`ray start --head --include-dashboard=true --dashboard-host=127.0.0.1`."
+        ) from error
+
+
+def _must_ship_code() -> bool:
+    """A checkout is sent along; an installed package is expected on the nodes too, and a submitted job brings its own."""
+    installed = Path(sysconfig.get_paths()["purelib"]) in Path(__file__).resolve().parents
+    return not installed and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
+
+
+def _our_code() -> dict[str, Any]:
+    root = Path(__file__).resolve().parents[2]
+    return {"py_modules": [str(root / name) for name in PACKAGES], "excludes": ["**/__pycache__"]}

@@ -1,0 +1,289 @@
+"""What passes between one trial's owner and the workers that run it: the slot's rules, without Ray.
+
+Three parties call it from threads of their own. The *owner* leases, starts a job and asks for epoch after epoch. The
+*group* (rank 0 of the worker group) takes a job, reports each epoch and learns whether to stop. The *pool* closes it.
+A group's name begins with the name of its Train run; calls of a group that was replaced are answered with "leave".
+"""
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from orchestrator.slots.messages import Finished, Job, Report, SlotState, SlotStatus
+
+OWNER_TIMEOUT_S = 15.0
+DECISION_WAIT_S = 5.0
+
+
+@dataclass
+class _Lease:
+    token: str
+    owner: str
+    heard_s: float
+    job: Job | None = None
+    taken: bool = False
+    """A worker group is running the job."""
+    leaving: bool = False
+    """Nobody waits for the job any more; the workers leave at their epoch's end."""
+    stop: bool = False
+    passed: int = 0
+    """The last epoch passed on."""
+    failures: int = 0
+    asking: int = 0
+    """Calls of the owner that wait for an epoch."""
+    reports: deque[Report] = field(default_factory=deque)
+    finished: Finished | None = None
+
+
+class Mailbox:
+    """One slot's lease, job and reports. Every method may be called from any thread; waits are bounded."""
+
+    def __init__(
+        self,
+        *,
+        owner_timeout_s: float = OWNER_TIMEOUT_S,
+        decision_wait_s: float = DECISION_WAIT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._changed = threading.Condition()
+        self._owner_timeout_s, self._decision_wait_s, self._clock = owner_timeout_s, decision_wait_s, clock
+        self._lease: _Lease | None = None
+        self._run, self._group, self._idle = "", "", False
+        self._closing: Literal["", "drain", "now"] = ""
+        self._failure, self._broken = "", False
+        self._last_put_s = 0.0
+        self._met: set[int] = set()
+
+    # The owner's side.
+
+    def lease(self, owner: str) -> str | None:
+        """A token for a slot whose workers wait for a trial; None if they don't. The same owner gets the same token,
+        so that a repeated call is harmless."""
+        with self._changed:
+            self._expire()
+            if self._lease is not None:
+                return self._lease.token if self._lease.owner == owner and not self._lease.leaving else None
+            if not self._idle or self._closing:
+                return None
+            self._lease = _Lease(uuid.uuid4().hex, owner, self._clock())
+            return self._lease.token
+
+    def start(self, token: str, job: Job) -> bool:
+        """Hands the job to the workers; False if the lease is lost. A lease has one job."""
+        with self._changed:
+            lease = self._owned(token)
+            if lease is None:
+                return False
+            if lease.job is None:
+                lease.job, lease.passed, lease.failures = job, job.epochs_known, job.failures
+                self._changed.notify_all()
+            return True
+
+    def next(self, token: str, timeout_s: float) -> Report | Finished | Literal["wait", "lost"]:
+        """The next epoch, each exactly once, or the trial's end; "wait" if there is neither yet."""
+        with self._changed:
+            lease = self._owned(token)
+            if lease is None:
+                return "lost"
+            lease.asking += 1
+            self._changed.notify_all()
+            ready = self._changed.wait_for(
+                lambda: bool(lease.reports) or lease.finished is not None or lease is not self._lease, timeout_s
+            )
+            lease.asking -= 1
+            if lease is not self._lease:
+                return "lost"
+            if not ready:
+                return "wait"
+            return lease.reports.popleft() if lease.reports else lease.finished or "wait"
+
+    def stop(self, token: str) -> bool:
+        """Asks the workers to leave the trial at their epoch's end; the owner still gets `Finished`."""
+        with self._changed:
+            lease = self._owned(token)
+            if lease is not None:
+                lease.stop = True
+                self._changed.notify_all()
+            return lease is not None
+
+    def release(self, token: str) -> None:
+        """Gives the slot back at once; workers in mid-trial leave at their epoch's end and are then free."""
+        with self._changed:
+            lease = self._owned(token)
+            if lease is not None:
+                self._let_go(lease)
+
+    def heartbeat(self, token: str) -> bool:
+        """The owner is alive; False if it has lost the lease."""
+        with self._changed:
+            return self._owned(token) is not None
+
+    # The workers' side.
+
+    def take(self, group: str, timeout_s: float) -> Job | Literal["wait", "close"]:
+        """The next job for an idle group. A new group's first call, with a job in progress, is that job's failure."""
+        with self._changed:
+            if not self._of_this_run(group):
+                return "close"
+            if group != self._group:
+                self._group = group
+                self._group_replaced()
+            self._idle, self._broken = True, False
+            self._changed.wait_for(
+                lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
+            )
+            self._expire()
+            if group != self._group or self._may_end():
+                self._idle = False
+                return "close"
+            lease = self._lease
+            if lease is None or lease.job is None or not self._has_job():
+                return "wait"
+            self._idle, lease.taken, self._last_put_s = False, True, self._clock()
+            return replace(lease.job, epochs_known=lease.passed, failures=lease.failures)
+
+    def put(self, group: str, epoch: int, metrics: dict[str, float]) -> bool:
+        """Takes an epoch's report; True tells the group to leave the trial.
+
+        Answers as soon as the owner asks for the next epoch, so that an early stop decided on this report costs no
+        further epoch; a silent owner is waited for no longer than the epoch itself took (at most decision_wait_s).
+        """
+        with self._changed:
+            lease = self._running(group)
+            if lease is None or lease.job is None:
+                return True
+            took_s = self._clock() - self._last_put_s
+            if epoch > lease.passed:
+                lease.passed = epoch
+                lease.reports.append(Report(epoch, metrics, lease.failures))
+                self._changed.notify_all()
+            if epoch < lease.job.epochs:
+                self._changed.wait_for(
+                    lambda: lease.stop or (lease.asking > 0 and not lease.reports), min(took_s, self._decision_wait_s)
+                )
+            self._expire()
+            self._last_put_s = self._clock()
+            return lease.stop or self._running(group) is not lease
+
+    def end(self, group: str, finished: Finished) -> None:
+        """The group has left the trial."""
+        with self._changed:
+            lease = self._running(group)
+            if lease is not None:
+                self._finish(lease, finished)
+
+    def agree(self, group: str, rank: int, world_size: int, timeout_s: float) -> bool:
+        """Whether every rank of the group calls this within the time: an error that all ranks raised together."""
+        with self._changed:
+            if group != self._group:
+                return False
+            self._met.add(rank)
+            self._changed.notify_all()
+            met = self._met
+            return self._changed.wait_for(lambda: len(met) == world_size, timeout_s)
+
+    def group_lost(self, run: str, failure: str) -> None:
+        """Why a worker group of a run has just failed; its successor's `take` counts it."""
+        with self._changed:
+            if run == self._run:
+                self._idle, self._failure = False, failure
+
+    # The slot's and the pool's side.
+
+    def run_started(self) -> str:
+        """Names a new Train run; groups of earlier runs are turned away from here on."""
+        with self._changed:
+            self._run, self._idle = uuid.uuid4().hex, False
+            return self._run
+
+    def run_failed(self, failure: str) -> None:
+        """A Train run ended with an error; until a group reports, the slot counts as broken."""
+        with self._changed:
+            self._idle, self._broken, self._failure = False, True, failure
+
+    def close(self, drain: bool = False) -> None:
+        """No new leases; a trial in progress is stopped, or with `drain` finished first."""
+        with self._changed:
+            self._closing = "drain" if drain and self._closing != "now" else "now"
+            lease = self._lease
+            if lease is not None and not drain:
+                lease.stop = True
+                if self._has_job():
+                    self._finish(lease, Finished("stopped"))
+            self._changed.notify_all()
+
+    def status(self) -> SlotStatus:
+        with self._changed:
+            self._expire()
+            lease = self._lease
+            state: SlotState = "starting"
+            if self._closing:
+                state = "closed"
+            elif lease is not None:
+                state = "leaving" if lease.leaving else "leased"
+            elif self._idle:
+                state = "idle"
+            elif self._broken:
+                state = "broken"
+            trial = lease.job.trial if lease is not None and lease.job is not None else None
+            return SlotStatus(state, trial, lease.passed if lease else 0, self._failure)
+
+    # What follows is called with the lock held.
+
+    def _owned(self, token: str) -> _Lease | None:
+        self._expire()
+        lease = self._lease
+        if lease is None or lease.token != token or lease.leaving:
+            return None
+        lease.heard_s = self._clock()
+        return lease
+
+    def _expire(self) -> None:
+        lease = self._lease
+        if lease is not None and not lease.leaving and self._clock() - lease.heard_s > self._owner_timeout_s:
+            self._let_go(lease)
+
+    def _let_go(self, lease: _Lease) -> None:
+        lease.stop = lease.leaving = True
+        if not lease.taken:
+            self._lease = None
+        self._changed.notify_all()
+
+    def _of_this_run(self, group: str) -> bool:
+        return group.split("/")[0] == self._run
+
+    def _running(self, group: str) -> _Lease | None:
+        lease = self._lease
+        return lease if group == self._group and lease is not None and lease.taken else None
+
+    def _has_job(self) -> bool:
+        lease = self._lease
+        return lease is not None and lease.job is not None and not lease.taken and lease.finished is None
+
+    def _may_end(self) -> bool:
+        return self._closing == "now" or (self._closing == "drain" and not self._has_job())
+
+    def _group_replaced(self) -> None:
+        self._met = set()
+        lease = self._lease
+        if lease is None or lease.job is None or not lease.taken:
+            return
+        lease.failures += 1
+        cause = self._failure or "its worker group died"
+        if lease.stop:
+            self._finish(lease, Finished("stopped"))
+        elif lease.failures > lease.job.max_failures:
+            reason = f"lost its workers {lease.failures} times, last after epoch {lease.passed}: {cause}"
+            self._finish(lease, Finished("failed", reason, "WorkersLost"))
+        else:
+            lease.taken = False
+
+    def _finish(self, lease: _Lease, finished: Finished) -> None:
+        lease.finished, lease.taken = finished, False
+        if lease.leaving:
+            self._lease = None
+        self._changed.notify_all()

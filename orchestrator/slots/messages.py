@@ -1,0 +1,75 @@
+"""What passes between the owner of a trial, its slot, and the workers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from trainables.errors import AIBError
+
+SlotState = Literal["starting", "idle", "leased", "leaving", "broken", "closed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One trial to run."""
+
+    trial: str
+    """Our own name of the trial, the same before and after a resume."""
+    config: dict[str, Any]
+    """`TrialConfig.to_dict()`; `epochs` is read here, the rest belongs to the science."""
+    folder: Path
+    """The trial's own folder, on storage that every node reaches; checkpoints are written under it."""
+    data_root: Path
+    epochs_known: int = 0
+    """Epochs that the owner has already; they are not sent again."""
+    max_failures: int = 2
+    """Lost worker groups that are made good; one more and the trial has failed."""
+    failures: int = 0
+    """Lost worker groups so far, on slots that served the trial before this one."""
+
+    @property
+    def epochs(self) -> int:
+        return int(self.config["epochs"])
+
+
+@dataclass(frozen=True)
+class Report:
+    """One epoch of a trial."""
+
+    epoch: int
+    metrics: dict[str, float]
+    failures: int = 0
+    """Lost worker groups up to here."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial's end in its slot."""
+
+    state: Literal["completed", "stopped", "failed"]
+    reason: str = ""
+    kind: str = ""
+    """Name of the error's type where the trial failed."""
+
+
+@dataclass(frozen=True)
+class SlotStatus:
+    """A slot at a glance."""
+
+    state: SlotState
+    trial: str | None
+    epoch: int
+    failure: str
+    """Why the last worker group or Train run was lost; empty if none was."""
+
+
+@dataclass(frozen=True)
+class PoolRef:
+    """Where the slots of a pool are found: their names begin with `prefix`."""
+
+    prefix: str
+    namespace: str
+
+
+class SlotError(AIBError):
+    """No slot can serve: none of the pool's worker groups starts, or the pool is closed."""

@@ -1,0 +1,111 @@
+"""A pool of slots, as many as the cluster holds. Started and closed by the driver; found by everyone through its `ref`."""
+
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import ray
+
+from orchestrator.slots.lease import statuses
+from orchestrator.slots.mailbox import OWNER_TIMEOUT_S
+from orchestrator.slots.messages import PoolRef, SlotStatus
+from orchestrator.slots.slot import Slot, SlotSpec
+from orchestrator.slots.worker import Fit, fit_trial
+
+CLOSE_S = 10.0
+
+
+class SlotPool:
+    """Context manager. Slots start at the same time and can be leased as soon as each is ready."""
+
+    def __init__(
+        self,
+        num_slots: int,
+        *,
+        workers: int,
+        cpus_per_worker: float,
+        gpus_per_worker: float = 0,
+        storage: Path,
+        placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK",
+        trials_per_slot: int | None = None,
+        fit: Fit = fit_trial,
+        owner_timeout_s: float = OWNER_TIMEOUT_S,
+        start_timeout_s: float = 120,
+    ) -> None:
+        self._wanted = num_slots
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        self._spec = SlotSpec(
+            workers=workers,
+            cpus_per_worker=cpus_per_worker,
+            gpus_per_worker=gpus_per_worker,
+            storage=storage.absolute(),
+            placement=placement,
+            trials_per_slot=trials_per_slot,
+            fit=fit,
+            owner_timeout_s=owner_timeout_s,
+            start_timeout_s=start_timeout_s,
+            # A machine of its own has no other node to be moved to.
+            watch_preemption=len(alive) > 1,
+        )
+        self.ref = PoolRef(f"aib-slots-{uuid.uuid4().hex[:8]}:", ray.get_runtime_context().namespace)
+        self._slots: dict[int, Any] = {}
+        self._leaving: list[Any] = []
+
+    def __enter__(self) -> "SlotPool":
+        self.resize(self._wanted)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def resize(self, num_slots: int) -> None:
+        """Starts slots, or closes the last ones: those take no further trial and end with the one they have."""
+        for index in range(num_slots):
+            if index not in self._slots:
+                self._slots[index] = self._start(index)
+        for index in [index for index in self._slots if index >= num_slots]:
+            slot = self._slots.pop(index)
+            slot.close.remote(drain=True)
+            self._leaving.append(slot)
+        self._leaving = _end(self._leaving, 0)
+
+    def status(self) -> list[SlotStatus | None]:
+        """Of every slot, those that are closing included; None for one that does not answer."""
+        return [status for _, status in statuses(self.ref)]
+
+    def close(self, grace_s: float = CLOSE_S) -> None:
+        """Stops the trials in progress at their epoch's end, or kills them after `grace_s`; frees all resources."""
+        slots = [*self._slots.values(), *self._leaving]
+        self._slots, self._leaving = {}, []
+        for slot in slots:
+            slot.close.remote()
+        for slot in _end(slots, grace_s):
+            ray.kill(slot, no_restart=True)
+
+    def _start(self, index: int) -> Any:
+        name = f"{self.ref.prefix}slot-{index}-{uuid.uuid4().hex[:4]}"
+        # Retried calls are safe: each is answered by token or group, which a restarted slot does not know.
+        actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, max_concurrency=64)(Slot)
+        return actor.options(name=name, namespace=self.ref.namespace).remote(name, self.ref.namespace, self._spec)
+
+
+def _end(slots: list[Any], grace_s: float) -> list[Any]:
+    """Ends those closed slots whose Train run is over within the time; gives the others."""
+    asked = {slot.ended.remote(grace_s): slot for slot in slots}
+    if not asked:
+        return []
+    ended, pending = ray.wait(list(asked), num_returns=len(asked), timeout=grace_s + 1)
+    left = [asked[ref] for ref in pending]
+    for ref in ended:
+        try:
+            over = ray.get(ref)
+        except ray.exceptions.RayActorError:
+            over = True
+        if over:
+            ray.kill(asked[ref], no_restart=True)
+        else:
+            left.append(asked[ref])
+    return left

@@ -1,0 +1,102 @@
+"""A worker process as it was before its first trial, given back before each next one: no trial sees another's traces."""
+
+import gc
+import os
+import random
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """Every process-wide setting that a trial, or a library it calls, may change."""
+
+    settings: dict[str, Any]
+    environment: dict[str, str]
+    folder: str
+
+    @staticmethod
+    def capture() -> "ProcessState":
+        """The settings as they are now. What is in memory now is taken to stay (imported modules, for the most part),
+        which makes the collections between trials quick."""
+        gc.collect()
+        gc.freeze()
+        return ProcessState(_settings(), dict(os.environ), os.getcwd())
+
+    def restore(self) -> None:
+        """Puts every setting back, reseeds the global generators to a constant, and frees what trials left behind."""
+        for name, value in self.environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        for name in set(os.environ) - set(self.environment):
+            del os.environ[name]
+        os.chdir(self.folder)
+        for name, value in self.settings.items():
+            _SETTERS[name](value)
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        dynamo = sys.modules.get("torch._dynamo")
+        if dynamo is not None:
+            dynamo.reset()
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "num_threads": torch.get_num_threads(),
+        "default_dtype": torch.get_default_dtype(),
+        "deterministic": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ),
+        "grad": torch.is_grad_enabled(),
+        "anomaly": torch.is_anomaly_enabled(),
+        "autocast": {
+            device: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in _DEVICES
+        },
+        "autocast_cache": torch.is_autocast_cache_enabled(),
+        "cudnn": {name: getattr(torch.backends.cudnn, name) for name in _CUDNN},
+        "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "flush_denormal": False,
+    }
+
+
+def _set_autocast(devices: dict[str, tuple[bool, torch.dtype]]) -> None:
+    for device, (enabled, dtype) in devices.items():
+        torch.set_autocast_enabled(device, enabled)
+        torch.set_autocast_dtype(device, dtype)
+    torch.clear_autocast_cache()
+
+
+def _set_cudnn(flags: dict[str, bool]) -> None:
+    for name, value in flags.items():
+        setattr(torch.backends.cudnn, name, value)
+
+
+def _set_matmul_tf32(value: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = value
+
+
+_DEVICES = ("cpu", "cuda")
+_CUDNN = ("enabled", "benchmark", "deterministic", "allow_tf32")
+_SETTERS: dict[str, Any] = {
+    "num_threads": torch.set_num_threads,
+    "default_dtype": torch.set_default_dtype,
+    "deterministic": lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+    "grad": torch.set_grad_enabled,
+    "anomaly": torch.autograd.set_detect_anomaly,
+    "autocast": _set_autocast,
+    "autocast_cache": torch.set_autocast_cache_enabled,
+    "cudnn": _set_cudnn,
+    "matmul_tf32": _set_matmul_tf32,
+    "flush_denormal": torch.set_flush_denormal,
+}

@@ -1,0 +1,134 @@
+"""A slot: a mailbox, and beside it in the same process the Train run whose workers serve it.
+
+One process, so one thing to lose: if it dies, Ray starts it anew, and with it the Train run; the trial's owner finds its
+lease gone and leases again. If only the Train run dies, the slot starts another one and keeps the trial.
+"""
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from orchestrator.slots.mailbox import Mailbox
+from orchestrator.slots.worker import Fit, serve
+
+RETRY_S = 2.0
+COLLECTIVE_TIMEOUT_S = 1800
+
+TRAIN_SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "120",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    # Paths in a job are absolute; a working folder of Ray's would only be one more thing that differs.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotSpec:
+    """What every slot of a pool is made of."""
+
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    storage: Path
+    """A folder that every node reaches; Train keeps its own small files under it."""
+    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
+    trials_per_slot: int | None
+    """Fresh workers after so many trials; None: never."""
+    fit: Fit
+    owner_timeout_s: float
+    start_timeout_s: float
+    watch_preemption: bool
+
+
+class Slot(Mailbox):
+    """The actor. Its Train run goes on in a thread of its own until the slot is closed."""
+
+    def __init__(self, name: str, namespace: str, spec: SlotSpec) -> None:
+        super().__init__(owner_timeout_s=spec.owner_timeout_s)
+        self._name, self._namespace, self._spec = name, namespace, spec
+        settings = {
+            **TRAIN_SETTINGS,
+            "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(spec.start_timeout_s),
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": str(int(spec.watch_preemption)),
+        }
+        for key, value in settings.items():
+            os.environ.setdefault(key, value)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="train-run", daemon=True)
+        self._thread.start()
+
+    def ended(self, timeout_s: float) -> bool:
+        """Whether the Train run is over, after `close`, within the time."""
+        return self._ended.wait(timeout_s)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def _serve(self) -> None:
+        while not self._closing:
+            try:
+                self._trainer(self.run_started()).fit()
+            except Exception as error:
+                # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
+                self.run_failed(first_line(error))
+                with self._changed:
+                    self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
+        self._ended.set()
+
+    def _trainer(self, run: str) -> TorchTrainer:
+        spec = self._spec
+        on_gpu = spec.gpus_per_worker > 0
+        resources = {"CPU": spec.cpus_per_worker, **({"GPU": spec.gpus_per_worker} if on_gpu else {})}
+        return TorchTrainer(
+            serve,
+            train_loop_config={
+                "slot": self._name,
+                "namespace": self._namespace,
+                "run": run,
+                "fit": spec.fit,
+                "trials_per_slot": spec.trials_per_slot,
+            },
+            torch_config=TorchConfig(
+                backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S
+            ),
+            scaling_config=ScalingConfig(
+                num_workers=spec.workers,
+                use_gpu=on_gpu,
+                resources_per_worker=resources,
+                placement_strategy=spec.placement,
+            ),
+            run_config=RunConfig(
+                name=self._name.rsplit(":", 1)[-1],
+                storage_path=str(spec.storage / "slots"),
+                # Lost groups are counted by trial, in the mailbox; start-up errors come back to `_serve`.
+                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),
+                callbacks=[_TellSlot(self._name, self._namespace, run)],
+            ),
+        )
+
+
+class _TellSlot(UserCallback):
+    """Runs in the Train controller: tells the slot why a worker group failed, as soon as it is seen."""
+
+    def __init__(self, name: str, namespace: str, run: str) -> None:
+        self._name, self._namespace, self._run = name, namespace, run
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        failure = "; ".join(f"rank {rank}: {first_line(error)}" for rank, error in sorted(worker_exceptions.items()))
+        ray.get_actor(self._name, namespace=self._namespace).group_lost.remote(self._run, failure)
+
+
+def first_line(error: BaseException, limit: int = 400) -> str:
+    """An error as one line for a status or a record."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:limit]

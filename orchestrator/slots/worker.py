@@ -1,0 +1,148 @@
+"""The loop that every worker of a slot runs: take a trial, train it epoch by epoch, hand each epoch on, take the next.
+
+Rank 0 talks to the slot and tells the others over the process group, so that all ranks enter and leave a trial together.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+
+from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.process_state import ProcessState
+from trainables.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, read_history
+from trainables.errors import AIBError
+from trainables.runtime import Runtime
+
+TAKE_S = 2.0
+AGREE_S = 20.0
+KEEP_CHECKPOINTS = 2
+T = TypeVar("T")
+
+
+class EpochReport(Protocol):
+    """What the science yields once an epoch."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def metrics(self) -> dict[str, float]: ...
+    @property
+    def save(self) -> Callable[[Path], Path]: ...
+
+
+Fit = Callable[[Mapping[str, Any], Runtime, Path | None], Iterator[EpochReport]]
+
+
+def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
+    """The science: one trial from `TrialConfig.to_dict()`."""
+    from trainables.config import TrialConfig
+    from trainables.fit import fit
+
+    return fit(TrialConfig.from_dict(config), runtime, resume)
+
+
+def serve(config: Mapping[str, Any]) -> None:
+    """Runs on every worker of a slot's Train run (`slot.py` gives the config) until the slot closes, or until
+    `trials_per_slot` trials are served. An error that is not every rank's own and deliberate ends the worker group;
+    Train starts a new one, and the trial goes on from its last checkpoint."""
+    context = ray.train.get_context()
+    slot = ray.get_actor(config["slot"], namespace=config["namespace"])
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    ranks = _Ranks(slot, rank, world_size, _broadcast(f"{config['run']}/{uuid.uuid4().hex}", rank))
+    before = ProcessState.capture()
+    before.restore()
+    served = 0
+    while (job := ranks.take()) is not None:
+        finished = _run_job(job, config["fit"], ranks)
+        before.restore()
+        if rank == 0:
+            ray.get(slot.end.remote(ranks.group, finished))
+        served += 1
+        if served == config["trials_per_slot"]:
+            return
+
+
+def _run_job(job: Job, fit: Fit, ranks: "_Ranks") -> Finished:
+    runtime = Runtime(
+        data_root=job.data_root,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        device=ray.train.torch.get_device(),
+    )
+    try:
+        # Rank 0 chooses for all: storage may show a checkpoint to one node before another.
+        resume = _broadcast(latest_checkpoint(job.folder) if ranks.rank == 0 else None, ranks.rank)
+        if _broadcast(_resend(job, resume, ranks) if ranks.rank == 0 else None, ranks.rank):
+            return Finished("stopped")
+        for report in fit(job.config, runtime, resume):
+            verdict = _broadcast(_publish(job, report, ranks) if ranks.rank == 0 else None, ranks.rank)
+            if verdict is not None:
+                return verdict
+        return Finished("completed")
+    except AIBError as error:
+        if not ranks.agree():
+            raise
+        return Finished("failed", str(error), type(error).__name__)
+
+
+def _resend(job: Job, resume: Path | None, ranks: "_Ranks") -> bool:
+    """Reports the checkpoint's epochs that the owner lacks; True if one of them is answered with a stop."""
+    rows = read_history(resume) if resume is not None else []
+    return any(ranks.put(int(row["epoch"]), row) for row in rows if row["epoch"] > job.epochs_known)
+
+
+def _publish(job: Job, report: EpochReport, ranks: "_Ranks") -> Finished | None:
+    """Checkpoint first, report second: what was reported is never lost. None means to go on."""
+    try:
+        report.save(checkpoint_folder(job.folder, report.epoch))
+    except AIBError as error:
+        return Finished("failed", str(error), type(error).__name__)
+    prune_checkpoints(job.folder, KEEP_CHECKPOINTS)
+    return Finished("stopped") if ranks.put(report.epoch, report.metrics) and report.epoch < job.epochs else None
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """This rank's side of the slot."""
+
+    slot: Any
+    rank: int
+    world_size: int
+    group: str
+
+    def take(self) -> Job | None:
+        """The next trial on all ranks, or None when the slot closes. Every wait is short, so that no other rank's
+        broadcast comes near the process group's timeout."""
+        while True:
+            taken = ray.get(self.slot.take.remote(self.group, TAKE_S)) if self.rank == 0 else None
+            taken = _broadcast(taken, self.rank)
+            if isinstance(taken, Job):
+                return taken
+            if taken == "close":
+                return None
+
+    def put(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        stop: bool = ray.get(self.slot.put.remote(self.group, epoch, dict(metrics)))
+        return stop
+
+    def agree(self) -> bool:
+        if self.world_size == 1:
+            return True
+        together: bool = ray.get(self.slot.agree.remote(self.group, self.rank, self.world_size, AGREE_S))
+        return together
+
+
+def _broadcast(value: T, rank: int) -> T:
+    """Rank 0's value, on every rank."""
+    box = [value if rank == 0 else None]
+    dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    received: Any = box[0]
+    return received  # type: ignore[no-any-return]

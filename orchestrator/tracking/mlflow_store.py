@@ -1,0 +1,153 @@
+"""The MLflow store before anything is written to it: limits of its client, where it is, whether it answers.
+
+`configure_mlflow` is the one place that sets MLflow's environment variables; a value the user set wins.
+"""
+
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from orchestrator.errors import PreflightError
+from orchestrator.scrub import scrub
+
+_SETTINGS = {
+    # MLflow's own defaults (7 retries, 120 s) hold a call to a dead server for minutes; ours waits on disk instead.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Otherwise every run that ends over HTTP prints its address to stdout, which belongs to --json.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def configure_mlflow() -> None:
+    """To be called before MLflow is imported: its telemetry decides at import."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow.store.db.utils", "mlflow.system_metrics", "alembic"):
+        # They print a traceback for what is raised to us anyway, and a line per migration.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def mlflow_client(tracking_uri: str) -> Any:
+    """An MlflowClient under our settings."""
+    configure_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri)
+
+
+def local_tracking_uri(root: str | Path) -> str:
+    """The default store: `ROOT/mlflow.db`."""
+    return f"sqlite:///{Path(root).resolve() / 'mlflow.db'}"
+
+
+def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: str | Path | None = None) -> str | None:
+    """Makes sure that the store answers, with its schema and the study's experiment in place.
+
+    A local database is created (7-8 s the first time). Returns the experiment's id where a study is named. Raises
+    PreflightError, within seconds, where the store is unreachable, refuses us, or holds a deleted experiment of
+    that name.
+    """
+    shown = scrub(tracking_uri)
+    _check_scheme(tracking_uri, shown)
+    _check_host(tracking_uri, shown)
+    try:
+        with _environment(_QUICK):
+            client = mlflow_client(tracking_uri)
+            client.search_experiments(max_results=1)
+            return find_or_create_experiment(client, study, artifact_root) if study is not None else None
+    except PreflightError:
+        raise
+    except Exception as error:
+        raise PreflightError(
+            f"the tracking store {shown} cannot be used: {scrub(_first_line(error))}. {_advice(tracking_uri, error)}"
+        ) from error
+
+
+def find_or_create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> str:
+    """The id of the study's experiment; PreflightError where one of that name was deleted.
+
+    Its artifacts go under `artifact_root/study`, or where the server decides if there is no root.
+    """
+    found = client.get_experiment_by_name(study)
+    if found is None:
+        location = None
+        if artifact_root is not None:
+            location = Path(artifact_root).resolve().as_uri() + "/" + quote(study)
+        return str(client.create_experiment(study, artifact_location=location))
+    if found.lifecycle_stage != "active":
+        raise PreflightError(
+            f"the MLflow experiment '{study}' was deleted. Give the study another --name, or bring it back with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`."
+        )
+    return str(found.experiment_id)
+
+
+def _check_scheme(tracking_uri: str, shown: str) -> None:
+    scheme = urlsplit(tracking_uri).scheme
+    if scheme in ("", "file"):
+        raise PreflightError(
+            f"--tracking-uri is '{shown}': MLflow no longer writes to plain folders. "
+            "Use sqlite:////absolute/path/mlflow.db or the http(s):// address of an MLflow server."
+        )
+    if scheme == "sqlite":
+        path = Path(tracking_uri.removeprefix("sqlite:///"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with sqlite3.connect(path, timeout=5) as database:
+                database.execute("PRAGMA user_version")
+        except (OSError, sqlite3.Error) as error:
+            raise PreflightError(
+                f"the tracking database {path} cannot be opened: {error}. Choose another --root or --tracking-uri."
+            ) from error
+
+
+def _check_host(tracking_uri: str, shown: str) -> None:
+    """A dead host fails here in 5 s; SQLAlchemy would try ten times."""
+    parts = urlsplit(tracking_uri)
+    port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+    if parts.scheme == "sqlite" or parts.hostname is None or port is None:
+        return
+    try:
+        socket.create_connection((parts.hostname, port), timeout=5).close()
+    except OSError as error:
+        raise PreflightError(
+            f"the tracking store {shown} cannot be reached: {error}. Start it, or correct --tracking-uri "
+            "(or MLFLOW_TRACKING_URI)."
+        ) from error
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    configure_mlflow()
+    before = {name: os.environ[name] for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _advice(tracking_uri: str, error: Exception) -> str:
+    code = getattr(error, "error_code", "")
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"):
+        return "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+    if "out-of-date database schema" in str(error):
+        return "Back it up and run `mlflow db upgrade URI`."
+    if tracking_uri.startswith("sqlite"):
+        return "Choose another --root or --tracking-uri, or move the file away."
+    return "Check --tracking-uri (or MLFLOW_TRACKING_URI) and the server's log."

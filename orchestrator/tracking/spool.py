@@ -1,0 +1,206 @@
+"""An ordered queue of JSON objects that survives the death of its process.
+
+A folder holds `NNNNNNNNNN.jsonl` segments (named by their first sequence number), `delivered` (the last sequence
+number that arrived), `header.json` (see `header`), `rejected.jsonl`, `files/` and `lock`. A line is written by one
+`write` and handed to the operating system at once, so a SIGKILL loses nothing; a power cut may lose the last
+seconds, for there is no fsync per line. Not thread-safe: its owner holds a lock.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.errors import PreflightError
+
+_LOG = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """One object and its place in the order, counted from 1 over the life of the folder."""
+
+    seq: int
+    payload: dict[str, Any]
+
+
+class Spool:
+    """Opens (or creates) the folder for one process; PreflightError where another process has it open.
+
+    What is pending is also held in memory: about 1 kB a record, so an outage of a thousand trial-epochs costs 1 MB.
+    """
+
+    def __init__(self, folder: str | Path, segment_bytes: int = 1 << 20) -> None:
+        self.folder = Path(folder)
+        self._segment_bytes = segment_bytes
+        self._segment: Any = None
+        self._clean_end = False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.folder / "lock")
+        self._delivered = _read_number(self.folder / "delivered")
+        self._last_seq = self._delivered
+        self.pending: deque[Entry] = deque()
+        """What has not arrived yet, in order."""
+        for entry in self._read_segments():
+            self._last_seq = max(self._last_seq, entry.seq)
+            if entry.seq > self._delivered:
+                self.pending.append(entry)
+        self._remove_delivered_segments()
+
+    def append(self, payload: Mapping[str, Any]) -> Entry:
+        """Adds an object at the end. A full disk costs durability, not the record: it stays pending in memory."""
+        seq = self._last_seq = self._last_seq + 1
+        line = json.dumps({"seq": seq, **payload}, default=_plain, separators=(",", ":"))
+        try:
+            self._write(seq, line)
+        except OSError as error:
+            _LOG.warning("could not write to %s (%s); the record waits in memory only.", self.folder, error)
+        parsed = json.loads(line)
+        del parsed["seq"]
+        entry = Entry(seq, parsed)
+        self.pending.append(entry)
+        return entry
+
+    def mark_delivered(self, seq: int) -> None:
+        """Everything up to `seq` has arrived (or was set aside) and is never read again."""
+        while self.pending and self.pending[0].seq <= seq:
+            self.pending.popleft()
+        self._delivered = max(self._delivered, seq)
+        _replace(self.folder / "delivered", str(self._delivered))
+        if not self.pending:
+            self._remove_delivered_segments()
+
+    def set_aside(self, entry: Entry, reason: str) -> None:
+        """Adds the object to `rejected.jsonl` with the reason; the caller still marks it delivered."""
+        line = json.dumps({"seq": entry.seq, "reason": reason, "record": entry.payload}, default=_plain)
+        try:
+            with open(self.folder / "rejected.jsonl", "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            _LOG.warning("could not write to rejected.jsonl (%s): %s", error, line)
+
+    @property
+    def header(self) -> dict[str, Any] | None:
+        """An object that outlives delivery: what a restarted process must say before the first pending one."""
+        try:
+            header: dict[str, Any] = json.loads((self.folder / "header.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return header
+
+    @header.setter
+    def header(self, payload: Mapping[str, Any]) -> None:
+        _replace(self.folder / "header.json", json.dumps(payload, default=_plain))
+
+    def keep_file(self, path: str | Path) -> Path:
+        """A copy of the file, under its own name, that lives until `drop_file`. OSError if it cannot be copied."""
+        folder = self.folder / "files" / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        try:
+            return Path(shutil.copyfile(path, folder / Path(path).name))
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def drop_file(self, kept: str | Path) -> None:
+        """Removes a copy that `keep_file` made; any other path is left alone."""
+        folder = Path(kept).parent
+        if folder.parent == self.folder / "files":
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Lets another process open the folder. What is pending stays on disk."""
+        if self._lock.closed:
+            return
+        self._close_segment()
+        if not self.pending:
+            self._remove_delivered_segments()
+        self._lock.close()
+
+    def _write(self, seq: int, line: str) -> None:
+        if self._segment is not None and self._segment.tell() >= self._segment_bytes:
+            self._close_segment()
+        if self._segment is None:
+            self._segment = open(self.folder / f"{seq:010d}.jsonl", "ab", buffering=0)  # noqa: SIM115 (closed on rotation)
+        # A process killed in its first line leaves half a line under this very name.
+        torn = self._segment.tell() > 0 and not self._clean_end
+        data = (("\n" if torn else "") + line + "\n").encode()
+        self._clean_end = False
+        if self._segment.write(data) != len(data):
+            raise OSError("short write")
+        self._clean_end = True
+
+    def _close_segment(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.jsonl"))
+
+    def _read_segments(self) -> Iterator[Entry]:
+        for path in self._segments():
+            for line in path.read_bytes().split(b"\n"):
+                if not line:
+                    continue
+                try:
+                    payload = json.loads(line)
+                    yield Entry(int(payload.pop("seq")), payload)
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    _LOG.warning("half a line in %s was skipped: its process died while writing it.", path)
+
+    def _remove_delivered_segments(self) -> None:
+        """All segments but the one being written, up to the first that still holds something pending."""
+        first_pending = self.pending[0].seq if self.pending else self._last_seq + 1
+        segments = self._segments()
+        ends = [*(int(path.stem) for path in segments[1:]), self._last_seq + 1]
+        for path, end in zip(segments, ends, strict=False):
+            if end <= first_pending and (self._segment is None or path.name != Path(self._segment.name).name):
+                path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> Any:
+    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (held open: closing it releases the lock)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise PreflightError(
+            f"{path.parent} is in use by another process (pid {owner}): this study is already running. "
+            "Wait for it, stop it, or give this one another --name."
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _read_number(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return 0  # unreadable after a power cut: delivering again is harmless
+
+
+def _replace(path: Path, text: str) -> None:
+    """Readers see the old text or the new text, never half of it. A full disk leaves the old one and a warning."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        _LOG.warning("could not write %s (%s); after a restart some records are delivered again.", path, error)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings as objects, array scalars as numbers; anything else JSON does not know as text."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.item() if hasattr(value, "item") else str(value)

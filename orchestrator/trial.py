@@ -1,0 +1,110 @@
+"""A Tune trial: it leases a slot, passes on the epochs that the slot's workers report, and gives the slot back.
+
+It trains nothing and takes no CPU. A failed trial ends with a result that says so instead of an exception, since the
+slot has already made good what could be made good.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from orchestrator.slots.lease import Lease, acquire, this_process
+from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from trainables.config import TrialConfig
+
+_POINTER = "epoch.json"
+_METRICS, _STATE, _FAILURE, _KIND = "epoch_metrics", "trial_state", "failure", "failure_kind"
+
+
+def trial_resources() -> tune.PlacementGroupFactory:
+    """What a trial's actor asks for: a thousandth of its driver's node, and no CPU.
+
+    Tune refuses a request of nothing, and any CPU taken here is one that no worker gets. The node's own resource keeps
+    the trials beside the driver, so that losing a worker's node loses no trial.
+    """
+    return tune.PlacementGroupFactory([{f"node:{ray.util.get_node_ip_address()}": 0.001}])
+
+
+def tune_config(trial: str, config: TrialConfig) -> dict[str, Any]:
+    """What Tune carries for a trial: its name and everything that decides its result."""
+    return {"trial": trial, "config": config.to_dict()}
+
+
+def epoch_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of one epoch in a trial's result, without Tune's own entries; empty where it holds no epoch."""
+    return dict(result.get(_METRICS) or {})
+
+
+def trial_failure(result: Mapping[str, Any]) -> str:
+    """Why the trial failed; empty where it did not."""
+    return str(result.get(_FAILURE) or "")
+
+
+class Trial(tune.Trainable):
+    """For `tune.with_parameters(Trial, pool=..., trials_folder=..., data_root=..., max_failures=...)` and
+    `reuse_actors=True`. Results hold the metrics by name (for the scheduler) and together (`epoch_metrics`)."""
+
+    def setup(
+        self, config: dict[str, Any], *, pool: PoolRef, trials_folder: Path, data_root: Path, max_failures: int
+    ) -> None:
+        self._pool, self._trials_folder, self._data_root = pool, trials_folder, data_root
+        self._max_failures = max_failures
+        self._lease: Lease | None = None
+        self._epoch = 0
+
+    def step(self) -> dict[str, Any]:
+        """The next epoch; with the last one, or when there is none, also the trial's end."""
+        job = self._job()
+        if self._lease is None:
+            # Not in setup: there it would keep Tune from handling other trials while no slot is free.
+            self._lease = acquire(self._pool, f"{job.trial}, {this_process()}")
+            self._lease.start(job)
+        message = self._lease.next()
+        if isinstance(message, Finished):
+            return self._end(message)
+        self._epoch = message.epoch
+        result = _result(message)
+        # The last epoch and the end are one result, so that no epoch is told twice.
+        return {**result, **self._end(self._lease.next())} if message.epoch >= job.epochs else result
+
+    def cleanup(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self.config, self._epoch = new_config, 0
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """A pointer only; the trial's own checkpoints are written by its workers."""
+        (Path(checkpoint_dir) / _POINTER).write_text(json.dumps({"epoch": self._epoch}), encoding="utf-8")
+
+    def load_checkpoint(self, checkpoint: str | dict[str, Any] | None) -> None:
+        assert isinstance(checkpoint, str)
+        self._epoch = int(json.loads((Path(checkpoint) / _POINTER).read_text(encoding="utf-8"))["epoch"])
+
+    def _job(self) -> Job:
+        return Job(
+            trial=self.config["trial"],
+            config=self.config["config"],
+            folder=self._trials_folder / self.config["trial"],
+            data_root=self._data_root,
+            epochs_known=self._epoch,
+            max_failures=self._max_failures,
+        )
+
+    def _end(self, message: Report | Finished) -> dict[str, Any]:
+        assert isinstance(message, Finished)
+        self.cleanup()
+        ended = {"done": True, _STATE: message.state}
+        return {**ended, _FAILURE: message.reason, _KIND: message.kind} if message.state == "failed" else ended
+
+
+def _result(report: Report) -> dict[str, Any]:
+    return {**report.metrics, "epoch": report.epoch, _METRICS: dict(report.metrics), _STATE: "running"}

@@ -1,0 +1,35 @@
+"""What a trial leaves in the record beside numbers: its curves, its maps, its best weights."""
+
+import tempfile
+from pathlib import Path
+
+from orchestrator.journal import TrialRecord
+from orchestrator.tracking.figures import attention_figure, curves_figure, interpretability_figure
+from orchestrator.tracking.tracker import Tracker
+from trainables.checkpoint import has_tensors, latest_checkpoint, read_state, read_tensors
+from trainables.interpretability.examples import Panels
+
+
+def log_trial_artifacts(tracker: Tracker, trial_folder: Path, record: TrialRecord) -> None:
+    """Logs curves, and for a trial of full length also attention maps, scores and the best epoch's weights.
+
+    A trial that was stopped early or failed has its numbers only: hundreds of them would fill the store.
+    """
+    checkpoint = latest_checkpoint(trial_folder)
+    if record.state != "completed" or checkpoint is None or not has_tensors(checkpoint, "examples"):
+        return
+    state = read_state(checkpoint)
+    threshold = state["config"]["evaluation.interp_threshold"]
+    panels = Panels.from_tensors(read_tensors(checkpoint, "examples"), threshold)
+    figures = {
+        "curves": curves_figure(record.history),
+        "attention": attention_figure(panels, state["data"]["class_names"]),
+        "interpretability": interpretability_figure(record.outcome),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, figure in figures.items():
+            path = Path(folder) / f"{name}.png"
+            figure.savefig(path)
+            tracker.log_artifact(record.trial, path, "figures")
+    for name in ("best.safetensors", "state.json", "manifest.json"):
+        tracker.log_artifact(record.trial, checkpoint / name, "best_checkpoint")

@@ -1,0 +1,190 @@
+"""A search from its spec to a registered champion: check everything, then search, retrain, judge, publish, report."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.capacity import Node
+from orchestrator.champion import crown
+from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL
+from orchestrator.finalists import best_finalist, plan_finalists
+from orchestrator.interruption import Interruption, interruptible
+from orchestrator.jobs import PlannedTrial, run_trials
+from orchestrator.live import LiveView
+from orchestrator.plan import make_plan, resolve_trial
+from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
+from orchestrator.provenance import provenance
+from orchestrator.recorder import Recorder
+from orchestrator.report.write import write_report
+from orchestrator.search import run_search
+from orchestrator.slots.cluster import connect, nodes
+from orchestrator.slots.pool import SlotPool
+from orchestrator.study import Study, check_startable, open_study, view_study
+from orchestrator.study_paths import study_paths
+from orchestrator.tracking.buffered import BufferedTracker
+from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+from orchestrator.tracking.mlflow_tracker import MlflowTracker
+from orchestrator.tracking.spool import Spool
+from orchestrator.trial_artifacts import log_trial_artifacts
+from search_spaces.schema import SearchSpec
+
+FLUSH_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where a study runs and is recorded."""
+
+    root: Path
+    tracking_uri: str | None = None
+    address: str | None = None
+
+
+def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console) -> int:
+    """The whole search; the contract's exit code. Everything that can be refused is refused before anything starts."""
+    paths = study_paths(where.root, spec.name)
+    spec = with_occluders(spec, paths, console)
+    check_startable(spec, paths, resume)
+    if where.address is None:
+        make_plan(spec, [this_machine()])
+    prepared = check_data(spec, paths.data, console)
+    with _running(spec, where, prepared, resume=resume, console=console) as run:
+        study, recorder, pool, interruption = run.study, run.recorder, run.pool, run.interruption
+        recorder.stage("searching")
+        run_search(
+            study,
+            recorder,
+            pool.ref,
+            paths.data,
+            run.slots,
+            lambda params: resolve_trial(spec, params),
+            interruption.requested,
+        )
+        if not interruption.requested.is_set():
+            recorder.stage("finalists")
+            run.train(plan_finalists(spec, list(recorder.journal.state.trials.values())))
+        if interruption.exit_code is not None:
+            recorder.stage("interrupted")
+            console.print(f"interrupted; continue with: aib search SPEC --name {spec.name} --resume")
+            return interruption.exit_code
+        pool.close()
+        recorder.stage("publishing")
+        promoted = crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
+        recorder.stage("done")
+        page = write_report(view_study(paths), paths.folder, paths.report)
+        recorder.journal.append("report", path=str(page))
+        recorder.tracker.log_artifact(None, page, "report")
+    if not promoted:
+        return EXIT_GATE_REFUSED
+    ended = recorder.journal.state.trials.values()
+    return EXIT_PARTIAL if any(record.state == "failed" for record in ended) else EXIT_DONE
+
+
+def run_single(spec: SearchSpec, where: Where, *, resume: bool, console: Console) -> int:
+    """One trial with the spec's fixed values, recorded like a study of one."""
+    paths = study_paths(where.root, spec.name)
+    spec = with_occluders(spec, paths, console)
+    check_startable(spec, paths, resume)
+    if where.address is None:
+        make_plan(spec, [this_machine()])
+    prepared = check_data(spec, paths.data, console)
+    with _running(spec, where, prepared, resume=resume, console=console) as run:
+        run.recorder.stage("training")
+        run.train([PlannedTrial(trial="train", kind="train", config=resolve_trial(spec, {}), params={})])
+        if run.interruption.exit_code is not None:
+            run.recorder.stage("interrupted")
+            return run.interruption.exit_code
+        run.recorder.stage("done")
+    failed = run.recorder.journal.state.trials["train"].state == "failed"
+    return EXIT_PARTIAL if failed else EXIT_DONE
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What lives while a study runs."""
+
+    study: Study
+    recorder: Recorder
+    pool: SlotPool
+    interruption: Interruption
+    slots: int
+    uri: str
+
+    def train(self, planned: list[PlannedTrial]) -> None:
+        run_trials(
+            planned,
+            self.recorder,
+            self.pool.ref,
+            self.study.paths.trial,
+            self.study.paths.data,
+            self.study.spec.max_failures_per_trial,
+            self.interruption.requested,
+        )
+
+
+@contextmanager
+def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool, console: Console) -> Iterator[_Run]:
+    """Cluster, record and slots, in the order in which each can still refuse before the next is begun."""
+    paths = study_paths(where.root, spec.name)
+    uri = where.tracking_uri or local_tracking_uri(where.root)
+    with ExitStack() as stack:
+        interruption = stack.enter_context(interruptible(console.print))
+        stack.enter_context(connect(where.address))
+        # The cluster itself has the last word on what fits.
+        plan = make_plan(spec, [Node(*node) for node in nodes()])
+        paths.root.mkdir(parents=True, exist_ok=True)
+        artifact_root = None if where.tracking_uri else paths.artifacts
+        facts = {
+            "mlflow": {"tracking_uri": uri},
+            "data": {"name": prepared.store.name, "digest": prepared.store.digest},
+            "provenance": provenance(),
+        }
+        study = stack.enter_context(open_study(spec, paths, resume, facts))
+        pool = stack.enter_context(
+            SlotPool(
+                plan.slots,
+                workers=spec.resources.workers_per_trial,
+                cpus_per_worker=spec.resources.cpus_per_worker,
+                gpus_per_worker=spec.resources.gpus_per_worker,
+                storage=study.paths.scratch,
+                placement="PACK" if spec.resources.placement == "pack" else "SPREAD",
+                trials_per_slot=spec.resources.trials_per_slot,
+            )
+        )
+        # While the slots start: a new database takes seconds of its own.
+        prepare_store(uri, spec.name, artifact_root)
+        tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
+        stack.callback(tracker.close)
+        tags = {"aib.study": spec.name, "aib.signature": study.signature}
+        tracker.open_study(spec.name, study.signature, _study_params(spec), tags)
+        recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
+        recorder.on_end = lambda record: log_trial_artifacts(tracker, study.paths.trial(record.trial), record)
+        view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, plan.slots))
+        recorder.on_change = view.update
+        stack.push(_closing(recorder, tracker, console))
+        yield _Run(study, recorder, pool, interruption, plan.slots, uri)
+
+
+def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> Callable[..., None]:
+    def close(kind: type[BaseException] | None, *_: object) -> None:
+        stage = recorder.journal.state.stage
+        ended = "failed" if kind is not None else "completed" if stage == "done" else "interrupted"
+        tracker.close_study(ended, {}, {})  # type: ignore[arg-type]
+        left = tracker.flush(FLUSH_S)
+        if left:
+            console.print(
+                f"{left} records wait on disk for the tracking server ({tracker.last_error}); "
+                f"they are sent by: aib search SPEC --resume"
+            )
+
+    return close
+
+
+def _study_params(spec: SearchSpec) -> Mapping[str, Any]:
+    """The spec's own choices, for the parent run."""
+    resolved = spec.to_dict()
+    return {key: value for key, value in resolved.items() if key not in ("name", "trial")}

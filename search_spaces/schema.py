@@ -1,0 +1,181 @@
+"""A search as a value: what to vary, what to optimise, how, and with how much of the cluster.
+
+`load_spec` reads one from YAML; `to_dict` and `from_dict` store it and read it back. The fields of the trial itself
+belong to `trainables` and are checked where the search is planned.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from search_spaces.distributions import Distribution, distribution
+from search_spaces.errors import SpecError
+from search_spaces.json_schema import (
+    DISTRIBUTION_SCHEMA,
+    TRIAL_SCHEMA,
+    complete_schema,
+)
+from search_spaces.messages import render
+from search_spaces.names import NAME_PATTERN, check_name
+from search_spaces.overrides import apply_overrides
+from search_spaces.reader import KeyPath, read_file
+from search_spaces.rules import check_rules, grid_size
+from search_spaces.sections import (
+    Constraint,
+    Finalists,
+    Gate,
+    NamedSampler,
+    NamedScheduler,
+    Objective,
+    Resources,
+    Sampler,
+    Scheduler,
+    Section,
+    complete_scheduler,
+    listed,
+    named,
+)
+from search_spaces.trial_keys import flat_keys, trial_values
+
+MAX_TRIALS = 100_000
+
+
+def _space(given: Any) -> Any:
+    """Full dotted keys; the distributions themselves are read one by one, so that each error has its key."""
+    if not isinstance(given, Mapping):
+        raise ValueError("is not a mapping; allowed: dotted keys of the trial, each with how it varies")
+    space = dict(given)
+    for key in given:
+        full = next(iter(flat_keys({key: None})))
+        if full != key:
+            if full in space:
+                raise ValueError(f"gives '{full}' twice; keep one of the two")
+            space[full] = space.pop(key)
+    return space
+
+
+Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"})]
+TrialFields = Annotated[dict[str, Any], BeforeValidator(trial_values), WithJsonSchema(TRIAL_SCHEMA)]
+Varied = Annotated[
+    Distribution,
+    PlainValidator(distribution),
+    PlainSerializer(lambda varied: varied.to_dict()),
+    WithJsonSchema(DISTRIBUTION_SCHEMA),
+]
+
+
+class SearchSpec(Section):
+    """One search, complete: defaults are filled in, so that equal searches are equal values."""
+
+    name: Name
+    trial: TrialFields
+    """Fixed fields of every trial, under full dotted keys; what is not given comes from the recipe."""
+    space: Annotated[dict[str, Varied], BeforeValidator(_space)]
+    """Dotted key of the trial -> how it varies."""
+    first: Annotated[tuple[TrialFields, ...], BeforeValidator(listed)] = ()
+    """Points tried before the sampler proposes; keys a point leaves out are sampled."""
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(listed), Field(min_length=1, max_length=8)] = (
+        Objective(metric="val_error_pct", goal="minimize"),
+    )
+    constraints: Annotated[tuple[Constraint, ...], BeforeValidator(listed), Field(max_length=32)] = ()
+    sampler: NamedSampler = Sampler()
+    scheduler: NamedScheduler = Scheduler()
+    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)]
+    """With the grid sampler it may be left out: the whole grid."""
+    finalists: Finalists = Finalists()
+    resources: Resources = Resources()
+    registered_model: Name
+    """Name in the registry; the search's own name unless given."""
+    gate: Gate = Gate()
+    max_failures_per_trial: Annotated[int, Field(ge=0, le=100)] = 2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        """Fills in what follows from other sections; leaves anything malformed for the sections to refuse."""
+        if not isinstance(given, Mapping):
+            return given
+        filled = dict(given)
+        scheduler, objectives = (
+            filled.get("scheduler", {}),
+            filled.get("objectives", cls.model_fields["objectives"].default),
+        )
+        filled["scheduler"] = complete_scheduler(scheduler, objectives)
+        sampler = named(filled.get("sampler"))
+        is_grid = (
+            sampler.get("name") == "grid" if isinstance(sampler, Mapping) else getattr(sampler, "name", "") == "grid"
+        )
+        if "trials" not in filled and is_grid:
+            filled["trials"] = _whole_grid(filled.get("space"))
+        if "registered_model" not in filled and "name" in filled:
+            filled["registered_model"] = filled["name"]
+        return filled
+
+    @model_validator(mode="after")
+    def _rules(self) -> "SearchSpec":
+        check_rules(self)
+        for point in self.first:
+            # The value as the sampler would give it: 64, not 64.0; the power of ten itself, not one beside it.
+            point.update({key: self.space[key].canonical(value) for key, value in point.items()})
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, defaults included, ready for JSON; `from_dict` reads it back as an equal value."""
+        stored: dict[str, Any] = self.model_dump(mode="json")
+        return stored
+
+    @staticmethod
+    def from_dict(given: Mapping[str, Any], source: str = "search specification") -> "SearchSpec":
+        """Builds a search from plain values; SpecError lists every problem, with `source` in front."""
+        return _validated(given, {}, source)
+
+
+def load_spec(path: str | Path | None, overrides: Sequence[str] = ()) -> SearchSpec:
+    """Reads a search from YAML and applies `key=value` overrides in order.
+
+    Without a path: a single trial, named `train`, of what the overrides say. Raises SpecError, one message that
+    names the file and every field that is wrong.
+    """
+    if path is None:
+        source, value, places = "--set", {"name": "train", "trial": {}, "space": {}, "trials": 1}, {}
+    else:
+        document = read_file(path)
+        source, value = str(path), document.value
+        places = {place: f"line {line}" for place, line in document.lines.items()}
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{source}: is not a mapping; a search begins with name:, trial:, space: and trials:.")
+    value, set_places = apply_overrides(value, overrides, source, tuple(SearchSpec.model_fields))
+    return _validated(value, {**places, **set_places}, source)
+
+
+def json_schema_text() -> str:
+    """The JSON Schema that editors and other programs check a specification with (`search.schema.json`)."""
+    return json.dumps(complete_schema(SearchSpec.model_json_schema()), indent=2, ensure_ascii=False) + "\n"
+
+
+def _validated(value: Mapping[str, Any], places: Mapping[KeyPath, str], source: str) -> SearchSpec:
+    try:
+        return SearchSpec.model_validate(value)
+    except ValidationError as error:
+        raise SpecError(render(error, SearchSpec, places, source)) from None
+
+
+def _whole_grid(space: Any) -> int:
+    """Points of the grid; 1 where the space will be refused anyway, so that `trials` is not reported beside it."""
+    try:
+        size = grid_size({key: distribution(varied) for key, varied in space.items()})
+    except (ValueError, AttributeError):
+        return 1
+    return 1 if size is None else size

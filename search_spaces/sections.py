@@ -1,0 +1,121 @@
+"""The sections of a search specification, each checked by itself; `rules.py` checks them against each other."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SEED_LIMIT = 2**31 - 1
+
+Metric = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Goal = Literal["minimize", "maximize"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def listed(value: Any) -> Any:
+    """A YAML list as the tuple that a frozen value holds."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Section(BaseModel):
+    """Frozen, with no unknown keys and no conversions between kinds of values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Objective(Section):
+    metric: Metric
+    goal: Goal
+
+
+class Constraint(Section):
+    """A bound that a trial's metric must keep; exactly one of the two."""
+
+    metric: Metric
+    at_least: Finite | None = None
+    at_most: Finite | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Constraint":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("needs at_least or at_most, and not both; for a band write two constraints")
+        return self
+
+
+class Sampler(Section):
+    name: Literal["tpe", "gp", "nsga2", "cmaes", "random", "grid"] = "tpe"
+    seed: Annotated[int, Field(ge=0, le=SEED_LIMIT)] = 0
+
+
+class Scheduler(Section):
+    """Early stopping. `metric` defaults to the first objective's, `goal` to that of the objective it names."""
+
+    name: Literal["asha", "none"] = "none"
+    metric: Metric = "val_error_pct"
+    goal: Goal = "minimize"
+    grace_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """Epochs every trial runs before it may be stopped."""
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 4
+    """One trial in so many goes on from each rung."""
+
+
+class Finalists(Section):
+    """The best trials, retrained in full: the `top` best, each over `seeds` seeds."""
+
+    top: Annotated[int, Field(ge=1, le=1000)] = 3
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+
+
+class Resources(Section):
+    workers_per_trial: Annotated[int, Field(ge=1, le=65_536)] = 1
+    cpus_per_worker: Annotated[int, Field(ge=1, le=65_536)] = 1
+    gpus_per_worker: Annotated[float, Field(ge=0, le=65_536, allow_inf_nan=False)] = 0
+    """A whole number, or a share of one GPU below 1."""
+    trials_per_slot: Annotated[int, Field(ge=1)] | None = None
+    """Trials that one warm worker group serves before a fresh one takes over (null: all it gets)."""
+    placement: Literal["pack", "spread"] = "pack"
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    """Most trials at a time (null: as many as the cluster holds)."""
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> "Resources":
+        if self.gpus_per_worker > 1 and not self.gpus_per_worker.is_integer():
+            raise ValueError(
+                f"gpus_per_worker is {self.gpus_per_worker:g}; allowed: a whole number, or a share of one GPU below 1"
+            )
+        return self
+
+
+class Gate(Section):
+    """What a finalist must keep to replace the present champion."""
+
+    error_margin_pct: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Points of error by which it may be worse."""
+    interpretability_margin_pct: Annotated[float, Field(ge=0, le=200)] = 2.0
+    """Points of `interp_centered_pct` by which it may be worse."""
+    min_attention_std: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Standard deviation over a map's cells below which the map counts as dead."""
+
+
+def named(value: Any) -> Any:
+    """The bare word `none` (or any sampler's or scheduler's name) as the section it is short for."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+NamedSampler = Annotated[Sampler, BeforeValidator(named)]
+NamedScheduler = Annotated[Scheduler, BeforeValidator(named)]
+
+
+def complete_scheduler(scheduler: Any, objectives: Any) -> Any:
+    """A scheduler section with metric and goal filled in from the objectives; anything malformed is left as it is."""
+    scheduler, goals = named(scheduler), {}
+    for objective in objectives if isinstance(objectives, (list, tuple)) else ():
+        if isinstance(objective, Objective):
+            goals[objective.metric] = objective.goal
+        elif isinstance(objective, Mapping) and isinstance(objective.get("metric"), str):
+            goals[objective["metric"]] = objective.get("goal")
+    if not isinstance(scheduler, Mapping) or not goals:
+        return scheduler
+    metric = scheduler.get("metric", next(iter(goals)))
+    known = goals.get(metric) if isinstance(metric, str) else None
+    return {"metric": metric, **({"goal": known} if known else {}), **scheduler}

@@ -1,0 +1,54 @@
+"""The trial's dotted keys, as far as a specification must know them: its sections and its short forms.
+
+`trainables` owns the fields; a test holds these names against them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+TRIAL_SECTIONS = (
+    "recipe",
+    "epochs",
+    "seed",
+    "model",
+    "dataset",
+    "data",
+    "attention",
+    "bottleneck",
+    "optim",
+    "evaluation",
+    "numerics",
+)
+SHORT = {"model": "model.name", "dataset": "data.name", "data": "data.name"}
+
+
+def flat_keys(given: Any) -> dict[str, Any]:
+    """Nested or dotted keys as full dotted keys; ValueError if it is no mapping or one field is spelt twice."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"is {_shown(given)}; allowed: a mapping of the trial's fields")
+    flat: dict[str, Any] = {}
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            parts = {f"{key}.{inner}": part for inner, part in flat_keys(value).items()}
+        else:
+            parts = {SHORT.get(key, key): value}
+        for name, part in parts.items():
+            if name in flat:
+                raise ValueError(f"gives '{name}' twice; keep one of the two")
+            flat[name] = part
+    return flat
+
+
+def trial_values(given: Any) -> dict[str, Any]:
+    """`flat_keys`, with every value a scalar or a list of scalars."""
+    flat = flat_keys(given)
+    for key, value in flat.items():
+        items = value if isinstance(value, (list, tuple)) else [value]
+        if not all(item is None or isinstance(item, (str, int, float, bool)) for item in items):
+            raise ValueError(f"'{key}' is {_shown(value)}; allowed: a value, or a list of values")
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

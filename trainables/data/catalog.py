@@ -1,0 +1,82 @@
+"""What is known of each data set of the contract before it is prepared: classes, default size, where to get it."""
+
+import difflib
+import shlex
+from typing import NamedTuple
+
+from trainables.errors import ConfigError
+
+DIGITS = tuple("0123456789")
+
+
+class Known(NamedTuple):
+    """A data set known by name."""
+
+    name: str
+    num_classes: int
+    class_names: tuple[str, ...] | None
+    """Index = label; None where the source must name them."""
+    image_size: int
+    """Default side of the prepared square images, in pixels."""
+    obtain: str
+    """Where the images come from, in one sentence."""
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether `aib data prepare` wants `--from PATH`."""
+        return self.name not in ("cluttered-digits", "cifar10")
+
+
+_PARQUET = "a folder with train.parquet and test.parquet (columns image, label)"
+
+KNOWN = {
+    known.name: known
+    for known in (
+        Known("cluttered-digits", 10, DIGITS, 32, "composed from scikit-learn's handwritten digits; needs no files"),
+        Known(
+            "cifar10",
+            10,
+            ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+            32,
+            f"https://www.cs.toronto.edu/~kriz/cifar.html: cifar-10-python.tar.gz or its folder; or {_PARQUET}",
+        ),
+        Known("cifar100", 100, None, 32, f"https://www.cs.toronto.edu/~kriz/cifar.html as {_PARQUET}"),
+        Known("svhn", 10, DIGITS, 32, f"http://ufldl.stanford.edu/housenumbers (cropped digits) as {_PARQUET}"),
+        Known(
+            "stl10",
+            10,
+            ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
+            32,
+            f"https://cs.stanford.edu/~acoates/stl10 (labelled images) as {_PARQUET}",
+        ),
+        Known("cub200", 200, None, 224, f"https://www.vision.caltech.edu/datasets/cub_200_2011 as {_PARQUET}"),
+    )
+}
+
+
+def known(name: str) -> Known:
+    """The catalogue entry; ConfigError with the nearest name and all of them for any other name."""
+    if name in KNOWN:
+        return KNOWN[name]
+    near = difflib.get_close_matches(name, KNOWN, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise ConfigError(
+        f"trial field 'data.name' is '{name}', which is not a known data set and not prepared; {hint}"
+        f"known: {', '.join(KNOWN)}. Images of your own, as {_PARQUET}, become a data set with: "
+        f"{prepare_command(name, default_image_size(name))}"
+    )
+
+
+def default_image_size(name: str) -> int:
+    """Side in pixels that a data set is prepared at unless told otherwise."""
+    return KNOWN[name].image_size if name in KNOWN else 32
+
+
+def prepare_command(name: str, image_size: int) -> str:
+    """The command that prepares a data set, ready to paste but for PATH."""
+    words = ["aib data prepare", shlex.quote(name)]
+    if name != "cluttered-digits":
+        words.append("--from PATH")
+    if image_size != default_image_size(name):
+        words.append(f"--image-size {image_size}")
+    return " ".join(words)

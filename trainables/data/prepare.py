@@ -1,0 +1,125 @@
+"""Turns a source of images into a prepared data set, all or nothing.
+
+The data set is made in a temporary folder that is then renamed. Over an older one, the new files move in beside the
+old ones, and replacing the meta file, one atomic step, makes them the data set: a reader finds the old or the new.
+"""
+
+import re
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from trainables.data.catalog import known, prepare_command
+from trainables.data.cluttered_digits import cluttered_digits_source
+from trainables.data.sources.cifar import ARCHIVE, FOLDER, cifar10_source, download_cifar10, find_cifar10
+from trainables.data.sources.parquet import parquet_files, parquet_source
+from trainables.data.sources.source import Source
+from trainables.data.store import META_FILE, SPLITS, Meta, Store, open_store, read_meta, store_folder
+from trainables.data.writer import sync, write_store
+from trainables.errors import ConfigError, DataError
+
+Progress = Callable[[int, int | None], None]
+"""Told (images done, images in all) after every piece."""
+
+SMALLEST_PX, LARGEST_PX = 8, 512
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def prepare(
+    name: str, data_root: Path, image_size: int, source: Path | None = None, progress: Progress | None = None
+) -> Store:
+    """Prepares a data set under `data_root` and opens it; the same images prepared again leave it untouched.
+
+    `source`: a folder of Parquet files; for cifar10 also the official archive, its folder, or the folder above.
+    None downloads cifar10, and is how cluttered-digits is made.
+    Raises DataError for a missing, damaged or unsuitable source, ConfigError for a name or size out of range.
+    """
+    _check(name, image_size)
+    try:
+        with ExitStack() as stack:
+            images = _source(name, image_size, source, stack)
+            data_root.mkdir(parents=True, exist_ok=True)
+            # A killed process leaves only this hidden folder behind, which nothing reads.
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=f".preparing-{name}-", dir=data_root))
+            made = Path(scratch) / "made"
+            made.mkdir()
+            meta = write_store(made, name, image_size, images, _counter(images, progress))
+            _publish(made, meta, store_folder(data_root, name, image_size))
+    except OSError as error:
+        raise DataError(
+            f"cannot write the data set '{name}' under {data_root}: {error}. Make room or make it writable, "
+            f"then: {prepare_command(name, image_size)}"
+        ) from error
+    return open_store(data_root, name, image_size)
+
+
+def _check(name: str, image_size: int) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"data set name {name!r}; allowed: 1 to 64 letters, digits, '.', '_' and '-'.")
+    if not SMALLEST_PX <= image_size <= LARGEST_PX:
+        raise ConfigError(f"image size {image_size} px; allowed: {SMALLEST_PX} to {LARGEST_PX}.")
+
+
+def _source(name: str, image_size: int, path: Path | None, stack: ExitStack) -> Source:
+    if name == "cluttered-digits":
+        if path is not None:
+            raise ConfigError(f"cluttered-digits is composed, not read; leave out --from {path}.")
+        return cluttered_digits_source(image_size)
+    if path is None:
+        if name == "cifar10":
+            path = download_cifar10(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cifar10-"))))
+        else:
+            raise DataError(
+                f"data set '{name}' needs a source: {prepare_command(name, image_size)} ({known(name).obtain})."
+            )
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give the path that holds the images: --from PATH.")
+    if path.is_dir() and any(parquet_files(path, split) for split in SPLITS):
+        return parquet_source(name, path, image_size)
+    batches = find_cifar10(path) if name == "cifar10" else None
+    if batches is not None:
+        return cifar10_source(batches, image_size)
+    official = f", or {ARCHIVE}, or its folder {FOLDER}" if name == "cifar10" else ""
+    raise DataError(
+        f"{path} holds no images that can be prepared; allowed: a folder with train.parquet and test.parquet "
+        f"(or train-*.parquet and test-*.parquet){official}."
+    )
+
+
+def _counter(images: Source, progress: Progress | None) -> Callable[[int], None]:
+    done, total = 0, sum(images.num_images.values())
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total)
+
+    return advance
+
+
+def _publish(made: Path, meta: Meta, folder: Path) -> None:
+    """Makes the finished folder the data set, unless the one in place is sound and equal."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    else:
+        sync(folder.parent)
+        return
+    try:
+        old = read_meta(folder)
+        if old is not None and old.digest == meta.digest:
+            open_store(folder.parent, meta.name, meta.image_size, verify=True)
+            return
+    except DataError:
+        old = None
+    for entry in meta.splits.values():
+        (made / entry.file).replace(folder / entry.file)
+    (made / META_FILE).replace(folder / META_FILE)
+    sync(folder)
+    stale = {entry.file for entry in old.splits.values()} if old else {path.name for path in folder.glob("*.arrow")}
+    for file in stale - {entry.file for entry in meta.splits.values()}:
+        (folder / file).unlink(missing_ok=True)

@@ -1,0 +1,137 @@
+"""Which images of a prepared data set train, select and test: fixed by the split seed, stratified by class.
+
+Legend: N images of a split, B of a batch; "positions" count within a subset, "indices" within its split.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from trainables.config import DataConfig
+from trainables.data.store import Split, Store
+from trainables.errors import ConfigError, DataError
+from trainables.randomness import stream_seed
+
+VALIDATION_SHARE = 10
+"""One training image in so many is set aside unless `data.val_images` says otherwise."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some images of one split, in the split's order."""
+
+    split: Split
+    indices_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices_N)
+
+    def batch(self, positions_B: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B, H, W, C) uint8 and labels (B) int64 at some positions; copies, free to be written to."""
+        rows_B = self.indices_N[positions_B]
+        return torch.from_numpy(self.split.images_NHWC[rows_B]), torch.from_numpy(self.split.labels_N[rows_B])
+
+    def masks(self, positions_B: np.ndarray | None = None) -> torch.Tensor:
+        """Object masks (B, H, W) uint8, 0 or 1, of all images or at some positions; DataError where there are none."""
+        if self.split.masks_NHW is None:
+            raise DataError("this data set has no object masks; cluttered-digits has them.")
+        rows_B = self.indices_N if positions_B is None else self.indices_N[positions_B]
+        return torch.from_numpy(self.split.masks_NHW[rows_B])
+
+    def head(self, limit: int | None) -> "Subset":
+        """At most so many of the images, stratified by class and always the same ones; None: all."""
+        if limit is None or limit >= len(self):
+            return self
+        order_N = stratified_order(self.split.labels_N[self.indices_N], np.random.default_rng(0))
+        return Subset(self.split, self.indices_N[np.sort(order_N[:limit])])
+
+    def tensors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """All images (N, H, W, C), kept as uint8, and labels (N) int64, on a device."""
+        images_NHWC, labels_N = self.batch(np.arange(len(self)))
+        return images_NHWC.to(device), labels_N.to(device)
+
+
+class Subsets(NamedTuple):
+    train: Subset
+    val: Subset
+    test: Subset
+
+
+def select(store: Store, data: DataConfig) -> Subsets:
+    """Sets validation images aside from the training split, then applies the limits.
+
+    The validation images depend on the split seed and `val_images` alone, and a smaller limit's images are among a
+    larger one's. Where the store knows groups, no group lends images to both training and validation.
+    Raises ConfigError when more images are asked for than there are.
+    """
+    train, test = store.splits["train"], store.splits["test"]
+    num_val = data.val_images if data.val_images is not None else max(1, len(train.labels_N) // VALIDATION_SHARE)
+    train_N, val_N = _set_aside(train, num_val, data.split_seed)
+    return Subsets(
+        Subset(train, _limit("train_images", data.train_images, train.labels_N, train_N, data.split_seed)),
+        Subset(train, val_N),
+        Subset(test, _limit("test_images", data.test_images, test.labels_N, np.arange(len(test.labels_N)), 0)),
+    )
+
+
+def stratified_order(labels_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random order of the rows (N) whose every beginning has the classes in the proportions of the whole."""
+    shuffled_N = rng.permutation(len(labels_N))
+    by_class_N = shuffled_N[np.argsort(labels_N[shuffled_N], kind="stable")]
+    counts = np.bincount(labels_N)
+    starts = np.cumsum(counts) - counts
+    classes_N = labels_N[by_class_N]
+    rank_N = np.arange(len(labels_N)) - starts[classes_N]
+    # The k-th of n images of a class stands at (k + 1/2) / n of the way; equal stands fall in random class order.
+    turn = rng.permutation(len(counts))
+    order: np.ndarray = by_class_N[np.lexsort((turn[classes_N], (rank_N + 0.5) / counts[classes_N]))]
+    return order
+
+
+def _set_aside(train: Split, num_val: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row indices for training and for validation, each ascending."""
+    num = len(train.labels_N)
+    if num_val >= num:
+        raise _too_many("val_images", num_val, num - 1)
+    rng = np.random.default_rng(stream_seed(seed, "validation"))
+    order_N = stratified_order(train.labels_N, rng)
+    if train.groups_N is None:
+        return np.sort(order_N[num_val:]), np.sort(order_N[:num_val])
+    pool_N = _whole_groups(train.labels_N, train.groups_N, order_N[:num_val], rng)
+    rest_N = np.flatnonzero(~np.isin(train.groups_N, train.groups_N[pool_N]))
+    if not len(rest_N):
+        largest = int(np.unique(train.groups_N, return_counts=True)[1].max())
+        raise _too_many("val_images", num_val, num - largest)
+    chosen_N = pool_N[stratified_order(train.labels_N[pool_N], rng)[:num_val]]
+    return rest_N, np.sort(chosen_N)
+
+
+def _whole_groups(
+    labels_N: np.ndarray, groups_N: np.ndarray, wanted_N: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Rows of randomly chosen groups that together hold at least the classes of the wanted rows."""
+    missing = np.bincount(labels_N[wanted_N], minlength=labels_N.max() + 1)
+    names, group_of_N = np.unique(groups_N, return_inverse=True)
+    counts = np.zeros((len(names), len(missing)), np.int64)
+    np.add.at(counts, (group_of_N, labels_N), 1)
+    taken = np.zeros(len(names), bool)
+    for group in rng.permutation(len(names)):
+        if np.any((counts[group] > 0) & (missing > 0)):
+            taken[group] = True
+            missing = missing - counts[group]
+    return np.flatnonzero(taken[group_of_N])
+
+
+def _limit(field: str, limit: int | None, labels_N: np.ndarray, rows_M: np.ndarray, seed: int) -> np.ndarray:
+    if limit is None:
+        return rows_M
+    if limit > len(rows_M):
+        raise _too_many(field, limit, len(rows_M))
+    rng = np.random.default_rng(stream_seed(seed, field))
+    return np.sort(rows_M[stratified_order(labels_N[rows_M], rng)[:limit]])
+
+
+def _too_many(field: str, given: int, allowed: int) -> ConfigError:
+    return ConfigError(f"trial field 'data.{field}' is {given}; allowed for this data set: 1 to {max(allowed, 0)}.")

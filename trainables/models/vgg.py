@@ -1,0 +1,87 @@
+"""The VGG of the article (after Jetley et al., 2018): fifteen 3x3 convolutions and a 1x1 one, in parts.
+
+Conv blocks of 64, 128, 256 | 512, 512, 512, 512 channels. Pools come late: none before the last layer of `features`,
+so that the map has half the image's side. `width` scales every channel count. There is no dropout: the parameter is
+there because every backbone's parts are called alike.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from trainables.models.layers import GlobalMean, half, scaled
+from trainables.models.quantizer import AnchorQuantizer
+
+HAS_DROPOUT = False
+
+
+def features(width: float, dropout: float) -> nn.Sequential:
+    """(B, 3, side, side) to (B, 256, side/2, side/2). Supplement C has no pool here; Table 4 holds with this one."""
+    c = [scaled(channels, width) for channels in (64, 128, 256)]
+    return nn.Sequential(*_block(3, c[0], 2), *_block(c[0], c[1], 2), *_block(c[1], c[2], 3), _pool())
+
+
+def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Module:
+    """Mean path before the sigmoid: Conv(3x3, 1) (Supplement C)."""
+    return nn.Conv2d(scaled(256, width), 1, 3, padding=1)
+
+
+def encoder(width: float, latent_dim: int, dropout: float) -> nn.Sequential:
+    """Modulated features to (B, 2K). The last mean is over one cell up to images of 32 pixels."""
+    c = scaled(512, width)
+    return nn.Sequential(
+        *_block(scaled(256, width), c, 3),
+        _pool(),
+        *_block(c, c, 3),
+        _pool(),
+        *_block(c, c, 1),
+        _pool(),
+        *_block(c, c, 1),
+        _pool(),
+        nn.Conv2d(c, c, 1),
+        nn.ReLU(inplace=True),
+        GlobalMean(),
+        nn.Linear(c, 2 * latent_dim),
+    )
+
+
+def decoder(latent_dim: int, num_classes: int) -> nn.Sequential:
+    """FC(K x K), ReLU, FC(K x C) (Supplement C)."""
+    return nn.Sequential(nn.Linear(latent_dim, latent_dim), nn.ReLU(), nn.Linear(latent_dim, num_classes))
+
+
+def map_side(image_side: int) -> int:
+    """Side of the attention map."""
+    return half(image_side)
+
+
+def initialize(model: nn.Module, generator: torch.Generator) -> None:
+    """Sets every parameter and buffer as the released code does.
+
+    Xavier-uniform with gain sqrt(2), zero bias, BatchNorm weight U(0, 1); the anchors divide [0, 1].
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2), generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            nn.init.uniform_(module.weight, generator=generator)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, AnchorQuantizer):
+            module.reset()
+
+
+def _block(c_in: int, c_out: int, depth: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for i in range(depth):
+        conv = nn.Conv2d(c_out if i else c_in, c_out, 3, padding=1)
+        layers += [conv, nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+    return layers
+
+
+def _pool() -> nn.MaxPool2d:
+    # ceil_mode leaves a map of one cell as it is, which makes images under 32 pixels possible; no effect at 32.
+    return nn.MaxPool2d(2, ceil_mode=True)
