@@ -6,6 +6,7 @@ sampler seeded with (seed, trial number), so a search that was killed suggests w
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
@@ -45,7 +46,9 @@ def open_optuna_study(spec: SearchSpec, storage_url: str) -> optuna.Study:
         directions=[objective.goal for objective in spec.objectives],
         load_if_exists=True,
     )
-    study.set_metric_names([objective.metric for objective in spec.objectives])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.metric for objective in spec.objectives])
     for point in _known_points(spec):
         study.enqueue_trial(from_params(spec.space, point), skip_if_exists=True)
     return study

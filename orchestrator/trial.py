@@ -48,7 +48,7 @@ class Trial(tune.Trainable):
     """For `tune.with_parameters(Trial, pool=..., trials_folder=..., data_root=..., max_failures=...)` and
     `reuse_actors=True`. Results hold the metrics by name (for the scheduler) and together (`epoch_metrics`)."""
 
-    def setup(
+    def setup(  # type: ignore[override]  # with_parameters gives what Tune's own signature lacks
         self, config: dict[str, Any], *, pool: PoolRef, trials_folder: Path, data_root: Path, max_failures: int
     ) -> None:
         self._pool, self._trials_folder, self._data_root = pool, trials_folder, data_root

@@ -51,9 +51,8 @@ def complete_schema(generated: dict[str, Any]) -> dict[str, Any]:
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated}
     definitions, properties = schema["$defs"], schema["properties"]
     for field in ("sampler", "scheduler"):
-        section = definitions[properties[field]["$ref"].rsplit("/", 1)[-1]] if "$ref" in properties[field] else None
         reference = properties[field].pop("$ref")
-        words = section["properties"]["name"]["enum"] if section else []
+        words = definitions[reference.rsplit("/", 1)[-1]]["properties"]["name"]["enum"]
         properties[field]["anyOf"] = [{"$ref": reference}, {"enum": words}]
     schema["required"] = [name for name in schema["required"] if name not in ("trials", "registered_model")]
     is_grid = {"anyOf": [{"const": "grid"}, {"properties": {"name": {"const": "grid"}}, "required": ["name"]}]}

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from search_spaces.rules import BrokenRules
+from search_spaces.rules import BrokenRulesError
 from search_spaces.trial_keys import TRIAL_SECTIONS
 
 Path = tuple[str | int, ...]
@@ -26,13 +26,16 @@ _KINDS = {
 
 def render(error: ValidationError, model: type[BaseModel], places: Mapping[Path, str], source: str) -> str:
     """Every problem in one message, in the order of the file. `places` says where a key stands."""
-    problems = [problem for details in error.errors() for problem in _problems(details, model)]
+    found = error.errors()
+    # A list whose items are wrong is reported as too short as well: its good items are too few.
+    found = [e for e in found if e["type"] != "too_short" or not any(_inside(f["loc"], e["loc"]) for f in found)]
+    problems = [problem for details in found for problem in _problems(details, model)]
     lines = [(_place(path, places), f"{_dotted(path)}: {message}" if path else message) for path, message in problems]
     lines.sort(key=lambda line: int(line[0][5:]) if line[0].startswith("line ") else 0)
     if len(lines) == 1:
         where, message = lines[0]
         where = f":{where[5:]}" if where.startswith("line ") else f" ({where})" if where else ""
-        return f"{source}{where}: {message}."
+        return f"{source}{where}: {message}" + ("" if message.endswith("?") else ".")
     listed = "\n".join(f"  {where + ': ' if where else ''}{message}" for where, message in lines)
     return f"{source}: {len(lines)} problems:\n{listed}"
 
@@ -54,7 +57,7 @@ def unknown_key(path: Path, model: type[BaseModel]) -> str:
 def _problems(details: Any, model: type[BaseModel]) -> Iterator[tuple[Path, str]]:
     path, kind, context = details["loc"], details["type"], details.get("ctx", {})
     broken = context.get("error")
-    if isinstance(broken, BrokenRules):
+    if isinstance(broken, BrokenRulesError):
         yield from broken.problems
     elif kind == "extra_forbidden":
         yield path, unknown_key(path, model)
@@ -100,6 +103,10 @@ def _dotted_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if _is_model(field.annotation):
             yield from _dotted_names(field.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
+
+
+def _inside(path: Path, outer: Path) -> bool:
+    return len(path) > len(outer) and path[: len(outer)] == outer
 
 
 def _is_model(kind: Any) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Problem = tuple[tuple[str | int, ...], str]
 
 
-class BrokenRules(ValueError):
+class BrokenRulesError(ValueError):
     """Several problems, each with the place it belongs to."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -27,10 +27,10 @@ def grid_size(space: Mapping[str, Distribution]) -> int | None:
 
 
 def check_rules(spec: "SearchSpec") -> None:
-    """Raises BrokenRules with every problem there is."""
+    """Raises BrokenRulesError with every problem there is."""
     problems = [*_space(spec), *_first(spec), *_objectives(spec), *_sampler(spec), *_scheduler(spec)]
     if problems:
-        raise BrokenRules(problems)
+        raise BrokenRulesError(problems)
 
 
 def _space(spec: "SearchSpec") -> Iterator[Problem]:

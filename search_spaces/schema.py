@@ -86,10 +86,10 @@ class SearchSpec(Section):
     """Dotted key of the trial -> how it varies."""
     first: Annotated[tuple[TrialFields, ...], BeforeValidator(listed)] = ()
     """Points tried before the sampler proposes; keys a point leaves out are sampled."""
-    objectives: Annotated[tuple[Objective, ...], BeforeValidator(listed), Field(min_length=1, max_length=8)] = (
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=8), BeforeValidator(listed)] = (
         Objective(metric="val_error_pct", goal="minimize"),
     )
-    constraints: Annotated[tuple[Constraint, ...], BeforeValidator(listed), Field(max_length=32)] = ()
+    constraints: Annotated[tuple[Constraint, ...], Field(max_length=32), BeforeValidator(listed)] = ()
     sampler: NamedSampler = Sampler()
     scheduler: NamedScheduler = Scheduler()
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)]

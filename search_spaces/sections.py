@@ -69,7 +69,7 @@ class Finalists(Section):
 class Resources(Section):
     workers_per_trial: Annotated[int, Field(ge=1, le=65_536)] = 1
     cpus_per_worker: Annotated[int, Field(ge=1, le=65_536)] = 1
-    gpus_per_worker: Annotated[float, Field(ge=0, le=65_536, allow_inf_nan=False)] = 0
+    gpus_per_worker: Annotated[float, Field(ge=0, le=65_536, allow_inf_nan=False)] = 0.0
     """A whole number, or a share of one GPU below 1."""
     trials_per_slot: Annotated[int, Field(ge=1)] | None = None
     """Trials that one warm worker group serves before a fresh one takes over (null: all it gets)."""
@@ -108,7 +108,8 @@ NamedScheduler = Annotated[Scheduler, BeforeValidator(named)]
 
 def complete_scheduler(scheduler: Any, objectives: Any) -> Any:
     """A scheduler section with metric and goal filled in from the objectives; anything malformed is left as it is."""
-    scheduler, goals = named(scheduler), {}
+    scheduler = named(scheduler)
+    goals: dict[str, Any] = {}
     for objective in objectives if isinstance(objectives, (list, tuple)) else ():
         if isinstance(objective, Objective):
             goals[objective.metric] = objective.goal

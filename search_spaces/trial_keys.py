@@ -22,16 +22,18 @@ TRIAL_SECTIONS = (
 SHORT = {"model": "model.name", "dataset": "data.name", "data": "data.name"}
 
 
-def flat_keys(given: Any) -> dict[str, Any]:
+def flat_keys(given: Any, prefix: str = "") -> dict[str, Any]:
     """Nested or dotted keys as full dotted keys; ValueError if it is no mapping or one field is spelt twice."""
     if not isinstance(given, Mapping):
         raise ValueError(f"is {_shown(given)}; allowed: a mapping of the trial's fields")
     flat: dict[str, Any] = {}
     for key, value in given.items():
+        if not isinstance(key, str):
+            raise ValueError(f"has the key {key!r}; allowed: dotted names such as bottleneck.beta")
         if isinstance(value, Mapping):
-            parts = {f"{key}.{inner}": part for inner, part in flat_keys(value).items()}
+            parts = flat_keys(value, f"{prefix}{key}.")
         else:
-            parts = {SHORT.get(key, key): value}
+            parts = {SHORT.get(prefix + key, prefix + key): value}
         for name, part in parts.items():
             if name in flat:
                 raise ValueError(f"gives '{name}' twice; keep one of the two")

@@ -1,7 +1,5 @@
 """The paper's numbers beside ours, and how far the two may be compared."""
 
-from collections.abc import Mapping
-
 from orchestrator.registry.paper import published_error_pct, published_interpretability_pct
 from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, spread
 from orchestrator.report.subject import Subject
@@ -36,14 +34,14 @@ def error_blocks(subject: Subject) -> tuple[Block, ...]:
     published = published_error_pct(model, dataset)
     rows = [
         _error_row(f"{dataset}, weights of the best validation epoch", subject, "final_test_error_pct", published),
-        _error_row(f"{dataset}, lowest over epochs (paper's convention)", subject, "best_test_epoch_error_pct", published),
+        _error_row(
+            f"{dataset}, lowest over epochs (paper's convention)", subject, "best_test_epoch_error_pct", published
+        ),
     ]
     if dataset == _STL10_TRAINED_ON:
-        rows += [
-            _error_row(f"STL10 {split}, not trained on", subject, f"stl10_{split}_error_pct",
-                       published_error_pct(model, f"stl10-{split}"))
-            for split in ("train", "test")
-        ]  # fmt: skip
+        for split in ("train", "test"):
+            elsewhere = published_error_pct(model, f"stl10-{split}")
+            rows.append(_error_row(f"STL10 {split} split, same model", subject, f"stl10_{split}_error_pct", elsewhere))
     return (
         Table(
             "paper-error",
@@ -61,7 +59,9 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
     published = published_interpretability_pct(model, dataset)
     threshold = subject.config.evaluation.interp_threshold
     if "test_interpretability_pct" not in subject.mean:
-        return (Text("Interpretability on test images has not been scored; it is, at the end of a full trial.", "note"),)
+        return (
+            Text("Interpretability on test images has not been scored; it is, at the end of a full trial.", "note"),
+        )
     rows = [_score_row(_modification(name), subject, name, published.get(name)) for name in metrics.MODIFICATIONS]
     known = [value for value in published.values() if value is not None]
     mean = sum(known) / len(known) if len(known) == len(metrics.MODIFICATIONS) else None
@@ -70,7 +70,9 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
         _row("mean of the ten", subject, "interpretability_pct", "interp_centered_pct", None, mean),
         _row("chance: maps of different images", subject, minmax, centered, None, None),
     ]
+    unpublished = Text(f"The paper reports no interpretability of {model} on {dataset}; ours stands alone.", "warning")
     return (
+        *(() if published else (unpublished,)),
         Table(
             "scores",
             f"Interpretability of {model} on {dataset} (%): share of test images whose map keeps a cosine of at least "
@@ -80,9 +82,9 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
             tuple(rows),
         ),
         Text(
-            "The paper gives neither threshold nor normalisation; min-max maps are the closest reading, so a difference "
-            "to it is indicative only. A score near its chance level says that maps hardly depend on the image: nearly "
-            "constant maps score 100 %. Mean-centred maps have a chance level near 0.",
+            "The paper gives neither threshold nor normalisation; min-max maps are the closest reading, so the "
+            "difference is indicative only. A score near its chance level says that maps hardly depend on the image: "
+            "nearly constant maps score 100 %. Mean-centred maps have a chance level near 0.",
             "note",
         ),
     )
@@ -152,7 +154,7 @@ def _modification(name: str) -> str:
 
 def _seeds(subject: Subject) -> str:
     if subject.num_seeds == 0:
-        return "the one run of the search"
+        return "a single run"
     return f"{subject.num_seeds} seed{'s' if subject.num_seeds > 1 else ''}"
 
 

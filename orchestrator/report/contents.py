@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.report.comparison import error_blocks, interpretability_blocks
-from orchestrator.report.document import Block, Command, Facts, Listing, Report, Section, Text, number, spread
+from orchestrator.report.document import Block, Command, Facts, Listing, Report, Section, Text, spread
 from orchestrator.report.retrain import retrain_command
 from orchestrator.report.subject import Subject
 from orchestrator.report.tables import finalists_table, shown_params, trials_table
@@ -15,6 +15,7 @@ from orchestrator.summary import status_of
 _STAGES = {
     "new": "not started",
     "searching": "searching",
+    "training": "training",
     "finalists": "retraining the finalists",
     "publishing": "publishing",
     "done": "done",
@@ -75,6 +76,11 @@ def _summary(view: StudyView, status: Mapping[str, Any]) -> tuple[Block, ...]:
     return (Facts(facts), *_gate(status["gate"]))
 
 
+def _digest(view: StudyView) -> str:
+    data = view.facts.get("data")
+    return f"{data['digest']} ({data['name']})" if data else "not recorded"
+
+
 def _last_event(view: StudyView) -> str:
     times = [time for r in view.state.trials.values() for time in (r.started_s, r.ended_s) if time is not None]
     return f"{datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M:%S} UTC" if times else "none"
@@ -83,11 +89,12 @@ def _last_event(view: StudyView) -> str:
 def _best(subject: Subject | None, status: Mapping[str, Any]) -> tuple[Block, ...]:
     if subject is None:
         return (_nothing_yet(status),)
+    error = spread(subject.mean.get("final_val_error_pct"), subject.std.get("final_val_error_pct"))
     rows = (
         ("Trial", subject.trial),
         ("Parameters", shown_params(subject.shown.params)),
+        ("Validation error", f"{error} %"),
         ("Best epoch", f"{subject.shown.best_row['epoch']:.0f} of {subject.config.epochs} (seed {subject.shown.seed})"),
-        ("Validation error", f"{number(subject.shown.outcome.get('val_error_pct'))} %"),
     )
     return (Facts(rows), Text("To train it again:"), Command(retrain_command(subject.config)))
 
@@ -95,14 +102,14 @@ def _best(subject: Subject | None, status: Mapping[str, Any]) -> tuple[Block, ..
 def _finalists(view: StudyView, status: Mapping[str, Any], subject: Subject | None) -> tuple[Block, ...]:
     rows = status["finalists"]
     if not rows:
-        text = "No finalist has been retrained; what follows shows the best trial of the search, from a single seed."
+        text = "No finalist has been retrained; what follows shows the best single run."
         return (Text(text if subject else "No finalist has been retrained.", "note"),)
     return (finalists_table(rows, subject.trial if subject and subject.num_seeds else None),)
 
 
 def _trials(view: StudyView) -> tuple[Block, ...]:
-    search = view.state.of_kind("search")
-    return (trials_table(view.spec, search),) if search else (Text("No trial has been started.", "note"),)
+    trials = [*view.state.of_kind("search"), *view.state.of_kind("train")]
+    return (trials_table(view.spec, trials),) if trials else (Text("No trial has been started.", "note"),)
 
 
 def _nothing_yet(status: Mapping[str, Any]) -> Text:
@@ -113,3 +120,17 @@ def _nothing_yet(status: Mapping[str, Any]) -> Text:
         f"{counts['running']} running), so there is nothing to compare yet.",
         "note",
     )
+
+
+def _registered(status: Mapping[str, Any]) -> str:
+    version = status["registered"]
+    if version is None:
+        return "none"
+    return f"{version['name']} version {version['version']}, alias {version['alias']}"
+
+
+def _gate(gate: Mapping[str, Any] | None) -> tuple[Block, ...]:
+    if gate is None:
+        return (Text("The gate has not decided yet: no finalist has been compared with the champion.", "note"),)
+    verdict = "The gate let the best finalist become champion:" if gate["promote"] else "The gate refused:"
+    return (Text(verdict, "plain" if gate["promote"] else "warning"), Listing(tuple(map(str, gate["reasons"]))))

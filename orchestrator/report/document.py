@@ -52,7 +52,9 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     text_columns: frozenset[str] = frozenset()
-    """Columns set to the left; the rest, except the first, hold numbers."""
+    """Columns of names, set to the left; the rest, except the first, hold numbers."""
+    prose_columns: frozenset[str] = frozenset()
+    """Columns of sentences, set to the left and wrapped."""
 
 
 @dataclass(frozen=True)

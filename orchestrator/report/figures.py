@@ -26,7 +26,7 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "failed": {"marker": "+", "color": _GREY, "linewidths": 1.3, "s": 45},
     "running": {"marker": "^", "color": "none", "edgecolors": _GREY, "linewidths": 1.2, "s": 36},
 }
-_BEST = {"color": "#D55E00", "linewidth": 1.8}
+_BEST: Mapping[str, Any] = {"color": "#D55E00", "linewidth": 1.8}
 _SIZE_IN = (7.6, 3.9)
 
 
@@ -41,7 +41,7 @@ def history_figure(spec: SearchSpec, search: Sequence[TrialRecord]) -> Figure:
         at, values = [place for place, _ in best], [value for _, value in best]
         axes.step([*at, len(search)], [*values, values[-1]], where="post", label="best so far", zorder=1, **_BEST)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=8)
+    _legend(axes)
     return figure
 
 
@@ -53,7 +53,7 @@ def tradeoff_figure(spec: SearchSpec, search: Sequence[TrialRecord]) -> Figure:
     if front:
         errors, scores = [error for error, _ in front], [score for _, score in front]
         axes.step(errors, scores, where="post", label="Pareto front", marker="D", markersize=4, zorder=1, **_BEST)
-    axes.legend(fontsize=8)
+    _legend(axes)
     return figure
 
 
@@ -100,6 +100,11 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(visible=True, alpha=0.3)
     return figure, axes
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
 
 
 def _scatter(

@@ -36,7 +36,9 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    left = [place == 0 or column in table.text_columns for place, column in enumerate(table.columns)]
+    left = [
+        place == 0 or column in table.text_columns | table.prose_columns for place, column in enumerate(table.columns)
+    ]
     rule = "|" + "|".join(":--" if is_left else "--:" for is_left in left) + "|"
     lines = [_line(Row(table.columns)), rule, *map(_line, table.rows)]
     return f"**{_plain(table.caption)}**\n\n" + "\n".join(lines)

@@ -35,13 +35,14 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6p
   white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace; }
 .scroll { overflow: auto; max-height: 38rem; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: 0 0 .5rem; }
+caption { text-align: left; padding: 0 0 .5rem; }
+caption span { position: sticky; left: 0; display: inline-block; max-width: min(48rem, 90vw); font-weight: 600; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; white-space: nowrap; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 thead th { position: sticky; top: 0; background: var(--paper); vertical-align: bottom; color: var(--faint);
-  font-weight: 600; }
-th:first-child, .text { text-align: left; }
-td.text { white-space: normal; min-width: 9rem; max-width: 30rem; overflow-wrap: anywhere; }
+  font-weight: 600; white-space: normal; max-width: 8rem; }
+th:first-child, .text, .prose { text-align: left; }
+td.prose { white-space: normal; min-width: 14rem; max-width: 30rem; overflow-wrap: anywhere; }
 tbody th { font-weight: 400; }
 .faint th, .faint td { color: var(--faint); font-style: italic; }
 figure { margin: 1.2rem 0; }
@@ -105,12 +106,14 @@ def _table(table: Table) -> str:
     body = "\n".join(_row(row, kinds) for row in table.rows)
     return (
         f'<div class="scroll" id="{escape(table.id)}" role="region" aria-labelledby="{escape(caption)}" tabindex="0">'
-        f'<table>\n<caption id="{escape(caption)}">{escape(table.caption)}</caption>\n'
+        f'<table>\n<caption id="{escape(caption)}"><span>{escape(table.caption)}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
 def _kind(table: Table, column: str) -> str:
+    if column in table.prose_columns:
+        return ' class="prose"'
     return ' class="text"' if column in table.text_columns else ""
 
 

@@ -80,7 +80,9 @@ def _search(view: StudyView) -> tuple[Block, ...]:
             )
         )
     else:
-        blocks.append(Text("Interpretability was not scored during the search, so there is no trade-off to draw.", "note"))
+        blocks.append(
+            Text("Interpretability was not scored during the search, so there is no trade-off to draw.", "note")
+        )
     return tuple(blocks)
 
 

@@ -20,7 +20,9 @@ def retrain_command(config: TrialConfig) -> str:
         for key, value in flat.items()
         if key not in _IDENTITY and value != (list(d) if isinstance(d := defaults[key], tuple) else d)
     ]
-    return " \\\n  ".join(["aib train", *(f"--set {shlex.quote(f'{key}={_scalar(value)}')}" for key, value in settings)])
+    return " \\\n  ".join(
+        ["aib train", *(f"--set {shlex.quote(f'{key}={_scalar(value)}')}" for key, value in settings)]
+    )
 
 
 def _scalar(value: Any) -> str:

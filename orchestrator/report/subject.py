@@ -15,12 +15,12 @@ from trainables.config import TrialConfig
 @dataclass(frozen=True)
 class Subject:
     trial: str
-    """The search trial whose values these are."""
+    """The trial whose values these are."""
     config: TrialConfig
     mean: Mapping[str, float]
     std: Mapping[str, float | None]
     num_seeds: int
-    """Seeds it was retrained with in full; 0 for a trial of the search."""
+    """Seeds it was retrained with in full; 0 for a single run of the search or of `aib train`."""
     shown: TrialRecord
     """The run whose curves and maps are shown; of a finalist its best seed."""
 
@@ -31,7 +31,8 @@ def find_subject(view: StudyView) -> Subject | None:
     if seeds:
         (row,) = finalist_rows(seeds)
         return Subject(row["of"], _config(view, seeds[0]), row["mean"], row["std"], len(seeds), seeds[0])
-    ordered = best_trials(view.spec, view.state.of_kind("search"))
+    fixed = [record for record in view.state.of_kind("train") if record.state == "completed"]
+    ordered = [*best_trials(view.spec, view.state.of_kind("search")), *fixed]
     if not ordered:
         return None
     best, outcome = ordered[0], ordered[0].outcome

@@ -13,14 +13,13 @@ _COLORS = {"#000000": "var(--ink)", "#ffffff": "var(--paper)", "#0072b2": "var(-
 """What is drawn in black, white and the one colour too dark for a dark page, by the names of the theme. What carries
 no colour in matplotlib's SVG is black, and takes the ink that the root hands down."""
 
-_FIXED_IDS = {"svg.hashsalt": "report"}
-
 
 def themed_svg(figure: Figure) -> bytes:
     """The figure as SVG, the same bytes for the same figure; text is drawn as outlines, so no font is needed."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_FIXED_IDS):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    # Without a salt of its own, every drawing would carry other random ids.
+    with matplotlib.rc_context({"svg.hashsalt": "report"}):
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = buffer.getvalue().decode()
     for color, name in _COLORS.items():
         drawn = re.sub(color, name, drawn, flags=re.IGNORECASE)

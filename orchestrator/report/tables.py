@@ -33,9 +33,10 @@ def trials_table(spec: SearchSpec, records: Sequence[TrialRecord]) -> Table:
         "trials-table",
         f"The {len(records)} trials of the search. Metrics are those of each trial's best validation epoch; what was "
         "stopped, failed, is still running or breaks a constraint is greyed and is not compared with the rest.",
-        ("trial", "state", "epochs", *heads, *params, "remark"),
+        ("trial", "state", "epochs", *heads, *short_names(params), "remark"),
         tuple(rows),
-        frozenset({"state", "remark"}),
+        frozenset({"state"}),
+        frozenset({"remark"}),
     )
 
 
@@ -61,23 +62,24 @@ def finalists_table(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Ta
             "seeds",
             "val error %",
             "test error %",
-            "interp. centred %",
-            "chance, centred %",
-            "interp. min-max %",
-            "chance, min-max %",
+            "interp. centred % (chance)",
+            "interp. min-max % (chance)",
             "map std",
-            "attention in mask %",
-            "mask area %",
+            "attention in mask % (mask's area)",
             "parameters",
         ),
         tuple(_finalist(row, row["of"] == chosen) for row in rows),
-        frozenset({"seeds", "parameters"}),
+        frozenset({"seeds"}),
+        frozenset({"parameters"}),
     )
 
 
 def _finalist(row: Mapping[str, Any], chosen: bool) -> Row:
     def cell(name: str, digits: int = 2) -> str:
         return spread(row["mean"].get(name), row["std"].get(name), digits)
+
+    def beside(name: str, level: str) -> str:
+        return f"{cell(name, 1)} ({number(row['mean'][level], 1)})" if level in row["mean"] else cell(name, 1)
 
     seeds = ", ".join(map(str, row["seeds"]))
     unfinished = "" if row["completed"] == len(row["seeds"]) else f" ({row['completed']} of {len(row['seeds'])} done)"
@@ -87,13 +89,10 @@ def _finalist(row: Mapping[str, Any], chosen: bool) -> Row:
             seeds + unfinished,
             cell("final_val_error_pct"),
             cell("final_test_error_pct"),
-            cell("interp_centered_pct", 1),
-            cell("interp_centered_chance_pct", 1),
-            cell("interpretability_pct", 1),
-            cell("interp_chance_pct", 1),
+            beside("interp_centered_pct", "interp_centered_chance_pct"),
+            beside("interpretability_pct", "interp_chance_pct"),
             cell("final_val_attention_std", 3),
-            cell("attention_in_mask_pct", 1),
-            cell("mask_area_pct", 1),
+            beside("attention_in_mask_pct", "mask_area_pct"),
             shown_params(row["params"]),
         ),
         faint=row["completed"] == 0,
@@ -122,8 +121,15 @@ def param_names(records: Iterable[TrialRecord]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.params))
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """The last part of each dotted key, or all of it where two keys end alike."""
+    leaves = [name.rsplit(".", 1)[-1] for name in names]
+    return [name if leaves.count(leaf) > 1 else leaf for name, leaf in zip(names, leaves, strict=True)]
+
+
 def shown_params(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.rsplit('.', 1)[-1]} = {shown(value)}" for name, value in params.items()) or MISSING
+    named = zip(short_names(list(params)), params.values(), strict=True)
+    return ", ".join(f"{name} = {shown(value)}" for name, value in named) or MISSING
 
 
 def shown(value: object) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray._raylet import Config
+from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
@@ -32,11 +32,18 @@ class NodeResources(NamedTuple):
     gpus: float
 
 
+class Cluster(NamedTuple):
+    """Where the connected cluster is."""
+
+    address: str
+    dashboard_url: str
+
+
 @contextmanager
-def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[dict[str, Any]]:
+def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
     """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
 
-    Yields Ray's own facts about it (`address`, `dashboard_url`, ...). Raises PreflightError where the cluster cannot
+    Raises PreflightError where the cluster cannot
     be reached, asks for another token, or has no dashboard.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -46,7 +53,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
     if address != "local":
         options = {"runtime_env": _our_code()} if _must_ship_code() else {}
     try:
-        context = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise PreflightError(
             f"no Ray cluster answers at {address!r}: {error} Start one with `ray start --head`, or leave --address and "
@@ -54,7 +61,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         ) from error
     try:
         _check_dashboard(address)
-        yield dict(context.address_info)
+        yield Cluster(context.address_info["gcs_address"], context.dashboard_url)
     finally:
         ray.shutdown()
 
@@ -108,7 +115,7 @@ def _check_dashboard(address: str) -> None:
 
 
 def _must_ship_code() -> bool:
-    """A checkout is sent along; an installed package is expected on the nodes too, and a submitted job brings its own."""
+    """A checkout is sent along; an installed package is expected on the nodes too; a submitted job brings its own."""
     installed = Path(sysconfig.get_paths()["purelib"]) in Path(__file__).resolve().parents
     return not installed and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
 

@@ -118,9 +118,9 @@ def statuses(pool: PoolRef, timeout_s: float = STATUS_S) -> list[tuple[Any, Slot
         for entry in sorted(ray.util.list_named_actors(all_namespaces=True), key=lambda entry: entry["name"])
         if entry["namespace"] == pool.namespace and entry["name"].startswith(pool.prefix)
     ]
-    asked = {slot.status.remote(): slot for slot in slots}
+    asked: dict[Any, Any] = {slot.status.remote(): slot for slot in slots}
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s) if asked else ([], [])
-    found = []
+    found: list[tuple[Any, SlotStatus | None]] = []
     for ref, slot in asked.items():
         try:
             found.append((slot, ray.get(ref) if ref in answered else None))

@@ -143,7 +143,7 @@ class Mailbox:
             lease = self._lease
             if lease is None or lease.job is None or not self._has_job():
                 return "wait"
-            self._idle, lease.taken, self._last_put_s = False, True, self._clock()
+            self._idle, lease.taken, self._met, self._last_put_s = False, True, set(), self._clock()
             return replace(lease.job, epochs_known=lease.passed, failures=lease.failures)
 
     def put(self, group: str, epoch: int, metrics: dict[str, float]) -> bool:
@@ -254,7 +254,7 @@ class Mailbox:
         self._changed.notify_all()
 
     def _of_this_run(self, group: str) -> bool:
-        return group.split("/")[0] == self._run
+        return group.split("/", maxsplit=1)[0] == self._run
 
     def _running(self, group: str) -> _Lease | None:
         lease = self._lease

@@ -1,4 +1,4 @@
-"""A pool of slots, as many as the cluster holds. Started and closed by the driver; found by everyone through its `ref`."""
+"""A pool of slots, as many as the cluster holds. The driver starts and closes it; all find it through its `ref`."""
 
 import uuid
 from pathlib import Path
@@ -14,6 +14,8 @@ from orchestrator.slots.slot import Slot, SlotSpec
 from orchestrator.slots.worker import Fit, fit_trial
 
 CLOSE_S = 10.0
+SLOT_THREADS = 64
+"""Calls a slot answers at a time: one take, one next, and short ones of everybody who looks for a free slot."""
 
 
 class SlotPool:
@@ -88,8 +90,15 @@ class SlotPool:
     def _start(self, index: int) -> Any:
         name = f"{self.ref.prefix}slot-{index}-{uuid.uuid4().hex[:4]}"
         # Retried calls are safe: each is answered by token or group, which a restarted slot does not know.
-        actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=3, max_concurrency=64)(Slot)
-        return actor.options(name=name, namespace=self.ref.namespace).remote(name, self.ref.namespace, self._spec)
+        actor = ray.remote(Slot).options(
+            name=name,
+            namespace=self.ref.namespace,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=3,
+            max_concurrency=SLOT_THREADS,
+        )
+        return actor.remote(name, self.ref.namespace, self._spec)
 
 
 def _end(slots: list[Any], grace_s: float) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A worker process as it was before its first trial, given back before each next one: no trial sees another's traces."""
+"""A worker process as it was before its first trial, given back after each one: no trial sees another's traces."""
 
 import gc
 import os

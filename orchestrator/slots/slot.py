@@ -1,7 +1,7 @@
 """A slot: a mailbox, and beside it in the same process the Train run whose workers serve it.
 
-One process, so one thing to lose: if it dies, Ray starts it anew, and with it the Train run; the trial's owner finds its
-lease gone and leases again. If only the Train run dies, the slot starts another one and keeps the trial.
+One process, so one thing to lose: if it dies, Ray starts it anew, and with it the Train run; the trial's owner finds
+its lease gone and leases again. If only the Train run dies, the slot starts another one and keeps the trial.
 """
 
 import os
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ray
-import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -107,12 +106,13 @@ class Slot(Mailbox):
                 resources_per_worker=resources,
                 placement_strategy=spec.placement,
             ),
+            # Ray's type hints still show the first version of these classes.
             run_config=RunConfig(
                 name=self._name.rsplit(":", 1)[-1],
                 storage_path=str(spec.storage / "slots"),
                 # Lost groups are counted by trial, in the mailbox; start-up errors come back to `_serve`.
-                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),
-                callbacks=[_TellSlot(self._name, self._namespace, run)],
+                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),  # type: ignore[call-arg]
+                callbacks=[_TellSlot(self._name, self._namespace, run)],  # type: ignore[list-item]
             ),
         )
 

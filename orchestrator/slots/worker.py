@@ -1,6 +1,7 @@
 """The loop that every worker of a slot runs: take a trial, train it epoch by epoch, hand each epoch on, take the next.
 
-Rank 0 talks to the slot and tells the others over the process group, so that all ranks enter and leave a trial together.
+Rank 0 talks to the slot and tells the others over the process group, so that all ranks enter and leave a trial
+together.
 """
 
 import uuid

@@ -54,7 +54,7 @@ def fit_small(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
             with torch.no_grad():
                 for parameter in model.parameters():
                     assert parameter.grad is not None
-                    parameter -= config["lr"] * parameter.grad
+                    parameter.sub_(parameter.grad, alpha=config["lr"])
         time.sleep(config["epoch_s"])
         mean = loss.detach().double() / runtime.world_size
         if runtime.world_size > 1:

@@ -1,0 +1,102 @@
+"""How many trials a cluster can run at a time: computed from what it has, never guessed.
+
+Tune's trials and the slots' own actors take no CPU (`orchestrator.trial`), so the workers have all of it. Workers of
+one slot may be on different nodes, one worker is on one node, and a share of a GPU is on one GPU.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from orchestrator.errors import PreflightError
+
+_ROUNDING = 1e-9  # 0.3 / 0.1 is a little below 3
+
+
+class Node(NamedTuple):
+    """What one machine offers."""
+
+    node_id: str
+    cpus: float
+    gpus: float
+
+
+class Need(NamedTuple):
+    """What one slot asks for. `placement` is a wish (Ray's PACK and SPREAD): it never makes a request impossible."""
+
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    placement: Literal["pack", "spread"]
+
+
+class Capacity(NamedTuple):
+    slots: int
+    limited_by: Literal["cpus", "gpus", "max_concurrent"]
+    explanation: str
+
+
+def num_slots(nodes: Iterable[tuple[str, float, float]], need: Need, max_concurrent: int | None = None) -> Capacity:
+    """Slots that fit at the same time, at least 1; PreflightError for a request that can never be met."""
+    cluster = [Node(*node) for node in nodes]
+    places = sum(min(_by_cpu(node, need), _by_gpu(node, need)) for node in cluster)
+    slots = places // need.workers
+    if slots < 1:
+        raise PreflightError(_refusal(cluster, need, places))
+    # The scarcer resource is the one that alone would already give the fewer places.
+    cpu_places = sum(_by_cpu(node, need) for node in cluster)
+    gpu_places = sum(_by_gpu(node, need) for node in cluster) if need.gpus_per_worker else math.inf
+    limited_by: Literal["cpus", "gpus", "max_concurrent"] = "gpus" if gpu_places <= cpu_places else "cpus"
+    why = f"{_offer(cluster)} hold {places} workers of {_worker(need)}: {_count(slots, 'trial')} at a time"
+    if max_concurrent is not None and max_concurrent < slots:
+        return Capacity(max_concurrent, "max_concurrent", f"{why}, held to {max_concurrent} by max_concurrent")
+    return Capacity(slots, limited_by, f"{why}, limited by {limited_by}")
+
+
+def _by_cpu(node: Node, need: Need) -> int:
+    return math.floor(node.cpus / need.cpus_per_worker + _ROUNDING)
+
+
+def _by_gpu(node: Node, need: Need) -> int:
+    share = need.gpus_per_worker
+    if share == 0:
+        return _by_cpu(node, need)
+    if share < 1:
+        return math.floor(node.gpus + _ROUNDING) * math.floor(1 / share + _ROUNDING)
+    return math.floor(node.gpus / share + _ROUNDING)
+
+
+def _refusal(cluster: list[Node], need: Need, places: int) -> str:
+    asked = f"one trial asks for {_count(need.workers, 'worker')} of {_worker(need)}"
+    if not cluster:
+        return f"{asked}, but the cluster has no node; start one with `ray start --head`, or leave --address out."
+    if need.gpus_per_worker and not any(node.gpus for node in cluster):
+        advice = "set resources.gpus_per_worker: 0 to train on CPUs, or use a cluster with GPUs"
+    elif places:
+        advice = f"set resources.workers_per_trial to at most {places}"
+    else:
+        largest = max(cluster, key=lambda node: (min(node.gpus, need.gpus_per_worker), node.cpus))
+        fields = [
+            f"resources.{field} to at most {room:g}"
+            for field, asked_for, room in (
+                ("cpus_per_worker", need.cpus_per_worker, math.floor(largest.cpus)),
+                ("gpus_per_worker", need.gpus_per_worker, math.floor(largest.gpus)),
+            )
+            if asked_for > room
+        ]
+        advice = f"set {' and '.join(fields)}: one worker runs on one machine" if fields else "use larger machines"
+    return f"{asked}, but {_offer(cluster)} hold {places or 'none'} of them at a time; {advice}."
+
+
+def _worker(need: Need) -> str:
+    gpus = f" and {_count(need.gpus_per_worker, 'GPU')}" if need.gpus_per_worker else ""
+    return f"{_count(need.cpus_per_worker, 'CPU')}{gpus}"
+
+
+def _offer(cluster: list[Node]) -> str:
+    cpus, gpus = sum(node.cpus for node in cluster), sum(node.gpus for node in cluster)
+    return f"{_count(len(cluster), 'node')} with {_count(cpus, 'CPU')} and {_count(gpus, 'GPU')}"
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"

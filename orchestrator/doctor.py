@@ -1,0 +1,87 @@
+"""The checks of `aib doctor`: each says what it found, and what to do where that is not enough."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from orchestrator.provenance import provenance
+from orchestrator.scrub import scrub
+from orchestrator.slots.cluster import connect, nodes, token_path
+from orchestrator.study_paths import data_root
+from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+from trainables.data.store import list_prepared
+from trainables.errors import AIBError
+
+FREE_GIB = 2.0
+
+
+class Check(NamedTuple):
+    name: str
+    ok: bool
+    message: str
+
+
+def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ray: bool) -> list[Check]:
+    """Every check, whatever the others found."""
+    checks = [
+        _guarded("versions", _versions),
+        _guarded("machine", _machine),
+        _guarded("storage", lambda: _storage(root)),
+        _guarded("data", lambda: _data(root)),
+        _guarded("tracking", lambda: _tracking(root, tracking_uri)),
+    ]
+    if start_ray:
+        checks.append(_guarded("ray", lambda: _ray(address)))
+    return checks
+
+
+def _guarded(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except (AIBError, OSError) as error:
+        return Check(name, False, scrub(str(error)))
+
+
+def _versions() -> str:
+    return ", ".join(f"{name} {value}" for name, value in provenance().items())
+
+
+def _machine() -> str:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} CPUs, {memory_gib:.0f} GiB of memory, " + (", ".join(gpus) or "no GPU")
+
+
+def _storage(root: Path) -> str:
+    """The nearest folder that exists must be writable and have room; nothing is left behind."""
+    there = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
+    with tempfile.TemporaryFile(dir=there) as marker:
+        marker.write(b"aib")
+    free_gib = shutil.disk_usage(there).free / 2**30
+    if free_gib < FREE_GIB:
+        raise OSError(f"{there} has {free_gib:.1f} GiB free; make room for at least {FREE_GIB:.0f}, or choose --root.")
+    return f"{there} is writable, {free_gib:.0f} GiB free"
+
+
+def _data(root: Path) -> str:
+    prepared = [f"{meta.name} at {meta.image_size} px" for meta in list_prepared(data_root(root))]
+    return f"prepared: {', '.join(prepared)}" if prepared else "none prepared yet; cluttered-digits needs no files"
+
+
+def _tracking(root: Path, uri: str | None) -> str:
+    if uri is None and not (root / "mlflow.db").exists():
+        return f"{local_tracking_uri(root)} will be made by the first search"
+    prepare_store(uri or local_tracking_uri(root))
+    return f"{scrub(uri or local_tracking_uri(root))} answers"
+
+
+def _ray(address: str | None) -> str:
+    with connect(address):
+        found = nodes()
+    cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
+    return f"{len(found)} nodes, {cpus:g} CPUs, {gpus:g} GPUs, dashboard on, token in {token_path()}"

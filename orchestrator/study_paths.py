@@ -1,0 +1,117 @@
+"""Where things are under the root folder. Names are checked here; nothing outside the root is ever meant.
+
+ROOT/mlflow.db  ROOT/artifacts/  ROOT/data/
+ROOT/studies/NAME/{study.json, journal.jsonl, optuna.db, trials/ID/, spool/, scratch/, report/}
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import PreflightError
+from search_spaces.names import check_name
+from trainables.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """One study's files, absolute, since workers run in folders of their own."""
+
+    root: Path
+    name: str
+
+    @property
+    def mlflow_db(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "studies" / self.name
+
+    @property
+    def study_json(self) -> Path:
+        return self.folder / "study.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    @property
+    def optuna_db(self) -> Path:
+        return self.folder / "optuna.db"
+
+    @property
+    def trials(self) -> Path:
+        return self.folder / "trials"
+
+    @property
+    def spool(self) -> Path:
+        """Records on their way to the tracking server."""
+        return self.folder / "spool"
+
+    @property
+    def scratch(self) -> Path:
+        """Ray's own files; nothing in it is read again."""
+        return self.folder / "scratch"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    def trial(self, trial: str) -> Path:
+        """A trial's own folder; ConfigError for an id that is no plain name."""
+        return _under(self.trials, _checked(trial, "trial"))
+
+    def create(self) -> None:
+        """Makes the study's folders, readable by their owner only: what a resume reads must not be anybody's to write.
+
+        Raises PreflightError where the folder cannot be made or belongs to somebody else.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.folder.stat().st_uid != os.geteuid():
+                raise PreflightError(
+                    f"the study's folder {self.folder} belongs to another user; choose another --root or --name."
+                )
+            self.folder.chmod(0o700)
+            for part in (self.trials, self.spool, self.scratch):
+                part.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise PreflightError(
+                f"the study's folder {self.folder} cannot be made ({error.strerror}); choose another --root."
+            ) from None
+
+
+def study_paths(root: Path | str, name: str) -> StudyPaths:
+    """The paths of a study; ConfigError for a name that is not allowed or that leads out of the root."""
+    paths = StudyPaths(Path(root).resolve(), _checked(name, "study"))
+    _under(paths.root / "studies", name)
+    return paths
+
+
+def data_root(root: Path | str) -> Path:
+    """The folder of prepared data sets."""
+    return Path(root).resolve() / "data"
+
+
+def _checked(name: str, what: str) -> str:
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise ConfigError(f"the name of a {what} {error}.") from None
+
+
+def _under(folder: Path, name: str) -> Path:
+    """FOLDER/NAME; ConfigError where a link leads it out of FOLDER."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder):
+        raise ConfigError(f"{path} is a link that leads out of {folder}; remove it, or choose another name.")
+    return path

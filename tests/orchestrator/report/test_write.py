@@ -1,0 +1,178 @@
+import base64
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.report.write import write_report
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """What a browser would find: every element, ids, links, images, the text outside of style."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> repeats an attribute"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def read(path: Path) -> Page:
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == [], "every element is closed"
+    return page
+
+
+@pytest.fixture
+def page(told: Any, tmp_path: Path) -> Page:
+    return read(write_report(told.view(), tmp_path / "study", tmp_path / "report"))
+
+
+def test_page_needs_nothing_from_outside(page: Page) -> None:
+    assert not page.all("script")
+    for tag, attrs in page.elements:
+        for name in ("src", "href", "srcset", "action", "poster", "data"):
+            address = attrs.get(name)
+            assert address is None or address.startswith(("#", "data:")), f"<{tag} {name}={address!r:.60}>"
+        assert not any(name.startswith("on") for name in attrs)
+    policy = next(meta for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy["content"])
+
+
+def test_page_can_be_read_without_eyes_or_mouse(page: Page) -> None:
+    assert page.all("html") == [{"lang": "en"}]
+    images = page.all("img")
+    assert len(images) >= 3
+    assert all(len(image["alt"] or "") > 40 for image in images)
+    assert all(image["width"] and image["height"] for image in images)
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for _, attrs in page.elements:
+        for reference in (attrs.get("aria-labelledby"), (attrs.get("href") or "").partition("#")[2]):
+            assert not reference or reference in ids
+    tables = len(page.all("table"))
+    assert tables == len(page.all("caption")) >= 4
+    assert all(heading.get("scope") in ("col", "row") for heading in page.all("th"))
+    assert [tag for tag, _ in page.elements if tag in ("h1", "h2")].count("h1") == 1
+    regions = [attrs for attrs in page.all("div") if attrs.get("class") == "scroll"]
+    assert len(regions) == tables
+    assert all(region["tabindex"] == "0" for region in regions)
+
+
+def test_pictures_follow_the_readers_colours(told: Any, tmp_path: Path) -> None:
+    html = write_report(told.view(), tmp_path, tmp_path / "report").read_text()
+    pictures = [base64.b64decode(data).decode() for data in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)]
+    assert len(pictures) >= 3
+    for picture in pictures:
+        assert "prefers-color-scheme: dark" in picture
+        assert "#000000" not in picture
+        assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]+"', "", picture)
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], tmp_path: Path) -> None:
+    study = story()
+    evil = "</td><script>alert(1)</script><img src=x onerror=alert(1)>"
+    study.trial("t00000", 30.0)
+    study.trial("t00001", 30.0, epochs=1, state="failed", reason=evil, params={"bottleneck.beta": evil, evil: 1})
+    study.tell("gate", decision={"promote": False, "reasons": [evil]})
+    study.tell("registered", version={"name": evil, "version": 1, "alias": evil})
+    found = read(write_report(study.view(), tmp_path, tmp_path / "report"))
+    assert found.text.count(evil) >= 5
+    assert not found.all("script")
+    assert all("onerror" not in attrs for _, attrs in found.elements)
+    assert "<script" not in (tmp_path / "report" / "report.md").read_text().replace("\\<", "")
+
+
+@pytest.mark.parametrize(
+    ("tell", "said"),
+    [
+        (lambda study: None, ["not started", "No trial has been started", "gate has not decided yet"]),
+        (
+            lambda study: study.trial("t00000", 30.0, epochs=0, state=None),
+            ["No trial has reported an epoch", "1 running"],
+        ),
+        (
+            lambda study: study.trial("t00000", 30.0, epochs=2, state="stopped"),
+            ["nothing to compare yet", "1 stopped early", "No finalist has been retrained."],
+        ),
+        (
+            lambda study: study.trial("t00000", 30.0, val_attention_std=0.0),
+            ["nothing to compare yet", "breaks the constraint on val_attention_std"],
+        ),
+        (
+            lambda study: study.trial("t00000", 30.0),
+            ["no model registered", "the best single run", "31.50"],
+        ),
+        (
+            lambda study: study.trial("train", 30.0, kind="train", params={}),
+            ["the best single run", "31.50"],
+        ),
+    ],
+    ids=["empty", "running", "all-stopped", "infeasible", "no-finalist", "single-trial"],
+)
+def test_a_study_that_is_not_complete_gives_a_page_that_says_so(
+    tell: Callable[[Any], None], said: list[str], story: Callable[..., Any], tmp_path: Path
+) -> None:
+    study = story()
+    tell(study)
+    page = read(write_report(study.view(), tmp_path, tmp_path / "report"))
+    for words in said:
+        assert words in page.text
+
+
+def test_markdown_says_what_the_page_says(told: Any, tmp_path: Path) -> None:
+    page = read(write_report(told.view(), tmp_path, tmp_path / "report"))
+    text = (tmp_path / "report" / "report.md").read_text()
+    plain = text.replace("\\", "")
+    for heading in ("Summary", "Best configuration", "Finalists", "Beside the paper", "Trials"):
+        assert f"## {heading}" in plain
+        assert heading in page.text
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")]
+    assert len(widths) > 20
+    assert plain.count("\n|") == sum(len(page.all(tag)) for tag in ("tr", "table")), (
+        "a line a row, and one rule a table"
+    )
+
+
+def test_same_study_gives_the_same_bytes_and_leaves_nothing_aside(told: Any, tmp_path: Path) -> None:
+    first = write_report(told.view(), tmp_path, tmp_path / "a")
+    again = write_report(told.view(), tmp_path, tmp_path / "a")
+    other = write_report(told.view(), tmp_path, tmp_path / "b")
+    assert first == again == tmp_path / "a" / "report.html"
+    assert first.read_bytes() == other.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "report.md", "trials.csv"]
+
+
+def test_a_large_study_stays_light(story: Callable[..., Any], tmp_path: Path) -> None:
+    study = story(trials=3000)
+    for place in range(3000):
+        stopped = place % 4 != 0
+        study.trial(f"t{place:05d}", 20 + place % 60, epochs=1, state="stopped" if stopped else "completed")
+    page = write_report(study.view(), tmp_path, tmp_path / "report")
+    assert page.stat().st_size < 5e6
+    assert len(read(page).all("tr")) > 3000

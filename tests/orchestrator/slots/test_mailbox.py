@@ -1,0 +1,277 @@
+"""The slot's rules, with real threads and a clock of our own."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.slots.mailbox import Mailbox
+from orchestrator.slots.messages import Finished, Job, Report
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def mailbox(clock: Clock) -> Mailbox:
+    return Mailbox(owner_timeout_s=10, decision_wait_s=5, clock=clock)
+
+
+def job(epochs: int = 4, **fields: Any) -> Job:
+    return Job(trial="t00000", config={"epochs": epochs}, folder=Path("t"), data_root=Path("d"), **fields)
+
+
+def started(mailbox: Mailbox, given: Job | None = None) -> tuple[str, str]:
+    """A lease and a group that has taken its job."""
+    group = mailbox.run_started() + "/first"
+    assert mailbox.take(group, 0) == "wait"
+    token = mailbox.lease("owner")
+    assert token is not None
+    assert mailbox.start(token, given or job())
+    assert isinstance(mailbox.take(group, 0), Job)
+    return token, group
+
+
+def restarted(mailbox: Mailbox, group: str, name: str) -> str:
+    return group.split("/", maxsplit=1)[0] + "/" + name
+
+
+def epochs(mailbox: Mailbox, token: str) -> list[int]:
+    found = []
+    while isinstance(message := mailbox.next(token, 0), Report):
+        found.append(message.epoch)
+    return found
+
+
+def test_slot_is_leased_only_while_its_workers_wait_for_a_trial(mailbox: Mailbox) -> None:
+    assert mailbox.lease("early") is None
+    assert mailbox.status().state == "starting"
+    mailbox.take(mailbox.run_started() + "/g", 0)
+    assert mailbox.status().state == "idle"
+    token = mailbox.lease("a")
+    assert token is not None
+    assert mailbox.lease("b") is None
+    assert mailbox.lease("a") == token, "a repeated call of the same owner is harmless"
+
+
+def test_each_epoch_is_passed_on_once_when_a_new_group_repeats_some(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.put(group, 1, {})
+    mailbox.put(group, 2, {})
+    again = restarted(mailbox, group, "second")
+    taken = mailbox.take(again, 0)
+    assert isinstance(taken, Job)
+    assert (taken.epochs_known, taken.failures) == (2, 1)
+    for epoch in (1, 2, 3):
+        mailbox.put(again, epoch, {})
+    assert epochs(mailbox, token) == [1, 2, 3]
+
+
+def test_epochs_the_owner_knew_before_are_dropped(mailbox: Mailbox) -> None:
+    token, group = started(mailbox, job(epochs_known=2))
+    for epoch in (1, 2, 3):
+        mailbox.put(group, epoch, {})
+    assert epochs(mailbox, token) == [3]
+
+
+def test_replaced_group_is_told_to_leave_and_its_reports_are_ignored(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.take(restarted(mailbox, group, "second"), 0)
+    assert mailbox.put(group, 1, {})
+    mailbox.end(group, Finished("completed"))
+    assert mailbox.next(token, 0) == "wait"
+
+
+def test_groups_of_an_earlier_run_are_turned_away(mailbox: Mailbox) -> None:
+    _, group = started(mailbox)
+    mailbox.run_started()
+    assert mailbox.take(restarted(mailbox, group, "late"), 0) == "close"
+
+
+def test_trial_fails_after_its_allowed_losses_and_the_next_is_served(mailbox: Mailbox) -> None:
+    token, group = started(mailbox, job(max_failures=1))
+    mailbox.put(group, 1, {})
+    mailbox.take(restarted(mailbox, group, "second"), 0)
+    mailbox.group_lost(group.split("/", maxsplit=1)[0], "rank 0: killed")
+    third = restarted(mailbox, group, "third")
+    assert mailbox.take(third, 0) == "wait"
+    assert epochs(mailbox, token) == [1]
+    ended = mailbox.next(token, 0)
+    assert isinstance(ended, Finished)
+    assert ended.state == "failed"
+    assert "2 times" in ended.reason
+    assert "rank 0: killed" in ended.reason
+    mailbox.release(token)
+    assert mailbox.lease("next") is not None
+
+
+def test_losses_on_earlier_slots_count(mailbox: Mailbox) -> None:
+    token, group = started(mailbox, job(max_failures=1, failures=1))
+    mailbox.take(restarted(mailbox, group, "second"), 0)
+    ended = mailbox.next(token, 0)
+    assert isinstance(ended, Finished)
+    assert ended.state == "failed"
+
+
+def test_group_that_dies_without_a_trial_costs_nobody_a_failure(mailbox: Mailbox) -> None:
+    group = mailbox.run_started() + "/first"
+    mailbox.take(group, 0)
+    token = mailbox.lease("owner")
+    assert token is not None
+    mailbox.start(token, job())
+    taken = mailbox.take(restarted(mailbox, group, "second"), 0)
+    assert isinstance(taken, Job)
+    assert taken.failures == 0
+
+
+def test_silent_owner_loses_the_lease_and_the_workers_leave(mailbox: Mailbox, clock: Clock) -> None:
+    token, group = started(mailbox)
+    clock.now_s = 9
+    assert mailbox.heartbeat(token)
+    clock.now_s = 20
+    assert mailbox.status().state == "leaving"
+    assert mailbox.put(group, 1, {})
+    assert not mailbox.heartbeat(token)
+    assert mailbox.next(token, 0) == "lost"
+    mailbox.end(group, Finished("stopped"))
+    mailbox.take(group, 0)
+    assert mailbox.status().state == "idle"
+
+
+def test_lease_that_never_starts_a_trial_expires(mailbox: Mailbox, clock: Clock) -> None:
+    mailbox.take(mailbox.run_started() + "/g", 0)
+    assert mailbox.lease("a") is not None
+    clock.now_s = 11
+    assert mailbox.lease("b") is not None
+
+
+def test_released_slot_is_free_when_its_workers_have_left(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.release(token)
+    assert mailbox.lease("next") is None
+    assert mailbox.put(group, 1, {})
+    mailbox.end(group, Finished("stopped"))
+    assert mailbox.lease("next") is None, "not before the workers ask for a trial"
+    mailbox.take(group, 0)
+    assert mailbox.lease("next") is not None
+
+
+def test_released_trial_whose_group_dies_is_forgotten(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.release(token)
+    assert mailbox.take(restarted(mailbox, group, "second"), 0) == "wait"
+    assert mailbox.lease("next") is not None
+
+
+def test_stopped_trial_still_gives_its_owner_the_end(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    assert mailbox.stop(token)
+    assert mailbox.put(group, 1, {})
+    mailbox.end(group, Finished("stopped"))
+    assert epochs(mailbox, token) == [1]
+    assert mailbox.next(token, 0) == Finished("stopped")
+
+
+def test_report_waits_for_the_owners_decision_but_no_longer_than_the_epoch_took() -> None:
+    mailbox = Mailbox(decision_wait_s=5)
+    token, group = started(mailbox)
+    began_s = time.monotonic()
+    assert not mailbox.put(group, 1, {})
+    assert time.monotonic() - began_s < 0.2, "the epoch took no time, so no time is waited"
+    time.sleep(1.0)
+    assert isinstance(mailbox.next(token, 0), Report)
+
+    def decide() -> None:
+        assert isinstance(mailbox.next(token, 5), Report)
+        time.sleep(0.2)
+        mailbox.release(token)
+
+    owner = threading.Thread(target=decide)
+    owner.start()
+    assert mailbox.put(group, 2, {}), "the release came 0.2 s after the report and is its answer"
+    owner.join()
+
+
+def test_report_is_answered_as_soon_as_the_owner_asks_for_more() -> None:
+    mailbox = Mailbox(decision_wait_s=30)
+    token, group = started(mailbox)
+    time.sleep(1.0)
+    owner = threading.Thread(target=lambda: [mailbox.next(token, 5), mailbox.next(token, 5)])
+    owner.start()
+    began_s = time.monotonic()
+    assert not mailbox.put(group, 1, {})
+    assert time.monotonic() - began_s < 0.5
+    mailbox.put(group, 4, {})
+    owner.join()
+
+
+def test_error_is_the_trials_own_only_if_every_rank_has_it(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    answers: dict[int, bool] = {}
+    ranks = [
+        threading.Thread(target=lambda rank=rank: answers.update({rank: mailbox.agree(group, rank, 2, 5)}))
+        for rank in (0, 1)
+    ]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join()
+    assert answers == {0: True, 1: True}
+    mailbox.end(group, Finished("failed"))
+    mailbox.release(token)
+    mailbox.take(group, 0)
+    token = mailbox.lease("next") or ""
+    mailbox.start(token, job())
+    mailbox.take(group, 0)
+    assert not mailbox.agree(group, 1, 2, 0.05), "an earlier trial's agreement does not count"
+
+
+def test_closing_stops_the_trial_and_sends_the_workers_home(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.close()
+    assert mailbox.put(group, 1, {})
+    mailbox.end(group, Finished("stopped"))
+    assert mailbox.take(group, 0) == "close"
+    assert epochs(mailbox, token) == [1]
+    assert mailbox.next(token, 0) == Finished("stopped")
+    assert mailbox.lease("late") is None
+
+
+def test_closing_answers_an_owner_whose_trial_was_not_taken_yet(mailbox: Mailbox) -> None:
+    mailbox.take(mailbox.run_started() + "/g", 0)
+    token = mailbox.lease("owner")
+    assert token is not None
+    mailbox.start(token, job())
+    mailbox.close()
+    assert mailbox.next(token, 0) == Finished("stopped")
+
+
+def test_draining_lets_the_trial_finish(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.close(drain=True)
+    assert not mailbox.put(group, 1, {})
+    mailbox.take(restarted(mailbox, group, "second"), 0)
+    mailbox.end(restarted(mailbox, group, "second"), Finished("completed"))
+    assert mailbox.take(restarted(mailbox, group, "second"), 0) == "close"
+    assert epochs(mailbox, token) == [1]
+
+
+def test_slot_whose_run_does_not_start_says_why(mailbox: Mailbox) -> None:
+    run = mailbox.run_started()
+    mailbox.run_failed("no resources")
+    assert (mailbox.status().state, mailbox.status().failure) == ("broken", "no resources")
+    mailbox.take(mailbox.run_started() + "/g", 0)
+    assert mailbox.status().state == "idle"
+    assert mailbox.take(run + "/g", 0) == "close"

@@ -1,0 +1,90 @@
+"""Sizes and costs against Tables 3 and 4, exactly."""
+
+import pytest
+
+from trainables.config import TrialConfig
+from trainables.models.build import assemble
+from trainables.models.counts import count
+
+
+def released(model: str, **changes: object) -> TrialConfig:
+    return TrialConfig.from_dict({"recipe": "released", "model": model, "dataset": "cifar10", **changes})
+
+
+@pytest.mark.parametrize(
+    ("model", "num_classes", "parameters", "with_buffers", "giga_macs"),
+    [
+        ("vgg-aib", 10, 20_040_789, 20_051_300, 3.79),
+        ("vgg-aib", 100, 20_063_919, 20_074_430, 3.79),
+        ("vgg-aib-qt", 10, 20_040_789 + 20, 20_051_300 + 20, 3.79),
+        ("vgg-aib-qt", 100, 20_063_919 + 20, 20_074_430 + 20, 3.79),
+        ("wrn-aib", 10, 65_004_500, None, 12.38),
+        ("wrn-aib", 100, 65_109_260, None, 12.39),
+        ("wrn-aib-qt", 10, 65_004_500 + 50, None, 12.38),
+        ("wrn-aib-qt", 100, 65_109_260 + 50, None, 12.39),
+    ],
+)
+def test_counts_are_those_of_tables_3_and_4(
+    model: str, num_classes: int, parameters: int, with_buffers: int | None, giga_macs: float
+) -> None:
+    counts = count(released(model), num_classes)
+    assert counts.parameters == parameters
+    if with_buffers is not None:
+        assert counts.parameters_with_buffers == with_buffers
+    assert round(counts.macs / 1e9, 2) == giga_macs
+    assert (counts.map_height, counts.map_width) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        (
+            "vgg-aib",
+            {
+                "features": 1_737_792,
+                "attention.mean_path": 2_305,
+                "attention.std_conv": 10,
+                "encoder": 18_232_320,
+                "decoder": 68_362,
+            },
+        ),
+        (
+            "wrn-aib",
+            {
+                "features.0": 432,
+                "features.1": 1_640_672,
+                "features.2": 6_968_000,
+                "attention.mean_path": 27_870_192,
+                "attention.std_conv": 10,
+                "encoder": 28_520_064,
+                "decoder": 5_130,
+            },
+        ),
+    ],
+)
+def test_every_part_has_its_published_share(model: str, parts: dict[str, int]) -> None:
+    network = assemble(released(model), 10)
+    found = {name: sum(p.numel() for p in network.get_submodule(name).parameters()) for name in parts}
+    assert found == parts
+    assert sum(found.values()) == sum(p.numel() for p in network.parameters())
+
+
+def test_paper_recipe_has_a_1x1_sigma_convolution() -> None:
+    paper = TrialConfig.from_dict({"recipe": "paper", "model": "vgg-aib", "dataset": "cifar10"})
+    assert count(paper, 10).parameters == 20_040_789 - 8
+
+
+def test_wrn_with_256_latents_does_not_match_table_3() -> None:
+    assert count(released("wrn-aib", **{"bottleneck.latent_dim": 256}), 10).parameters == 64_673_748
+
+
+def test_count_is_of_one_image_whatever_the_anchors() -> None:
+    small, large = (count(released("vgg-aib-qt", **{"attention.num_anchors": q}), 10) for q in (2, 500))
+    assert large.parameters - small.parameters == 498
+    assert large.macs == small.macs
+
+
+def test_half_the_side_halves_the_map() -> None:
+    counts = count(released("vgg-aib", **{"data.image_size": 16}), 10)
+    assert (counts.map_height, counts.map_width) == (8, 8)
+    assert counts.parameters == 20_040_789
