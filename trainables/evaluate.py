@@ -63,8 +63,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Error, top-5 error, cross-entropy and KL in nats, spread and entropy of the maps used; collective over the ranks.
 
-    `attention_std` and `attention_entropy` are `interpretability.contrast` of each image's map, averaged over images;
-    the map is the mean over draws of what modulates the features.
+    `attention_std` and `attention_entropy` are `interpretability.contrast` of each image's map, averaged over images.
     """
     model.eval()
     size = config.evaluation.batch_size
@@ -89,13 +88,12 @@ def evaluate(
 def _batch_sums(logits_BC: torch.Tensor, labels_B: torch.Tensor, output: Output) -> dict[str, float | torch.Tensor]:
     num_top = min(5, logits_BC.shape[1])
     top_BT = logits_BC.topk(num_top, dim=1).indices
-    maps_BHW = output.modulation_SBHW.mean(0)
     return {
         "images": float(len(labels_B)),
         "errors": (logits_BC.argmax(1) != labels_B).sum(),
         "top5_errors": (top_BT != labels_B[:, None]).all(1).sum(),
         "nll": functional.cross_entropy(logits_BC, labels_B, reduction="sum").double(),
         "kl_nats": kl_nats(output.latent_mean_SBK, output.latent_std_SBK).mean(0).double().sum(),
-        "attention_std": contrast.std(maps_BHW).sum(),
-        "attention_entropy": contrast.entropy(maps_BHW).sum(),
+        "attention_std": contrast.std(output.map_BHW).sum(),
+        "attention_entropy": contrast.entropy(output.map_BHW).sum(),
     }

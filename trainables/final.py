@@ -131,7 +131,7 @@ def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torc
     def predict(images_BHWC: torch.Tensor, batch: int) -> Prediction:
         generator = stream(config.seed, "interpretability", batch, device=device)
         logits_BC, output = predict_batch(model, images_BHWC.to(device), config, draws, generator)
-        return Prediction(logits_BC.argmax(1), output.modulation_SBHW.float().mean(0))
+        return Prediction(logits_BC.argmax(1), output.map_BHW)
 
     return predict
 

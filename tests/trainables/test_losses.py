@@ -36,6 +36,7 @@ def output(num_attention: int, num_latent: int, quantized: bool = True) -> Outpu
         quantized_SBHW=normal(s, 4, 2, 6).requires_grad_() if quantized else None,
         attention_mean_BHW=normal(4, 2, 6),
         attention_std_BHW=normal(4, 2, 6).exp(),
+        map_BHW=normal(4, 2, 6),
         latent_mean_SBK=normal(s, 4, 5),
         latent_std_SBK=normal(s, 4, 5).exp(),
     )

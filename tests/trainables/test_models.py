@@ -260,3 +260,13 @@ def test_wrn_dropout_acts_in_training_only() -> None:
     x = images(2)
     assert not torch.equal(model.train().features(x), model.features(x))
     assert torch.equal(model.eval().features(x), model.features(x))
+
+
+@pytest.mark.parametrize("name", ["vgg-aib", "vgg-aib-qt"])
+def test_the_map_that_scores_see_holds_no_noise(name: str) -> None:
+    model = build_model(trial(name), NUM_CLASSES).eval()
+    with torch.no_grad():
+        first, second = (model(images(2), model.draw_noise(2, 2, 1, generator(seed))) for seed in (1, 2))
+    assert not torch.equal(first.attention_SBHW, second.attention_SBHW)
+    assert torch.equal(first.map_BHW, second.map_BHW)
+    torch.testing.assert_close(first.map_BHW, model.attention_maps(images(2))["attention"])

@@ -79,6 +79,6 @@ def example_panels(
         predicted_NK=torch.stack([prediction.labels_B.cpu().long() for prediction in found], dim=1).numpy(),
         minmax_cosine_NK=torch.stack([cosine(maps[0], other, "minmax") for other in maps], dim=1).numpy(),
         centered_cosine_NK=torch.stack([cosine(maps[0], other, "centered") for other in maps], dim=1).numpy(),
-        labels_N=None if labels is None else np.array(labels[:count], dtype=np.int64),
+        labels_N=None if labels is None else np.asarray(labels[:count]).astype(np.int64),
         threshold=config.interp_threshold,
     )

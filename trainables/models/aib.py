@@ -62,6 +62,7 @@ class AIB(Classifier):
             quantized_SBHW=quantized_SBHW,
             attention_mean_BHW=mean_BHW,
             attention_std_BHW=std_BHW,
+            map_BHW=self._map(mean_BHW),
             latent_mean_SBK=latent_mean_SBK,
             latent_std_SBK=latent_std_SBK,
         )
@@ -69,4 +70,7 @@ class AIB(Classifier):
     def attention_maps(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         """`attention`: the mean of p(a|x), quantised where the model quantises."""
         mean_BHW, _ = self.attention(self.features(x_BCHW))
-        return {"attention": mean_BHW if self.quantizer is None else self.quantizer(mean_BHW).values}
+        return {"attention": self._map(mean_BHW)}
+
+    def _map(self, mean_BHW: Tensor) -> Tensor:
+        return mean_BHW if self.quantizer is None else self.quantizer(mean_BHW).values.detach()

@@ -29,6 +29,9 @@ class Output(NamedTuple):
     """The anchors' values with the gradient to the anchors; None without a quantiser."""
     attention_mean_BHW: Tensor
     attention_std_BHW: Tensor
+    map_BHW: Tensor
+    """The attention map without noise, as in `attention_maps`: a score must not see draws, which make dead maps look
+    alive, and alike under equal noise."""
     latent_mean_SBK: Tensor
     latent_std_SBK: Tensor
 

@@ -1,0 +1,94 @@
+"""From a search's specification to the trials it stands for, and the checks that need the trial's own fields."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search_spaces.distributions import Distribution, FloatRange, IntRange
+from search_spaces.schema import SearchSpec
+from trainables.config import FIELD_TYPES, TrialConfig, unknown_key_message
+from trainables.errors import ConfigError
+from trainables.metrics import INTERP_SUMMARY, SEARCHABLE
+
+INTERP_EVERY = "evaluation.interp_every_epochs"
+
+
+def resolve_trial(spec: SearchSpec, params: Mapping[str, Any]) -> TrialConfig:
+    """The trial of one suggestion: its values over the spec's trial section, and the recipe below both.
+
+    A search that steers by an interpretability score needs it after every epoch: `interp_every_epochs` 0 becomes 1.
+    """
+    config = TrialConfig.from_dict({**spec.trial, **params})
+    if interp_metrics(spec) and config.evaluation.interp_every_epochs == 0:
+        return config.override({INTERP_EVERY: 1})
+    return config
+
+
+def steering_metrics(spec: SearchSpec) -> dict[str, str]:
+    """Every metric that decides something in the search, with the first field that names it."""
+    named = [(f"objectives[{place}].metric", objective.metric) for place, objective in enumerate(spec.objectives)]
+    named += [(f"constraints[{place}].metric", rule.metric) for place, rule in enumerate(spec.constraints)]
+    if spec.scheduler.name != "none":
+        named.append(("scheduler.metric", spec.scheduler.metric))
+    found: dict[str, str] = {}
+    for field, metric in named:
+        found.setdefault(metric, field)
+    return found
+
+
+def interp_metrics(spec: SearchSpec) -> list[str]:
+    """The interpretability scores among them."""
+    return [metric for metric in steering_metrics(spec) if metric in INTERP_SUMMARY]
+
+
+def check_trials(spec: SearchSpec) -> TrialConfig:
+    """The trial section alone as a trial, after checking that every value the search may draw makes one too.
+
+    Raises ConfigError that names the field of the spec.
+    """
+    base = _resolved(spec, {}, "trial")
+    for key, distribution in spec.space.items():
+        if key not in FIELD_TYPES:
+            raise ConfigError(f"space: {unknown_key_message('trial field', key, FIELD_TYPES)}")
+        if key == "epochs":
+            raise ConfigError(
+                "space: 'epochs' cannot vary, since trials are compared at their last epoch; fix it in trial."
+            )
+        for value in _probes(distribution):
+            _resolved(spec, {key: value}, f"space '{key}'")
+    for place, point in enumerate(spec.first):
+        _resolved(spec, point, f"first[{place}]")
+    for metric, field in steering_metrics(spec).items():
+        if metric not in SEARCHABLE:
+            near = difflib.get_close_matches(metric, SEARCHABLE, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(SEARCHABLE)}."
+            raise ConfigError(f"{field} is '{metric}', which is not known after every epoch; {hint}")
+    rule = spec.scheduler
+    if rule.name == "asha" and rule.grace_epochs > base.epochs:
+        raise ConfigError(
+            f"scheduler.grace_epochs is {rule.grace_epochs}; allowed: at most the trial's epochs ({base.epochs})."
+        )
+    return base
+
+
+def _resolved(spec: SearchSpec, params: Mapping[str, Any], where: str) -> TrialConfig:
+    try:
+        return resolve_trial(spec, params)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _probes(distribution: Distribution) -> Iterator[Any]:
+    """Values that stand for all of them: every listed one; of a range both ends and one between."""
+    match distribution:
+        case FloatRange():
+            # Not the middle: a field of whole numbers would take 1.0, 2.0 and 3.0.
+            yield from (
+                distribution.low,
+                distribution.high,
+                distribution.low + (distribution.high - distribution.low) / 3.7,
+            )
+        case IntRange():
+            yield from (distribution.low, distribution.high)
+        case _:
+            yield from distribution.grid()

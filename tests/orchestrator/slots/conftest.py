@@ -1,0 +1,60 @@
+"""Pools that the tests of one file share, and a way to run one trial in them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from orchestrator.slots.lease import acquire
+from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+
+
+class Ran(NamedTuple):
+    """What the owner of a trial got."""
+
+    reports: list[Report]
+    finished: Finished
+
+    @property
+    def epochs(self) -> list[int]:
+        return [report.epoch for report in self.reports]
+
+    @property
+    def pids(self) -> list[int]:
+        return [int(report.metrics["pid"]) for report in self.reports]
+
+    def column(self, name: str) -> list[float]:
+        return [report.metrics[name] for report in self.reports]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def new_job(tmp_path: Path) -> Callable[..., Job]:
+    """Jobs in a folder of this test; `marks` is where faults count themselves."""
+    (tmp_path / "marks").mkdir()
+
+    def make(config: dict[str, Any], trial: str = "t00000", **fields: Any) -> Job:
+        config = {**config, "marks": str(tmp_path / "marks")}
+        return Job(trial=trial, config=config, folder=tmp_path / trial, data_root=tmp_path, **fields)
+
+    return make
+
+
+@pytest.fixture
+def run() -> Run:
+    """Runs a job to its end; `meanwhile` is called after each report."""
+
+    def run_job(pool: PoolRef, job: Job, meanwhile: Callable[[Report], None] | None = None) -> Ran:
+        reports = []
+        with acquire(pool, "the test", timeout_s=90) as lease:
+            lease.start(job)
+            while isinstance(message := lease.next(), Report):
+                reports.append(message)
+                if meanwhile is not None:
+                    meanwhile(message)
+            return Ran(reports, message)
+
+    return run_job

@@ -1,0 +1,177 @@
+"""Two slots of one worker each, on a real Ray cluster: order, faults, owners, what is left behind."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.util.state import list_actors
+
+from orchestrator.slots.cluster import Cluster
+from orchestrator.slots.lease import acquire, statuses
+from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from orchestrator.slots.pool import SlotPool
+from tests.orchestrator.slots.conftest import Run
+from tests.orchestrator.slots.small_science import fit_small, small_trial
+from trainables.checkpoint import latest_checkpoint
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+NewJob = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolRef]:
+    storage = tmp_path_factory.mktemp("two-slots")
+    with SlotPool(2, workers=1, cpus_per_worker=1, storage=storage, fit=fit_small, owner_timeout_s=5) as slots:
+        yield slots.ref
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "did not come true in time"
+        time.sleep(0.1)
+
+
+def states(pool: PoolRef) -> list[str]:
+    return [status.state if status else "unreachable" for _, status in statuses(pool)]
+
+
+def test_more_trials_than_slots_all_end_with_every_epoch_once(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    jobs = [new_job(small_trial(epochs=3, seed=i), trial=f"t{i:05d}") for i in range(12)]
+    with ThreadPoolExecutor(max_workers=6) as owners:
+        ran = list(owners.map(lambda job: run(pool, job), jobs))
+    assert [one.epochs for one in ran] == [[1, 2, 3]] * 12
+    assert {one.finished.state for one in ran} == {"completed"}
+    assert len({pid for one in ran for pid in one.pids}) == 2, "both slots served, with the workers they started with"
+
+
+def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job: NewJob) -> None:
+    with acquire(pool, "owner", timeout_s=60) as lease:
+        lease.start(new_job(small_trial(epochs=1000, epoch_s=0.05)))
+        first = lease.next()
+        lease.stop()
+        later = []
+        while isinstance(message := lease.next(), Report):
+            later.append(message.epoch)
+    assert isinstance(first, Report)
+    assert message == Finished("stopped")
+    assert len(later) < 10
+
+
+def test_early_stop_decided_on_a_report_costs_no_further_epoch(pool: PoolRef, new_job: NewJob) -> None:
+    job = new_job(small_trial(epochs=1000, epoch_s=0.6))
+    lease = acquire(pool, "owner", timeout_s=60)
+    lease.start(job)
+    assert isinstance(lease.next(), Report)
+    began_s = time.monotonic()
+    lease.release()
+    assert time.monotonic() - began_s < 0.5, "giving back does not wait for the workers"
+    wait_until(lambda: states(pool) == ["idle", "idle"], 5)
+    newest = latest_checkpoint(job.folder)
+    assert newest is not None
+    assert newest.name == "epoch_000001"
+
+
+def test_killed_worker_costs_no_epoch_and_changes_no_number(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    undisturbed = run(pool, new_job(small_trial(epochs=4), trial="whole"))
+    disturbed = run(pool, new_job(small_trial(epochs=4, kill=(0, 3, 1)), trial="killed"))
+    assert disturbed.epochs == [1, 2, 3, 4]
+    assert disturbed.finished == Finished("completed")
+    assert disturbed.column("loss") == undisturbed.column("loss")
+    assert [report.failures for report in disturbed.reports] == [0, 0, 1, 1]
+    assert disturbed.pids[1] != disturbed.pids[2]
+
+
+def test_trial_that_kills_its_workers_fails_and_the_slot_goes_on(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    ran = run(pool, new_job(small_trial(epochs=4, kill=(0, 2, 99)), trial="deadly", max_failures=1))
+    assert ran.epochs == [1]
+    assert (ran.finished.state, ran.finished.kind) == ("failed", "WorkersLost")
+    assert "2 times, last after epoch 1" in ran.finished.reason
+    assert "rank 0" in ran.finished.reason
+    assert run(pool, new_job(small_trial(), trial="next")).finished == Finished("completed")
+
+
+def test_error_of_the_science_fails_the_trial_and_keeps_the_workers(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    before = {run(pool, new_job(small_trial(), trial=f"before{i}")).pids[0] for i in range(4)}
+    ran = run(pool, new_job(small_trial(diverge_at=2), trial="diverging"))
+    assert ran.epochs == [1]
+    assert (ran.finished.state, ran.finished.kind) == ("failed", "DivergedError")
+    assert "lower optim.lr" in ran.finished.reason
+    assert set(run(pool, new_job(small_trial(), trial="after")).pids) <= before | set(ran.pids)
+
+
+def test_trial_goes_on_from_its_checkpoint_in_another_lease(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    whole = run(pool, new_job(small_trial(epochs=5), trial="whole"))
+    job = new_job(small_trial(epochs=5, epoch_s=0.3), trial="parted")
+    with acquire(pool, "first", timeout_s=60) as lease:
+        lease.start(job)
+        assert [lease.next().epoch, lease.next().epoch] == [1, 2]  # type: ignore[union-attr]
+    rest = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="parted", epochs_known=1))
+    assert rest.epochs == [2, 3, 4, 5], "the history fills in what this owner does not know"
+    assert rest.column("loss") == whole.column("loss")[1:]
+
+
+def test_altered_checkpoint_is_passed_over_for_the_one_before(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    whole = run(pool, new_job(small_trial(epochs=3), trial="altered"))
+    newest = latest_checkpoint(new_job_folder(new_job, "altered"))
+    assert newest is not None
+    with (newest / "state.json").open("a") as file:
+        file.write(" ")
+    again = run(pool, new_job(small_trial(epochs=3), trial="altered"))
+    assert again.epochs == [1, 2, 3]
+    assert again.column("loss") == whole.column("loss")
+
+
+def new_job_folder(new_job: NewJob, trial: str) -> Path:
+    return new_job(small_trial(), trial=trial).folder
+
+
+def test_dead_owner_frees_the_slot(pool: PoolRef, new_job: NewJob) -> None:
+    @ray.remote(num_cpus=0)
+    class Owner:
+        def start(self, pool: PoolRef, job: Job) -> Any:
+            self.lease = acquire(pool, "doomed", timeout_s=60)
+            self.lease.start(job)
+            return self.lease.next()
+
+    owner = Owner.remote()
+    job = new_job(small_trial(epochs=100_000, epoch_s=0.2))
+    assert isinstance(ray.get(owner.start.remote(pool, job)), Report)
+    assert "leased" in states(pool)
+    ray.kill(owner)
+    wait_until(lambda: states(pool) == ["idle", "idle"], 15)
+
+
+def test_slot_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
+    pool: PoolRef, new_job: NewJob, run: Run
+) -> None:
+    def kill_slot(report: Report) -> None:
+        if report.epoch == 2:
+            (slot,) = [slot for slot, status in statuses(pool) if status and status.state == "leased"]
+            os.kill(ray.get(slot.pid.remote()), signal.SIGKILL)
+
+    ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="slotless"), kill_slot)
+    assert ran.epochs == [1, 2, 3, 4, 5]
+    assert ran.finished == Finished("completed")
+    assert ran.reports[-1].failures == 1
+    wait_until(lambda: states(pool) == ["idle", "idle"], 60)
+
+
+def test_train_controller_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
+    pool: PoolRef, new_job: NewJob, run: Run
+) -> None:
+    def kill_controllers(report: Report) -> None:
+        if report.epoch == 2:
+            for actor in list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")]):
+                os.kill(actor.pid, signal.SIGKILL)
+
+    ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="headless"), kill_controllers)
+    assert ran.epochs == [1, 2, 3, 4, 5]
+    assert ran.finished == Finished("completed")
+    wait_until(lambda: states(pool) == ["idle", "idle"], 60)

@@ -1,0 +1,85 @@
+"""Evaluation and gradients on two real ranks against one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from tests.trainables.tiny import on_ranks, tiny_trial
+from trainables.data.augment import normalize
+from trainables.data.splits import select
+from trainables.data.store import open_store
+from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
+from trainables.final import interpretability, localization, occluders
+from trainables.models.build import build_model
+from trainables.models.classifier import Noise
+from trainables.optim import build_optimizer
+from trainables.randomness import stream
+from trainables.runtime import Runtime
+from trainables.step import train_step
+
+
+def _evaluate(runtime: Runtime) -> dict[str, float]:
+    config = tiny_trial(data__test_images=47)
+    store = open_store(runtime.data_root, "cluttered-digits", 16)
+    model, test = build_model(config, store.num_classes), select(store, config.data).test
+    draws = final_draws(config)
+    found = evaluate(model, test, "test", config, runtime, draws)
+    found |= interpretability(model, test, config, occluders(config, runtime), runtime, draws)
+    return found | localization(model, test, config, runtime, draws)
+
+
+def test_two_ranks_evaluate_as_one_to_the_last_bit(digits_root: Path) -> None:
+    """47 images in batches of 20: three batches, so the ranks hold unequally many, and the last is uneven."""
+    first, second = on_ranks(2, _evaluate, digits_root)
+    torch.set_num_threads(1)
+    assert first == second == _evaluate(Runtime(data_root=digits_root))
+
+
+def _gradients(runtime: Runtime, recipe: str) -> dict[str, np.ndarray]:
+    """Gradients of one step on 12 images, unequally shared, with BatchNorm frozen and the noise given."""
+    config = tiny_trial(recipe=recipe)
+    store = open_store(runtime.data_root, "cluttered-digits", 16)
+    images_NHWC, labels_N = select(store, config.data).train.batch(torch.arange(12).numpy())
+    bare = build_model(config, store.num_classes)
+    noise = bare.draw_noise(12, 1, 1, stream("joined"))
+    bare.train()
+    for module in bare.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    model: nn.Module = DistributedDataParallel(bare) if runtime.world_size > 1 else bare
+    rows = [slice(0, 12), slice(0, 7), slice(7, 12)][runtime.world_size - 1 + runtime.rank]
+    share = (rows.stop - rows.start) * runtime.world_size / 12
+    mine = Noise(noise.attention_SBHW[:, rows], noise.latent_STBK[:, :, rows])
+    optimizer = build_optimizer(bare, config.optim)
+    train_step(model, optimizer, normalize(images_NHWC[rows], config.data), labels_N[rows], mine, config, share)
+    return {name: p.grad.numpy() for name, p in bare.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("recipe", ["paper", "released"])
+def test_two_ranks_gradients_are_those_of_the_joined_batch(digits_root: Path, recipe: str) -> None:
+    first, second = on_ranks(2, _gradients, digits_root, recipe)
+    whole = _gradients(Runtime(data_root=digits_root), recipe)
+    assert first.keys() == second.keys() == whole.keys()
+    for name, gradient in whole.items():
+        assert np.array_equal(first[name], second[name])
+        np.testing.assert_allclose(first[name], gradient, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_many_draws_are_the_naive_forward_passes(digits_root: Path) -> None:
+    config = tiny_trial()
+    store = open_store(digits_root, "cluttered-digits", 16)
+    model = build_model(config, store.num_classes).eval()
+    images_BHWC, _ = select(store, config.data).test.batch(torch.arange(5).numpy())
+    logits_BC, _ = predict_batch(model, images_BHWC, config, Draws(4, 12), stream("draws"))
+    noise = model.draw_noise(5, 4, 12, stream("draws"))
+    naive = []
+    with torch.no_grad():
+        for s in range(4):
+            for t in range(12):
+                one = Noise(noise.attention_SBHW[s : s + 1], noise.latent_STBK[s : s + 1, t : t + 1])
+                naive.append(model(normalize(images_BHWC, config.data), one).logits_STBC[0, 0])
+    torch.testing.assert_close(logits_BC, torch.stack(naive).mean(0), rtol=1e-4, atol=1e-5)

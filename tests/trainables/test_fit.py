@@ -1,0 +1,132 @@
+"""A whole trial: complete, repeatable, resumable to the last bit, and the same on two ranks where it must be."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
+from trainables import metrics
+from trainables.checkpoint import checkpoint_folder, latest_checkpoint, read_history, read_state, read_tensors
+from trainables.data.splits import select
+from trainables.data.store import open_store
+from trainables.errors import CheckpointError, DivergedError
+from trainables.evaluate import evaluate, final_draws
+from trainables.fit import EpochReport, fit
+from trainables.models.build import build_model
+from trainables.runtime import Runtime
+
+
+def run(root: Path, trial: Path | None = None, stop_after: int | None = None, **changes: object) -> list[EpochReport]:
+    resume = latest_checkpoint(trial) if trial else None
+    reports = []
+    for report in fit(tiny_trial(**changes), Runtime(data_root=root), resume):
+        if trial:
+            report.save(checkpoint_folder(trial, report.epoch))
+        reports.append(report)
+        if report.epoch == stop_after:
+            break
+    return reports
+
+
+@pytest.fixture(scope="module")
+def whole(digits_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished trial's folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(digits_root, folder)
+    return folder
+
+
+def test_every_metric_of_the_contract_is_reported(whole: Path) -> None:
+    rows = read_history(latest_checkpoint(whole) or whole)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert set(metrics.SEARCHABLE) <= set(row)
+    expected = {*metrics.FINAL, *metrics.INTERPRETABILITY, *metrics.LOCALIZATION}
+    expected |= {f"test_{name}" for name in metrics.INTERPRETABILITY}
+    assert expected <= set(rows[-1])
+    assert not expected & set(metrics.FINAL) & set(rows[0])
+
+
+@pytest.mark.parametrize("interrupted_after", [1, 2])
+def test_a_resumed_trial_equals_the_uninterrupted_one_bit_for_bit(
+    digits_root: Path, tmp_path: Path, whole: Path, interrupted_after: int
+) -> None:
+    run(digits_root, tmp_path, stop_after=interrupted_after)
+    # Draws from the global generator in between must not matter.
+    torch.rand(17)
+    resumed = run(digits_root, tmp_path)
+    assert [report.epoch for report in resumed] == list(range(interrupted_after + 1, 4))
+    ours, theirs = latest_checkpoint(tmp_path), latest_checkpoint(whole)
+    assert ours is not None
+    assert theirs is not None
+    for name in ("model", "best", "momentum", "examples"):
+        a, b = read_tensors(ours, name), read_tensors(theirs, name)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert without_timings(read_history(ours)) == without_timings(read_history(theirs))
+
+
+def test_wide_resnet_with_dropout_resumes_bit_for_bit(digits_root: Path, tmp_path: Path) -> None:
+    small = {"model": "wrn-aib", "data__train_images": 40, "epochs": 2, "evaluation__interp_every_epochs": 0}
+    whole = run(digits_root, tmp_path / "whole", **small)
+    run(digits_root, tmp_path / "cut", stop_after=1, **small)
+    torch.rand(3)
+    resumed = run(digits_root, tmp_path / "cut", **small)
+    assert without_timings([resumed[-1].metrics]) == without_timings([whole[-1].metrics])
+
+
+def test_a_second_trial_in_the_process_equals_the_same_in_a_fresh_one(digits_root: Path, whole: Path) -> None:
+    run(digits_root, stop_after=1, numerics__num_threads=2, bottleneck__beta=0.1, seed=5)
+    again = run(digits_root)
+    assert without_timings(again[-1].history) == without_timings(read_history(latest_checkpoint(whole) or whole))
+
+
+def test_seeds_differ(digits_root: Path) -> None:
+    a, b = (run(digits_root, stop_after=1, seed=seed)[0].metrics["train_loss"] for seed in (0, 1))
+    assert a != b
+
+
+def test_the_final_score_is_that_of_the_best_epochs_weights(digits_root: Path, whole: Path) -> None:
+    folder = latest_checkpoint(whole)
+    assert folder is not None
+    rows = read_history(folder)
+    best = min(rows, key=lambda row: (row["val_error_pct"], row["val_nll"]))
+    assert rows[-1]["best_epoch"] == best["epoch"] == read_state(folder)["best_epoch"]
+    config, store = tiny_trial(), open_store(digits_root, "cluttered-digits", 16)
+    model = build_model(config, store.num_classes)
+    model.load_state_dict(read_tensors(folder, "best"))
+    runtime = Runtime(data_root=digits_root)
+    found = evaluate(model, select(store, config.data).test, "test", config, runtime, final_draws(config))
+    assert (found["error_pct"], found["nll"]) == (rows[-1]["final_test_error_pct"], rows[-1]["final_test_nll"])
+
+
+def test_a_checkpoint_of_another_trial_is_refused(digits_root: Path, whole: Path) -> None:
+    resume = latest_checkpoint(whole)
+    with pytest.raises(CheckpointError, match=r"config differs in bottleneck\.beta"):
+        next(fit(tiny_trial(bottleneck__beta=0.5), Runtime(data_root=digits_root), resume))
+
+
+def test_a_loss_that_is_not_finite_is_named(digits_root: Path) -> None:
+    with pytest.raises(DivergedError, match="not finite in epoch 1"):
+        run(digits_root, bottleneck__beta=1e30, optim__lr=10.0)
+
+
+def _train(runtime: Runtime) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    reports = list(fit(tiny_trial(epochs=2), runtime))
+    return without_timings(reports[-1].history), {}
+
+
+def _fail(runtime: Runtime) -> str:
+    try:
+        list(fit(tiny_trial(bottleneck__beta=1e30, optim__lr=10.0), runtime))
+    except DivergedError as error:
+        return type(error).__name__
+    return "no error"
+
+
+def test_two_ranks_report_the_same_and_diverge_together(digits_root: Path) -> None:
+    first, second = on_ranks(2, _train, digits_root)
+    assert first == second
+    assert [row["epoch"] for row in first[0]] == [1, 2]
+    assert on_ranks(2, _fail, digits_root) == ["DivergedError", "DivergedError"]
