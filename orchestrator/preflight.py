@@ -14,11 +14,12 @@ from orchestrator.study_paths import StudyPaths
 from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
-from trainables.data.catalog import default_image_size, prepare_command
+from trainables.data.catalog import default_image_size, known, prepare_command
 from trainables.data.prepare import prepare
 from trainables.data.splits import select
 from trainables.data.store import Store, list_prepared, open_store
 from trainables.final import occluder_store
+from trainables.models.build import assemble
 
 EMBEDDED = "cluttered-digits"
 OCCLUDERS = "evaluation.occluder_dataset"
@@ -35,10 +36,11 @@ class Prepared:
 def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     """Opens the data set and compares its digest; prepares the embedded one where it is not there yet.
 
-    Raises DataError for a missing or altered data set and ConfigError where the trial asks for more images than there
-    are.
+    Raises DataError for a missing or altered data set and ConfigError for an unknown data set or model, or where the
+    trial asks for more images than there are.
     """
     config = resolve_trial(spec, {})
+    assemble(config, num_classes=2)
     prepare_embedded(config, data_root, console)
     store = open_store(data_root, config.data.name, config.data.image_size, verify=True)
     occluder_store(config, data_root)
@@ -52,6 +54,26 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
         num_test=len(subsets.test),
     )
     return Prepared(store, dataset)
+
+
+def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
+    """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message)."""
+    config = resolve_trial(spec, {})
+    there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
+    wanted = (config.data.name, config.data.image_size)
+    if wanted in there:
+        select(open_store(paths.data, *wanted), config.data)
+        data = ("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
+    elif wanted[0] == EMBEDDED:
+        data = ("data", True, f"{EMBEDDED} is composed when the search starts")
+    else:
+        known(wanted[0])
+        data = ("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
+    occluder = config.evaluation.occluder_dataset
+    found = [data, ("occluders", True, f"images of {occluder}, as {OCCLUDERS} says")]
+    if paths.study_json.exists():
+        found.append(("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
+    return found
 
 
 def prepare_embedded(config: TrialConfig, data_root: Path, console: Console) -> None:

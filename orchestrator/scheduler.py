@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from types import SimpleNamespace
+from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
@@ -17,10 +18,11 @@ class ResumableASHA(AsyncHyperBandScheduler):
         """Puts finished trials' results back into the rungs, as `on_result` would have, without deciding anything."""
         (bracket,) = self._brackets
         for record in finished:
-            trial = SimpleNamespace(trial_id=record.trial)
+            # All that the bracket asks of a trial is its id.
+            trial: Any = SimpleNamespace(trial_id=record.trial)
             for metrics in record.history:
-                if self._metric in metrics:
-                    bracket.on_result(trial, metrics["epoch"], self._metric_op * metrics[self._metric])
+                if self._metric in metrics and self._metric_op is not None:
+                    bracket.on_result(trial, int(metrics["epoch"]), self._metric_op * metrics[self._metric])
 
 
 def build_scheduler(spec: SearchSpec, epochs: int, finished: Iterable[TrialRecord]) -> TrialScheduler:

@@ -102,12 +102,13 @@ class StudySearcher(Searcher):
         self.interrupted = False
         """Set before Tune is told to stop: trials ending after that are left to the next resume."""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
+        """What Tune carries for the next trial (`trial.tune_config`), or Searcher.FINISHED."""
         trials = self._study.get_trials(deepcopy=False)
         waiting = [t.number for t in trials if t.state == OptunaState.WAITING]
         started = len(trials) - len(waiting)
         if self.interrupted or (not self._unfinished and started >= self._spec.trials):
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED
         if self._unfinished:
             number = self._unfinished.pop(0)
             self._study.sampler = build_sampler(self._spec, number)

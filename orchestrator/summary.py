@@ -87,8 +87,8 @@ def summary_lines(view: StudyView) -> list[str]:
     found = status_of(view)
     counts = found["trials"]
     lines = [
-        f"study {found['study']}: {found['stage']}; {counts['completed']} trials completed, {counts['stopped']} stopped "
-        f"early, {counts['failed']} failed, of {counts['planned']} planned"
+        f"study {found['study']}: {found['stage']}; of {counts['planned']} trials {counts['completed']} completed, "
+        f"{counts['stopped']} stopped early, {counts['failed']} failed"
     ]
     for record in view.state.of_kind("train"):
         lines.append(f"{record.trial}: {record.state} {record.reason}".rstrip())

@@ -26,7 +26,7 @@ from orchestrator.slots.pool import SlotPool
 from orchestrator.study import Study, check_startable, open_study, view_study
 from orchestrator.study_paths import study_paths
 from orchestrator.tracking.buffered import BufferedTracker
-from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+from orchestrator.tracking.mlflow_store import prepare_store, tracking_uri_or_local
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.trial_artifacts import log_trial_artifacts
@@ -84,6 +84,13 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
     return EXIT_PARTIAL if any(record.state == "failed" for record in ended) else EXIT_DONE
 
 
+def as_single_trial(spec: SearchSpec) -> SearchSpec:
+    """The spec as one trial of fixed values: its trial section and the first point; nothing varies."""
+    point = dict(spec.first[0]) if spec.first else {}
+    fixed = {"trial": {**spec.trial, **point}, "space": {}, "first": [], "trials": 1, "scheduler": {"name": "none"}}
+    return SearchSpec.from_dict({**spec.to_dict(), **fixed, "sampler": {"name": "random"}})
+
+
 def run_single(spec: SearchSpec, where: Where, *, resume: bool, console: Console) -> int:
     """One trial with the spec's fixed values, recorded like a study of one."""
     paths = study_paths(where.root, spec.name)
@@ -101,6 +108,22 @@ def run_single(spec: SearchSpec, where: Where, *, resume: bool, console: Console
         run.recorder.stage("done")
     failed = run.recorder.journal.state.trials["train"].state == "failed"
     return EXIT_PARTIAL if failed else EXIT_DONE
+
+
+def promote_study(root: Path, name: str, console: Console) -> int:
+    """Judges a study's finalists once more, against today's champion; the contract's exit code."""
+    paths = study_paths(root, name)
+    view = view_study(paths)
+    uri = view.facts["mlflow"]["tracking_uri"]
+    where = Where(root=root, tracking_uri=None if uri.startswith("sqlite:") else uri)
+    with ExitStack() as stack:
+        stack.enter_context(connect(None))
+        study = stack.enter_context(open_study(view.spec, paths, True, {}))
+        recorder = _record(stack, study, where, check_data(view.spec, paths.data, console), console)
+        best = best_finalist(view.spec, list(study.journal.state.trials.values()))
+        promoted = crown(study, recorder, best, uri, again=True)
+        recorder.stage("done")
+    return EXIT_DONE if promoted else EXIT_GATE_REFUSED
 
 
 @dataclass(frozen=True)
@@ -130,14 +153,13 @@ class _Run:
 def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool, console: Console) -> Iterator[_Run]:
     """Cluster, record and slots, in the order in which each can still refuse before the next is begun."""
     paths = study_paths(where.root, spec.name)
-    uri = where.tracking_uri or local_tracking_uri(where.root)
+    uri = tracking_uri_or_local(where.root, where.tracking_uri)
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(console.print))
         stack.enter_context(connect(where.address))
         # The cluster itself has the last word on what fits.
         plan = make_plan(spec, [Node(*node) for node in nodes()])
         paths.root.mkdir(parents=True, exist_ok=True)
-        artifact_root = None if where.tracking_uri else paths.artifacts
         facts = {
             "mlflow": {"tracking_uri": uri},
             "data": {"name": prepared.store.name, "digest": prepared.store.digest},
@@ -156,17 +178,25 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
             )
         )
         # While the slots start: a new database takes seconds of its own.
-        prepare_store(uri, spec.name, artifact_root)
-        tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
-        stack.callback(tracker.close)
-        tags = {"aib.study": spec.name, "aib.signature": study.signature}
-        tracker.open_study(spec.name, study.signature, _study_params(spec), tags)
-        recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
-        recorder.on_end = lambda record: log_trial_artifacts(tracker, study.paths.trial(record.trial), record)
+        recorder = _record(stack, study, where, prepared, console)
         view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, plan.slots))
         recorder.on_change = view.update
-        stack.push(_closing(recorder, tracker, console))
         yield _Run(study, recorder, pool, interruption, plan.slots, uri)
+
+
+def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, console: Console) -> Recorder:
+    """The study's record, open until the stack unwinds; what the server has not taken by then waits on disk."""
+    uri = tracking_uri_or_local(where.root, where.tracking_uri)
+    artifact_root = None if where.tracking_uri else study.paths.artifacts
+    prepare_store(uri, study.spec.name, artifact_root)
+    tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
+    stack.callback(tracker.close)
+    tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
+    tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags)
+    recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
+    recorder.on_end = lambda record: log_trial_artifacts(tracker, study.paths.trial(record.trial), record)
+    stack.push(_closing(recorder, tracker, console))
+    return recorder
 
 
 def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> Callable[..., None]:

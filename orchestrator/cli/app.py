@@ -2,15 +2,15 @@
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
-import click
 import typer
 
 from orchestrator.cli import data, describe, doctor, models, report, search, studies
 from orchestrator.cli.output import err, quiet_third_parties
-from orchestrator.errors import EXIT_USAGE, exit_code_for
+from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
 from orchestrator.scrub import scrub
 
 app = typer.Typer(
@@ -41,38 +41,49 @@ def _options(
     quiet_third_parties()
 
 
-for verb in (search.plan, search.search, search.train):
-    app.command()(verb)
-for verb in (studies.status, studies.trials, studies.best, studies.pareto):
-    app.command()(verb)
-for verb in (models.evaluate, models.models, models.promote, models.pull, models.predict):
-    app.command()(verb)
-app.command()(report.report)
-app.command()(describe.describe)
-app.command()(doctor.doctor)
+_VERBS: tuple[Callable[..., None], ...] = (
+    search.plan,
+    search.search,
+    search.train,
+    studies.status,
+    studies.trials,
+    studies.best,
+    studies.pareto,
+    models.evaluate,
+    report.report,
+    models.models,
+    models.promote,
+    models.pull,
+    models.predict,
+    describe.describe,
+    doctor.doctor,
+)
+for _verb in _VERBS:
+    app.command()(_verb)
 app.add_typer(data.app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; leaves with the contract's exit code, and with one paragraph on stderr where it failed."""
+    code: object
     try:
         code = app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as leaving:
+    except typer.Exit as leaving:
         code = leaving.exit_code
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
-        code = EXIT_USAGE
-    except (KeyboardInterrupt, click.Abort):
-        err.print("interrupted; nothing was being run that needs a resume.")
-        code = 130
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted")
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) has left; its business, and no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = EXIT_DONE
     except Exception as error:
-        known = exit_code_for(error)
-        if known is None or os.environ.get("AIB_TRACEBACK"):
+        # Typer's own usage errors; the types have no public name.
+        if callable(show := getattr(error, "show", None)):
+            show()
+            sys.exit(EXIT_USAGE)
+        code = exit_code_for(error)
+        if code is None or os.environ.get("AIB_TRACEBACK"):
             raise
         err.print(f"aib: {scrub(str(error))}", markup=False)
-        code = known
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code if isinstance(code, int) else EXIT_DONE)

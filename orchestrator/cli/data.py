@@ -79,17 +79,18 @@ def prepare(
             source,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
+    num_images = {split: len(arrays.labels_N) for split, arrays in store.splits.items()}
     facts = {
         "dataset": store.name,
         "image_size": store.image_size,
         "num_classes": store.num_classes,
-        "num_images": {split: len(arrays.labels_N) for split, arrays in store.splits.items()},
+        "num_images": num_images,
         "digest": store.digest,
     }
     if as_json:
         print_json(facts)
         return
-    counts = ", ".join(f"{n} {split}" for split, n in facts["num_images"].items())
+    counts = ", ".join(f"{n} {split}" for split, n in num_images.items())
     out.print(f"{store.name}: {counts}, {store.num_classes} classes, digest {store.digest[:16]}")
 
 
@@ -142,5 +143,5 @@ def show(
     out.print(f"classes: {', '.join(store.class_names)}")
     for name, split in store.splits.items():
         out.print(f"{name}: {len(split.labels_N)} images{', with object masks' if split.masks_NHW is not None else ''}")
-    for path in saved:
-        out.print(path)
+    for line in saved:
+        out.print(line)

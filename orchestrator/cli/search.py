@@ -26,6 +26,7 @@ def plan(
     """What a search would do and cost on this cluster. Starts and writes nothing."""
     from rich.console import Console
 
+    from orchestrator.capacity import Node
     from orchestrator.plan import make_plan
     from orchestrator.preflight import checks, this_machine, with_occluders
     from orchestrator.study_paths import study_paths
@@ -40,7 +41,7 @@ def plan(
         from orchestrator.slots.cluster import nodes as cluster_nodes
 
         with connect(address):
-            nodes = cluster_nodes()
+            nodes = [Node(*node) for node in cluster_nodes()]
     made = make_plan(loaded, nodes, seconds_per_epoch, checks(loaded, paths))
     if as_json:
         print_json(made.to_json())
@@ -64,12 +65,12 @@ def search(
     loaded = _load(spec, sets, name)
     where = Where(root=root, tracking_uri=tracking_uri, address=address)
     code = run_study(loaded, where, resume=resume, console=err)
-    _conclude(root, loaded.name, as_json, code)
+    conclude(root, loaded.name, as_json, code)
 
 
 def train(
     root: Root,
-    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="Takes the trial section and resources.")] = None,
+    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="Gives the trial and the resources.")] = None,
     name: Name = None,
     resume: Resume = False,
     sets: Sets = [],  # noqa: B006
@@ -82,7 +83,7 @@ def train(
 
     loaded = as_single_trial(_load(spec, sets, name or (None if spec is None else "train")))
     code = run_single(loaded, Where(root=root, tracking_uri=tracking_uri, address=address), resume=resume, console=err)
-    _conclude(root, loaded.name, as_json, code)
+    conclude(root, loaded.name, as_json, code)
 
 
 def _load(spec: Path | None, sets: list[str], name: str | None):  # type: ignore[no-untyped-def]
@@ -91,7 +92,8 @@ def _load(spec: Path | None, sets: list[str], name: str | None):  # type: ignore
     return load_spec(spec, [*sets, *([f"name={name}"] if name else [])])
 
 
-def _conclude(root: Path, study: str, as_json: bool, code: int) -> None:
+def conclude(root: Path, study: str, as_json: bool, code: int) -> None:
+    """Prints how a study stands, and leaves with its exit code."""
     from orchestrator.study import view_study
     from orchestrator.study_paths import study_paths
     from orchestrator.summary import status_of, summary_lines

@@ -94,9 +94,9 @@ def departures(config: TrialConfig) -> tuple[str, ...]:
     """Every field of a trial that bears on its result and is not as in the paper, one sentence each."""
     ours, paper = config.to_dict(), recipe("paper", config.model.name, config.data.name)
     return tuple(
-        f"{name} is {_value(ours[name])}; in the paper's recipe {_value(paper[name])}."
+        f"{name} is {_value(name, ours[name])}; in the paper's recipe {_value(name, paper[name])}."
         for name in ours
-        if name not in _NOT_OF_THE_RESULT and _value(ours[name]) != _value(paper[name])
+        if name not in _NOT_OF_THE_RESULT and _value(name, ours[name]) != _value(name, paper[name])
     )
 
 
@@ -106,7 +106,7 @@ def _coverage(config: TrialConfig, published: float | None) -> tuple[Block, ...]
         return (Text(f"Nothing here is comparable with the paper: {why}.", "warning"),)
     common = Text(
         "The paper trains on all training images and reports no validation split; here "
-        f"{'a tenth' if config.data.val_images is None else config.data.val_images} of them select epoch and trial.",
+        f"{_value('data.val_images', config.data.val_images)} of them select epoch and trial.",
         "note",
     )
     changed = departures(config)
@@ -158,7 +158,7 @@ def _seeds(subject: Subject) -> str:
     return f"{subject.num_seeds} seed{'s' if subject.num_seeds > 1 else ''}"
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
     if value is None:
-        return "all"
+        return "a tenth" if name == "data.val_images" else "all"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else shown(value)

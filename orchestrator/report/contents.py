@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.report.comparison import error_blocks, interpretability_blocks
-from orchestrator.report.document import Block, Command, Facts, Listing, Report, Section, Text, spread
+from orchestrator.report.document import Block, Command, Facts, Report, Row, Section, Table, Text, spread
 from orchestrator.report.retrain import retrain_command
 from orchestrator.report.subject import Subject
 from orchestrator.report.tables import finalists_table, shown_params, trials_table
@@ -132,5 +132,8 @@ def _registered(status: Mapping[str, Any]) -> str:
 def _gate(gate: Mapping[str, Any] | None) -> tuple[Block, ...]:
     if gate is None:
         return (Text("The gate has not decided yet: no finalist has been compared with the champion.", "note"),)
-    verdict = "The gate let the best finalist become champion:" if gate["promote"] else "The gate refused:"
-    return (Text(verdict, "plain" if gate["promote"] else "warning"), Listing(tuple(map(str, gate["reasons"]))))
+    outcome = "made the best finalist champion" if gate["promote"] else "refused the best finalist"
+    rows = (Row((r["rule"], "passed" if r["passed"] else "failed", r["text"])) for r in gate["reasons"])
+    columns = ("rule", "outcome", "reason")
+    prose = frozenset({"reason"})
+    return (Table("gate", f"The gate {outcome}.", columns, tuple(rows), frozenset({"outcome"}), prose),)

@@ -42,7 +42,7 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: right; white-space: nowrap; v
 thead th { position: sticky; top: 0; background: var(--paper); vertical-align: bottom; color: var(--faint);
   font-weight: 600; white-space: normal; max-width: 8rem; }
 th:first-child, .text, .prose { text-align: left; }
-td.prose { white-space: normal; min-width: 14rem; max-width: 30rem; overflow-wrap: anywhere; }
+td.prose { white-space: normal; min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
 tbody th { font-weight: 400; }
 .faint th, .faint td { color: var(--faint); font-style: italic; }
 figure { margin: 1.2rem 0; }

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from orchestrator.finalists import best_finalist
 from orchestrator.journal import TrialRecord
-from orchestrator.plan import resolve_trial
 from orchestrator.ranking import best_trials
+from orchestrator.resolve import resolve_trial
 from orchestrator.study import StudyView
 from orchestrator.summary import finalist_rows
 from trainables.config import TrialConfig

@@ -51,6 +51,11 @@ def local_tracking_uri(root: str | Path) -> str:
     return f"sqlite:///{Path(root).resolve() / 'mlflow.db'}"
 
 
+def tracking_uri_or_local(root: str | Path, given: str | None) -> str:
+    """The server that was named, or the default store."""
+    return given or local_tracking_uri(root)
+
+
 def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: str | Path | None = None) -> str | None:
     """Makes sure that the store answers, with its schema and the study's experiment in place.
 

@@ -97,7 +97,7 @@ class Story:
     ) -> None:
         """One trial; `changed` metrics hold in every epoch, and `state=None` leaves it running."""
         given = {"bottleneck.beta": 0.01, "bottleneck.latent_dim": 32, "attention.lambda_q": 0.05 + level / 100}
-        self.tell("trial", trial=name, kind=kind, params=dict(params or given), seed=seed, of=of)
+        self.tell("trial", trial=name, kind=kind, params=dict(given if params is None else params), seed=seed, of=of)
         for epoch in range(1, epochs + 1):
             last = final_row(level) if state == "completed" and epoch == epochs else {}
             self.tell("epoch", trial=name, metrics={**epoch_row(epoch, level), **last, **changed})

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.plan import resolve_trial
 from orchestrator.report.retrain import retrain_command
+from orchestrator.resolve import resolve_trial
 from search_spaces.schema import load_spec
 from trainables.config import TrialConfig
 

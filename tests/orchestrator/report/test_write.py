@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.registry.gate import refuse
 from orchestrator.report.write import write_report
 
 VOID = {"meta", "link", "img", "br"}
@@ -99,7 +100,7 @@ def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], t
     evil = "</td><script>alert(1)</script><img src=x onerror=alert(1)>"
     study.trial("t00000", 30.0)
     study.trial("t00001", 30.0, epochs=1, state="failed", reason=evil, params={"bottleneck.beta": evil, evil: 1})
-    study.tell("gate", decision={"promote": False, "reasons": [evil]})
+    study.tell("gate", decision=refuse("finalist", evil).to_dict())
     study.tell("registered", version={"name": evil, "version": 1, "alias": evil})
     found = read(write_report(study.view(), tmp_path, tmp_path / "report"))
     assert found.text.count(evil) >= 5
@@ -142,6 +143,19 @@ def test_a_study_that_is_not_complete_gives_a_page_that_says_so(
     tell(study)
     page = read(write_report(study.view(), tmp_path, tmp_path / "report"))
     for words in said:
+        assert words in page.text
+
+
+def test_the_gates_reasons_and_the_registered_version_are_told(told: Any, tmp_path: Path) -> None:
+    told.tell("gate", decision=refuse("champion", "the champion is better").to_dict())
+    told.tell("registered", version={"name": "aib-demo", "version": "4", "alias": "challenger"})
+    page = read(write_report(told.view(), tmp_path, tmp_path / "report"))
+    for words in (
+        "refused the best finalist",
+        "the champion is better",
+        "failed",
+        "aib-demo version 4, alias challenger",
+    ):
         assert words in page.text
 
 

@@ -89,7 +89,7 @@ def test_pool_that_cannot_start_refuses_with_the_reason(cluster: Cluster, tmp_pa
     began_s = time.monotonic()
     with (
         SlotPool(1, workers=1, cpus_per_worker=64, storage=tmp_path, fit=fit_small, start_timeout_s=2) as pool,
-        pytest.raises(SlotError, match="the workers do not start.*cpus_per_worker"),
+        pytest.raises(SlotError, match=r"the workers do not start.*cpus_per_worker"),
     ):
         acquire(pool.ref, "owner")
     assert time.monotonic() - began_s < 40

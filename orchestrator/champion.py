@@ -1,0 +1,163 @@
+"""The best finalist before the gate: exported, measured again from its files, judged, and registered or refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchestrator.journal import TrialRecord
+from orchestrator.provenance import provenance
+from orchestrator.recorder import Recorder
+from orchestrator.registry.card import model_card
+from orchestrator.registry.gate import Candidate, GateDecision, GateRules, decide, refuse
+from orchestrator.registry.publish import CHAMPION, find_version, publish
+from orchestrator.remote import reload_error_pct
+from orchestrator.signature import trial_signature
+from orchestrator.study import Study
+from orchestrator.summary import mean, sample_std
+from trainables.checkpoint import latest_checkpoint, read_state, read_tensors
+from trainables.config import TrialConfig
+from trainables.data.store import open_store
+from trainables.errors import AIBError, CheckpointError
+from trainables.export import export_model
+
+CANDIDATE_TAG = "aib.candidate"
+RUN_ID_WAIT_S = 300.0
+
+
+def crown(study: Study, recorder: Recorder, seeds: list[TrialRecord], uri: str, *, again: bool = False) -> bool:
+    """Judges the best configuration's completed seeds and registers the best of their models; whether it was promoted.
+
+    A decision that is in the journal stands, unless it is to be taken `again`.
+    """
+    state = recorder.journal.state
+    if not again and state.gate is not None and (state.registered is not None or not state.gate["promote"]):
+        return bool(state.gate["promote"])
+    if not seeds:
+        text = "no finalist ran to its end: no full-length trial met every constraint, or all retrainings failed"
+        recorder.journal.append("gate", decision=refuse("finalists", text).to_dict())
+        return False
+    folder, candidate = _export(study, seeds)
+    decision = decide(candidate, _present_champion(uri, study.spec.registered_model), _rules(study))
+    recorder.journal.append("gate", decision=decision.to_dict())
+    if decision.promote:
+        _register(study, recorder, seeds[0], folder, candidate, decision, uri)
+    return decision.promote
+
+
+def _export(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Candidate]:
+    best, outcomes = seeds[0], [record.outcome for record in seeds]
+    checkpoint = latest_checkpoint(study.paths.trial(best.trial))
+    if checkpoint is None:
+        raise CheckpointError(
+            f"the finalist {best.trial} has no complete checkpoint in {study.paths.trial(best.trial)}; restore it, or "
+            f"remove the study and search again."
+        )
+    stored = read_state(checkpoint)
+    config = TrialConfig.from_dict(stored["config"])
+    spread = {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]}
+    facts = {
+        "study": study.spec.name,
+        "trial_id": best.trial,
+        "signature": trial_signature(config),
+        "spec_signature": study.signature,
+        "data": {name: stored["data"][name] for name in ("name", "image_size", "digest")},
+        "seeds": {
+            name: {"mean": mean(values), "std": sample_std(values), "n": len(values)} for name, values in spread.items()
+        },
+        "fingerprint": stored["fingerprint"],
+        "provenance": provenance(),
+    }
+    folder = export_model(
+        study.paths.folder / "export",
+        read_tensors(checkpoint, "best"),
+        config,
+        stored["data"]["class_names"],
+        best.outcome,
+        facts,
+        model_card(study.spec.registered_model, config, best.outcome, facts),
+    )
+    errors = spread["final_val_error_pct"]
+    candidate = Candidate(
+        name=f"{study.spec.name}/{best.trial}",
+        val_error_pct=mean(errors),
+        val_error_std_pct=sample_std(errors),
+        num_seeds=len(errors),
+        interp_centered_pct=mean(spread["interp_centered_pct"]),
+        interp_centered_chance_pct=mean(spread["interp_centered_chance_pct"]),
+        attention_std=best.outcome["final_val_attention_std"],
+        data_digest=stored["data"]["digest"],
+        recorded_error_pct=best.outcome["final_val_error_pct"],
+        reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources),
+    )
+    return folder, candidate
+
+
+def _present_champion(uri: str, name: str) -> Candidate | None:
+    try:
+        version = find_version(uri, f"{name}@{CHAMPION}")
+    except AIBError:
+        return None
+    return Candidate(**json.loads(version.tags[CANDIDATE_TAG])) if CANDIDATE_TAG in version.tags else None
+
+
+def _rules(study: Study) -> GateRules:
+    gate = study.spec.gate
+    return GateRules(
+        error_margin_pct=gate.error_margin_pct,
+        interpretability_margin_pct=gate.interpretability_margin_pct,
+        min_attention_std=gate.min_attention_std,
+    )
+
+
+def _register(
+    study: Study,
+    recorder: Recorder,
+    best: TrialRecord,
+    folder: Path,
+    candidate: Candidate,
+    decision: GateDecision,
+    uri: str,
+) -> None:
+    run_id = recorder.tracker.run_id(best.trial, RUN_ID_WAIT_S)
+    if run_id is None:
+        raise AIBError(
+            f"the tracking store has not taken the finalist {best.trial} yet, so its model cannot be linked; once the "
+            f"store answers, finish with --resume."
+        )
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    version = publish(
+        uri,
+        run_id,
+        folder,
+        study.spec.registered_model,
+        _tags(facts, candidate, decision),
+        CHAMPION,
+        _example(study, facts),
+    )
+    recorder.journal.append(
+        "registered", version={"name": version.name, "version": version.version, "alias": version.alias}
+    )
+
+
+def _tags(facts: dict[str, Any], candidate: Candidate, decision: GateDecision) -> dict[str, str]:
+    """What a version says of itself: signature, parameters, metrics, data, commit, package versions, the decision."""
+    shown = ("final_val_error_pct", "final_test_error_pct", "interp_centered_pct", "interpretability_pct")
+    return {
+        "aib.study": facts["study"],
+        "aib.trial": facts["trial_id"],
+        "aib.signature": facts["signature"],
+        "aib.data": facts["data"]["name"],
+        "aib.data_digest": facts["data"]["digest"],
+        **{f"aib.metric.{name}": f"{facts['metrics'][name]:.6g}" for name in shown if name in facts["metrics"]},
+        **{f"aib.version.{name}": value for name, value in facts["provenance"].items()},
+        "aib.params": json.dumps(facts["trial"]),
+        "aib.gate": json.dumps(decision.to_dict()),
+        CANDIDATE_TAG: json.dumps(candidate.to_dict()),
+    }
+
+
+def _example(study: Study, facts: dict[str, Any]) -> np.ndarray:
+    store = open_store(study.paths.data, facts["data"]["name"], facts["data"]["image_size"])
+    return np.array(store.splits["test"].images_NHWC[:1])

@@ -1,0 +1,125 @@
+"""Verbs of the registry, and evaluation: evaluate, models, promote, pull, predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import Json, Root, TrackingUri, err, out, print_json
+
+Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="A registered model; its champion by default.")]
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, a study (its best model), or a pulled folder.")
+    ],
+    root: Root,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Another data set than the model's own.")] = None,
+    interpretability: Annotated[
+        bool, typer.Option("--interpretability", help="Also score the ten modifications of Table 2.")
+    ] = False,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Error and, if asked for, interpretability of a model on a test split."""
+    from orchestrator.evaluation import evaluate_model
+    from orchestrator.model_source import load_model
+    from orchestrator.study_paths import data_root
+
+    loaded = load_model(model, root, tracking_uri)
+    found = {"model": model, **evaluate_model(loaded, data_root(root), dataset, interpretability)}
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"{model} on {found['dataset']}, {found['num_images']} test images")
+    for name, value in found["metrics"].items():
+        out.print(f"  {name} {value:.4g}")
+
+
+def models(root: Root, tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
+    """Registered models with versions, aliases and figures."""
+    from rich.table import Table
+
+    from orchestrator.registry.publish import list_versions
+    from orchestrator.tracking.mlflow_store import tracking_uri_or_local
+
+    versions = list_versions(tracking_uri_or_local(root, tracking_uri))
+    if as_json:
+        print_json({"models": [version._asdict() for version in versions]})
+        return
+    if not versions:
+        err.print("nothing is registered yet; a search registers its champion: aib search SPEC")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "version", "alias", "data set", "test error %", "interp %", "study"):
+        table.add_column(column)
+    for version in versions:
+        tags = version.tags
+        table.add_row(
+            version.name,
+            version.version,
+            version.alias or "",
+            tags.get("aib.data", ""),
+            tags.get("aib.metric.final_test_error_pct", ""),
+            tags.get("aib.metric.interp_centered_pct", ""),
+            tags.get("aib.study", ""),
+        )
+    out.print(table)
+
+
+def promote(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study whose finalists are done.")],
+    root: Root,
+    as_json: Json = False,
+) -> None:
+    """Puts a finished study's best finalist before the gate again, against the champion of today."""
+    from orchestrator.cli.search import conclude
+    from orchestrator.workflow import promote_study
+
+    conclude(root, study, as_json, promote_study(root, study, err))
+
+
+def pull(
+    name: Reference,
+    to: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
+    root: Root,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Downloads a registered model: safetensors, configuration, model card, manifest."""
+    from orchestrator.registry.pull import pull as pull_model
+    from orchestrator.tracking.mlflow_store import tracking_uri_or_local
+
+    folder = pull_model(tracking_uri_or_local(root, tracking_uri), name, to)
+    if as_json:
+        print_json({"model": name, "folder": str(folder), "files": sorted(path.name for path in folder.iterdir())})
+    else:
+        out.print(f"{name} is in {folder}")
+
+
+def predict(
+    name: Reference,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    root: Root,
+    to: Annotated[Path, typer.Option("--out", help="Folder of the attention overlays.")] = Path("predictions"),
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Classes of images, and where the model looked."""
+    from orchestrator.registry.predict import predict_images
+    from orchestrator.registry.pull import load_registered
+    from orchestrator.tracking.mlflow_store import tracking_uri_or_local
+
+    version, loaded = load_registered(tracking_uri_or_local(root, tracking_uri), name)
+    predictions = predict_images(loaded, images, to)
+    if as_json:
+        print_json(
+            {"model": version.name, "version": version.version, "predictions": [p.to_dict() for p in predictions]}
+        )
+        return
+    for prediction in predictions:
+        out.print(
+            f"{prediction.image}: {prediction.label} ({prediction.probability:.1%}), attention in "
+            f"{prediction.attention_png}"
+        )

@@ -1,0 +1,126 @@
+"""Whether a finalist becomes the champion: a pure decision, with every reason written out.
+
+It compares validation figures only; test figures are shown beside them and decide nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A configuration retrained over several seeds, and the one of its models that would be registered."""
+
+    name: str
+    val_error_pct: float
+    """Mean over the seeds, many-sample evaluation."""
+    val_error_std_pct: float | None
+    """Sample standard deviation over the seeds; None for a single seed."""
+    num_seeds: int
+    interp_centered_pct: float
+    interp_centered_chance_pct: float
+    """The same score between maps of different images: near 100 for maps that ignore the image."""
+    attention_std: float
+    """Of the registered model's maps on validation images."""
+    data_digest: str
+    recorded_error_pct: float
+    """Validation error of the registered model as its trial recorded it."""
+    reloaded_error_pct: float
+    """The same, measured on the exported files."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRules:
+    error_margin_pct: float = 0.0
+    interpretability_margin_pct: float = 2.0
+    min_attention_std: float = 0.02
+    max_centered_chance_pct: float = 50.0
+    """Above it most unrelated images share one map, and agreement says nothing about the image."""
+    reload_tolerance_pct: float = 0.0
+
+
+class Reason(NamedTuple):
+    rule: str
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    promote: bool
+    reasons: tuple[Reason, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"promote": self.promote, "reasons": [reason._asdict() for reason in self.reasons]}
+
+
+def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) -> GateDecision:
+    """Promotes only if every rule holds; a first champion has nobody to be compared with.
+
+    Errors: the challenger's mean may lie above the champion's by at most the larger of the margin and the standard
+    error of the difference of the two means, sqrt(s1^2 / n1 + s2^2 / n2).
+    """
+    reasons = [_finite(challenger), _alive(challenger, rules), _depends(challenger, rules), _reload(challenger, rules)]
+    if champion is None:
+        reasons.append(Reason("champion", True, "there is no champion yet"))
+    elif champion.data_digest != challenger.data_digest:
+        text = (
+            f"the champion {champion.name} was validated on other data (digest {champion.data_digest[:12]}, not "
+            f"{challenger.data_digest[:12]}), so errors do not compare; register under another name"
+        )
+        reasons.append(Reason("data", False, text))
+    else:
+        reasons += [_error(challenger, champion, rules), _interpretability(challenger, champion, rules)]
+    return GateDecision(all(reason.passed for reason in reasons), tuple(reasons))
+
+
+def refuse(rule: str, text: str) -> GateDecision:
+    """A refusal before there is anything to compare."""
+    return GateDecision(False, (Reason(rule, False, text),))
+
+
+def _finite(c: Candidate) -> Reason:
+    figures: Mapping[str, Any] = {k: v for k, v in c.to_dict().items() if isinstance(v, float)}
+    broken = [name for name, value in figures.items() if not math.isfinite(value)]
+    return Reason("finite", not broken, f"not finite: {', '.join(broken)}" if broken else "every figure is finite")
+
+
+def _alive(c: Candidate, rules: GateRules) -> Reason:
+    text = f"attention map's standard deviation {c.attention_std:.4f}, at least {rules.min_attention_std:g} asked"
+    return Reason("alive", c.attention_std >= rules.min_attention_std, text)
+
+
+def _depends(c: Candidate, rules: GateRules) -> Reason:
+    chance = c.interp_centered_chance_pct
+    text = f"maps of different images agree in {chance:.1f} %, at most {rules.max_centered_chance_pct:g} % allowed"
+    return Reason("image-dependent", chance <= rules.max_centered_chance_pct, text)
+
+
+def _reload(c: Candidate, rules: GateRules) -> Reason:
+    difference = abs(c.reloaded_error_pct - c.recorded_error_pct)
+    text = f"reloaded files give {c.reloaded_error_pct:.4f} % validation error, recorded {c.recorded_error_pct:.4f} %"
+    return Reason("reload", difference <= rules.reload_tolerance_pct, text)
+
+
+def _error(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
+    spread = math.sqrt(sum((c.val_error_std_pct or 0.0) ** 2 / c.num_seeds for c in (new, old)))
+    margin = max(rules.error_margin_pct, spread)
+    text = (
+        f"validation error {new.val_error_pct:.2f} % over {new.num_seeds} seeds against the champion's "
+        f"{old.val_error_pct:.2f} % over {old.num_seeds}, margin {margin:.2f}"
+    )
+    return Reason("error", new.val_error_pct <= old.val_error_pct + margin, text)
+
+
+def _interpretability(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
+    text = (
+        f"interpretability (mean-centred) {new.interp_centered_pct:.1f} % against the champion's "
+        f"{old.interp_centered_pct:.1f} %, margin {rules.interpretability_margin_pct:g}"
+    )
+    kept = new.interp_centered_pct >= old.interp_centered_pct - rules.interpretability_margin_pct
+    return Reason("interpretability", kept, text)

@@ -1,0 +1,50 @@
+"""The registered model as MLflow runs it: a script that MLflow copies beside the files, so that no class is pickled.
+
+Input: uint8 RGB images (N, H, W, 3). Output: one object an image.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow.models
+import mlflow.pyfunc
+import numpy as np
+
+from trainables.evaluate import Draws, final_draws
+from trainables.export import LoadedModel, load_exported
+from trainables.inference import infer
+
+ARTIFACT = "exported"
+
+
+class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+    """Loads the exported folder and predicts with the draws of the final evaluation, or as many as asked for."""
+
+    _loaded: LoadedModel
+
+    def load_context(self, context: Any) -> None:
+        self._loaded = load_exported(Path(context.artifacts[ARTIFACT]))
+
+    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """`label`, `index`, `probability`, `probabilities` and `attention` (rows of the map) for every image.
+
+        `params`: `attention_samples` and `latent_samples`; 0 means as in the final evaluation.
+        """
+        asked, usual = params or {}, final_draws(self._loaded.config)
+        draws = Draws(
+            int(asked.get("attention_samples") or usual.attention), int(asked.get("latent_samples") or usual.latent)
+        )
+        found = infer(self._loaded, np.asarray(model_input, dtype=np.uint8), draws)
+        return [
+            {
+                "label": self._loaded.class_names[int(p_C.argmax())],
+                "index": int(p_C.argmax()),
+                "probability": float(p_C.max()),
+                "probabilities": [float(p) for p in p_C],
+                "attention": [[float(score) for score in row] for row in map_hw],
+            }
+            for p_C, map_hw in zip(found.probabilities_NC, found.maps_Nhw, strict=True)
+        ]
+
+
+mlflow.models.set_model(AIBModel())

@@ -1,0 +1,99 @@
+"""A trained model as a folder that anyone can load without running what is in it: safetensors, JSON, a manifest.
+
+model.safetensors  config.json  README.md  manifest.json (sizes and SHA-256 of the others)
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from trainables.checkpoint import MANIFEST, seal, verify
+from trainables.config import TrialConfig
+from trainables.errors import AIBError, CheckpointError
+from trainables.models.build import build_model
+from trainables.models.classifier import Classifier
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+FILES = frozenset({WEIGHTS, CONFIG, CARD, MANIFEST})
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """An exported model in memory."""
+
+    model: Classifier
+    config: TrialConfig
+    class_names: tuple[str, ...]
+    metrics: dict[str, float]
+    facts: dict[str, Any]
+    """Everything in config.json: data digest, signature, provenance."""
+
+
+def export_model(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    config: TrialConfig,
+    class_names: Sequence[str],
+    metrics: Mapping[str, float],
+    facts: Mapping[str, Any],
+    card: str,
+) -> Path:
+    """Writes the folder aside and renames it; an existing one is replaced. `facts` must be plain JSON values."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, aside / WEIGHTS)
+        described = {
+            "format": FORMAT,
+            "trial": config.to_dict(),
+            "class_names": list(class_names),
+            "metrics": dict(metrics),
+            **facts,
+        }
+        (aside / CONFIG).write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
+        (aside / CARD).write_text(card, encoding="utf-8")
+        seal(aside)
+        aside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(aside, folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return folder
+
+
+def load_exported(folder: Path) -> LoadedModel:
+    """Verifies every file against the manifest and builds the model, ready for prediction on the CPU.
+
+    Raises CheckpointError, naming the file, for anything missing, altered, added or unreadable. Nothing is unpickled.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is no folder of an exported model; give one that `aib pull` made.")
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in FILES or path.is_symlink())
+    if strange:
+        raise CheckpointError(f"{folder} holds {', '.join(strange)}, which no export writes; pull the model again.")
+    verify(folder)
+    try:
+        facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise CheckpointError(f"{folder / CONFIG} has format {facts['format']!r}; this program reads {FORMAT}.")
+        config = TrialConfig.from_dict(facts["trial"])
+        model = build_model(config, len(facts["class_names"]))
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError, AIBError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{folder} cannot be loaded ({type(error).__name__}: {error}); pull it again.") from None
+    model.eval()
+    return LoadedModel(model, config, tuple(facts["class_names"]), dict(facts["metrics"]), facts)

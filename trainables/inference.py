@@ -1,0 +1,46 @@
+"""What a trained model says about images: probabilities and where it looked. One image, one answer."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from trainables.errors import ConfigError
+from trainables.evaluate import Draws, final_draws, predict_batch
+from trainables.export import LoadedModel
+from trainables.randomness import stream
+
+
+class Inference(NamedTuple):
+    probabilities_NC: np.ndarray
+    """float32; softmax of the logits averaged over the draws."""
+    maps_Nhw: np.ndarray
+    """float32 attention map, without noise."""
+
+
+def infer(loaded: LoadedModel, images_NHWC: np.ndarray, draws: Draws | None = None) -> Inference:
+    """Predicts raw RGB images, uint8 at the model's image size; ConfigError for any other shape or type.
+
+    `draws` defaults to those of the final evaluation. Every image is given the same noise, so that its answer does
+    not depend on the images beside it.
+    """
+    size = loaded.config.data.image_size
+    if images_NHWC.dtype != np.uint8 or images_NHWC.ndim != 4 or images_NHWC.shape[1:] != (size, size, 3):
+        raise ConfigError(
+            f"images are {images_NHWC.dtype} of shape {images_NHWC.shape}; allowed: uint8 (N, {size}, {size}, 3)."
+        )
+    draws = draws or final_draws(loaded.config)
+    parts = [_one(loaded, image_HWC, draws) for image_HWC in images_NHWC]
+    height, width = loaded.model.map_size
+    return Inference(
+        np.stack([p for p, _ in parts]) if parts else np.empty((0, len(loaded.class_names)), np.float32),
+        np.stack([m for _, m in parts]) if parts else np.empty((0, height, width), np.float32),
+    )
+
+
+def _one(loaded: LoadedModel, image_HWC: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    # One image a pass: convolutions of another batch size may differ in the last digits.
+    image_1HWC = torch.from_numpy(np.array(image_HWC))[None]
+    generator = stream(loaded.config.seed, "inference")
+    logits_1C, output = predict_batch(loaded.model, image_1HWC, loaded.config, draws, generator)
+    return logits_1C.softmax(1)[0].numpy(), output.map_BHW[0].float().numpy()
