@@ -43,10 +43,12 @@ def num_slots(nodes: Iterable[tuple[str, float, float]], need: Need, max_concurr
     slots = places // need.workers
     if slots < 1:
         raise PreflightError(_refusal(cluster, need, places))
-    # The scarcer resource is the one that alone would already give the fewer places.
-    cpu_places = sum(_by_cpu(node, need) for node in cluster)
-    gpu_places = sum(_by_gpu(node, need) for node in cluster) if need.gpus_per_worker else math.inf
-    limited_by: Literal["cpus", "gpus", "max_concurrent"] = "gpus" if gpu_places <= cpu_places else "cpus"
+    # CPUs of nodes without GPUs are no help to a worker that needs one.
+    usable = [node for node in cluster if _by_gpu(node, need)]
+    cpu_places = sum(_by_cpu(node, need) for node in usable)
+    limited_by: Literal["cpus", "gpus"] = "cpus"
+    if need.gpus_per_worker and sum(_by_gpu(node, need) for node in usable) <= cpu_places:
+        limited_by = "gpus"
     why = f"{_offer(cluster)} hold {places} workers of {_worker(need)}: {_count(slots, 'trial')} at a time"
     if max_concurrent is not None and max_concurrent < slots:
         return Capacity(max_concurrent, "max_concurrent", f"{why}, held to {max_concurrent} by max_concurrent")
@@ -76,15 +78,17 @@ def _refusal(cluster: list[Node], need: Need, places: int) -> str:
         advice = f"set resources.workers_per_trial to at most {places}"
     else:
         largest = max(cluster, key=lambda node: (min(node.gpus, need.gpus_per_worker), node.cpus))
-        fields = [
-            f"resources.{field} to at most {room:g}"
+        short = [
+            (field, room)
             for field, asked_for, room in (
                 ("cpus_per_worker", need.cpus_per_worker, math.floor(largest.cpus)),
                 ("gpus_per_worker", need.gpus_per_worker, math.floor(largest.gpus)),
             )
             if asked_for > room
         ]
-        advice = f"set {' and '.join(fields)}: one worker runs on one machine" if fields else "use larger machines"
+        lower = " and ".join(f"resources.{field} to at most {room}" for field, room in short)
+        possible = short and all(room >= 1 for _, room in short)
+        advice = f"set {lower}: one worker runs on one machine" if possible else "use larger machines"
     return f"{asked}, but {_offer(cluster)} hold {places or 'none'} of them at a time; {advice}."
 
 

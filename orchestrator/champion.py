@@ -11,7 +11,8 @@ from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
 from orchestrator.registry.card import model_card
 from orchestrator.registry.gate import Candidate, GateDecision, GateRules, decide, refuse
-from orchestrator.registry.publish import CHAMPION, find_version, publish
+from orchestrator.registry.publish import publish
+from orchestrator.registry.versions import CHAMPION, UnknownModelError, find_version
 from orchestrator.remote import reload_error_pct
 from orchestrator.signature import trial_signature
 from orchestrator.study import Study
@@ -97,7 +98,7 @@ def _export(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Candidate]:
 def _present_champion(uri: str, name: str) -> Candidate | None:
     try:
         version = find_version(uri, f"{name}@{CHAMPION}")
-    except AIBError:
+    except UnknownModelError:
         return None
     return Candidate(**json.loads(version.tags[CANDIDATE_TAG])) if CANDIDATE_TAG in version.tags else None
 

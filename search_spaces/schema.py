@@ -119,8 +119,7 @@ class SearchSpec(Section):
         )
         if "trials" not in filled and is_grid:
             filled["trials"] = _whole_grid(filled.get("space"))
-        if "registered_model" not in filled and "name" in filled:
-            filled["registered_model"] = filled["name"]
+        filled.setdefault("registered_model", _valid_name(filled.get("name")))
         return filled
 
     @model_validator(mode="after")
@@ -170,6 +169,14 @@ def _validated(value: Mapping[str, Any], places: Mapping[KeyPath, str], source: 
         return SearchSpec.model_validate(value)
     except ValidationError as error:
         raise SpecError(render(error, SearchSpec, places, source)) from None
+
+
+def _valid_name(name: Any) -> str:
+    """The name; one that is allowed where this one will be refused anyway, so that it is reported once."""
+    try:
+        return check_name(name)
+    except (ValueError, TypeError):
+        return "unnamed"
 
 
 def _whole_grid(space: Any) -> int:

@@ -41,7 +41,7 @@ def models(root: Root, tracking_uri: TrackingUri = None, as_json: Json = False) 
     """Registered models with versions, aliases and figures."""
     from rich.table import Table
 
-    from orchestrator.registry.publish import list_versions
+    from orchestrator.registry.versions import list_versions
     from orchestrator.tracking.mlflow_store import tracking_uri_or_local
 
     versions = list_versions(tracking_uri_or_local(root, tracking_uri))

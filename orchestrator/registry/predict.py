@@ -1,20 +1,20 @@
 """Image files through a loaded model: classes, probabilities, and a picture of where it looked."""
 
-import warnings
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from orchestrator.tracking.figures import overlay_png
+from trainables.data.sources.parquet import decode_image
 from trainables.errors import DataError
 from trainables.export import LoadedModel
 from trainables.inference import infer
 
-MAX_PIXELS = 50_000_000
+MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ImagePrediction:
 
 
 def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> list[ImagePrediction]:
-    """Predicts every image and writes its attention overlay to `out/NAME-attention.png`.
+    """Predicts every image and writes its attention overlay to `out/NAME-attention.png`; at least one image.
 
     All images are read before anything is written; DataError names the first that cannot be.
     """
@@ -41,9 +41,8 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
     found = infer(loaded, images_NHWC)
     out.mkdir(parents=True, exist_ok=True)
     predictions = []
-    for i, path in enumerate(paths):
+    for i, (path, picture) in enumerate(zip(paths, _pictures(paths, out), strict=True)):
         p_C = found.probabilities_NC[i]
-        picture = out / f"{path.stem}{'' if _alone(path, paths) else f'-{i}'}-attention.png"
         picture.write_bytes(overlay_png(images_NHWC[i], found.maps_Nhw[i]))
         predictions.append(
             ImagePrediction(
@@ -59,23 +58,22 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
 
 
 def read_image(path: Path, size: int) -> np.ndarray:
-    """An image file as RGB uint8 (size, size, 3), resized bilinear; its size is checked before it is decoded."""
+    """An image file as RGB uint8 (size, size, 3), as data sets are prepared; DataError for what cannot be one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(
-                        f"{path} has {image.width} x {image.height} pixels; allowed: up to {MAX_PIXELS:,} in all."
-                    )
-                rgb = image.convert("RGB")
-                resized = rgb if rgb.size == (size, size) else rgb.resize((size, size), Image.Resampling.BILINEAR)
-                return np.asarray(resized, dtype=np.uint8)
+        num_bytes = path.stat().st_size
+        if not path.is_file() or num_bytes > MAX_BYTES:
+            raise DataError(f"{path} is no image file of at most {MAX_BYTES:,} bytes (it has {num_bytes:,}).")
+        return decode_image(path.read_bytes(), size)
     except FileNotFoundError:
-        raise DataError(f"there is no image {path}; give the path of a PNG, JPEG or other image file.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); give a PNG, JPEG or other image file.") from None
+        raise DataError(f"there is no image {path}; give the path of a PNG, JPEG, WebP or BMP file.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be used: {error}.") from None
 
 
-def _alone(path: Path, paths: Sequence[Path]) -> bool:
-    return sum(other.stem == path.stem for other in paths) == 1
+def _pictures(paths: Sequence[Path], out: Path) -> list[Path]:
+    """One name an image; files of the same stem are numbered."""
+    names: list[str] = []
+    for path in paths:
+        tries = (f"{path.stem}{'' if k == 0 else f'-{k}'}-attention.png" for k in itertools.count())
+        names.append(next(name for name in tries if name not in names))
+    return [out / name for name in names]

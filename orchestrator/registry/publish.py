@@ -1,185 +1,143 @@
-"""From an exported folder to a registered version: logged, linked to its run, read back, then given its alias."""
+"""From an exported folder to a registered version: stored, read back, registered, and last given its alias.
 
+Whatever moment the process dies at, no version exists whose files were not compared with ours, and the champion is
+the former one or the new one. Publishing the same files again goes on from there.
+"""
+
+import hashlib
 import json
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from orchestrator.errors import PreflightError
-from orchestrator.tracking.mlflow_store import configure_mlflow, mlflow_client
-from trainables import export
-from trainables.config import TrialConfig
-from trainables.export import load_exported
+from orchestrator.registry.package import package
+from orchestrator.registry.versions import CHAMPION, Version, download, fetch, to_version
+from orchestrator.tracking.mlflow_store import mlflow_client
+from trainables.checkpoint import MANIFEST
+from trainables.errors import CheckpointError
+from trainables.export import CONFIG, LoadedModel, load_exported
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-ARTIFACT = "exported"
-_REQUIREMENTS = ("torch", "torchvision", "numpy", "pyarrow", "safetensors", "scikit-learn", "mlflow")
-
-
-class Version(NamedTuple):
-    """A registered version."""
-
-    name: str
-    version: str
-    alias: str | None
-    model_id: str
-    run_id: str
-    tags: dict[str, str]
+PREVIOUS = "previous"
+"""Alias of the champion before the present one, to go back to."""
+MANIFEST_TAG = "aib.manifest_sha256"
 
 
 def publish(
     uri: str, run_id: str, folder: Path, name: str, tags: Mapping[str, str], alias: str, example_NHWC: np.ndarray
 ) -> Version:
-    """Registers an exported model as the next version of `name` under an alias.
+    """Registers an exported model, logged as an output of a run, as a version of `name` under an alias.
 
-    The alias is set last, after the stored files have been downloaded and compared with their manifest, so a process
-    that dies in between leaves the former champion in place. Raises CheckpointError where the store altered a file.
+    A version that the same run registered from the same files is used again. Raises CheckpointError where `folder`
+    was altered, or where the store gives back other files than it was given; then nothing is registered.
     """
+    load_exported(folder)
     client = mlflow_client(uri)
-    with tempfile.TemporaryDirectory() as scratch:
-        packed = _pack(folder, Path(scratch) / "model", example_NHWC)
-        model_id = _log_model(client, run_id, name, packed, folder)
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        client.create_registered_model(name)
-    created = client.create_model_version(
-        name,
-        source=client.get_logged_model(model_id).artifact_location,
-        run_id=run_id,
-        tags=dict(tags),
-        model_id=model_id,
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        load_exported(download(uri, f"models:/{name}/{created.version}", Path(scratch)))
-    client.set_registered_model_alias(name, alias, created.version)
-    return Version(name, str(created.version), alias, model_id, run_id, dict(tags))
+    _ensure_registered_model(client, name)
+    tags = {**tags, MANIFEST_TAG: _sha256(folder / MANIFEST)}
+    found = _registered_before(uri, client, name, run_id, tags[MANIFEST_TAG])
+    if found is None:
+        found = _register(uri, client, run_id, folder, name, tags, example_NHWC)
+    if alias == CHAMPION:
+        _keep_previous(client, found)
+    client.set_registered_model_alias(name, alias, found.version)
+    return found._replace(alias=alias)
 
 
-def find_version(uri: str, reference: str) -> Version:
-    """A version by NAME (its champion), NAME@alias or NAME/number; PreflightError where it is not there."""
-    import mlflow.exceptions
-
-    client = mlflow_client(uri)
-    name, alias, number = split_reference(reference)
-    try:
-        found = client.get_model_version(name, number) if number else client.get_model_version_by_alias(name, alias)
-    except mlflow.exceptions.MlflowException as error:
-        known = sorted(model.name for model in client.search_registered_models())
-        raise PreflightError(
-            f"no registered model '{reference}' ({str(error).splitlines()[0]}); registered: "
-            f"{', '.join(known) or 'none yet'}. List them with: aib models"
-        ) from None
-    return Version(name, str(found.version), alias, found.model_id or "", found.run_id or "", dict(found.tags))
-
-
-def list_versions(uri: str) -> list[Version]:
-    """Every version of every registered model, newest first within a model; one row an alias."""
-    client = mlflow_client(uri)
-    rows = []
-    for model in client.search_registered_models():
-        aliases: dict[str, list[str | None]] = {}
-        for alias, number in model.aliases.items():
-            aliases.setdefault(str(number), []).append(alias)
-        versions = client.search_model_versions(f"name = '{model.name}'")
-        for found in sorted(versions, key=lambda v: -int(v.version)):
-            for alias in aliases.get(str(found.version), [None]):
-                rows.append(
-                    Version(
-                        model.name,
-                        str(found.version),
-                        alias,
-                        found.model_id or "",
-                        found.run_id or "",
-                        dict(found.tags),
-                    )
-                )
-    return rows
-
-
-def download(uri: str, model_uri: str, folder: Path) -> Path:
-    """Downloads a version's files; the path of the exported folder among them."""
-    configure_mlflow()
-    import mlflow.artifacts
-
-    with _registry(uri):
-        fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(folder)))
-    (found,) = (path.parent for path in fetched.rglob(export.CONFIG))
-    return found
-
-
-def split_reference(reference: str) -> tuple[str, str | None, str | None]:
-    """(name, alias, number) of NAME, NAME@alias, NAME/number, each with or without `models:/`."""
-    plain = reference.removeprefix("models:/")
-    if "@" in plain:
-        name, alias = plain.split("@", 1)
-        return name, alias, None
-    if "/" in plain:
-        name, number = plain.split("/", 1)
-        return name, None, number
-    return plain, CHAMPION, None
-
-
-def _pack(folder: Path, target: Path, example_NHWC: np.ndarray) -> Path:
-    """An MLflow model folder around the exported one: signature, example, our code, no pickle."""
-    configure_mlflow()
-    import mlflow.pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
-
-    size = TrialConfig.from_dict(
-        json.loads((folder / export.CONFIG).read_text(encoding="utf-8"))["trial"]
-    ).data.image_size
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, size, size, 3))]),
-        params=ParamSchema([ParamSpec("attention_samples", "integer", 0), ParamSpec("latent_samples", "integer", 0)]),
-    )
-    root = Path(export.__file__).resolve().parents[1]
-    with tempfile.TemporaryDirectory() as code:
-        # A copy without compiled files; MLflow takes the folder as it is.
-        ours = shutil.copytree(
-            root / "trainables", Path(code) / "trainables", ignore=shutil.ignore_patterns("__pycache__")
+def load_version(uri: str, found: Version, scratch: Path) -> tuple[LoadedModel, Path]:
+    """A version's model, and its files under `scratch`; CheckpointError unless they are whole and those registered."""
+    exported = download(uri, found, scratch)
+    loaded = load_exported(exported)
+    expected = found.tags.get(MANIFEST_TAG)
+    if expected is not None and _sha256(exported / MANIFEST) != expected:
+        raise CheckpointError(
+            f"the stored {MANIFEST} of {found.name} version {found.version} is not the one it was registered with (its "
+            "SHA-256 differs): somebody changed the files. Do not use them; publish the model again with: aib promote"
         )
-        mlflow.pyfunc.save_model(
-            path=str(target),
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={ARTIFACT: str(folder)},
-            code_paths=[str(ours)],
-            signature=signature,
-            input_example=example_NHWC,
-            pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _REQUIREMENTS],
-        )
-    return target
+    return loaded, exported
 
 
-def _log_model(client: Any, run_id: str, name: str, packed: Path, folder: Path) -> str:
+def _register(
+    uri: str,
+    client: Any,
+    run_id: str,
+    folder: Path,
+    name: str,
+    tags: Mapping[str, str],
+    example_NHWC: np.ndarray,
+) -> Version:
+    """Stores the packaged model, compares what the store gives back file by file, then registers it."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-    described = json.loads((folder / export.CONFIG).read_text(encoding="utf-8"))
+    described = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     params = {key: str(value) for key, value in described["trial"].items()}
     experiment_id = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, params=params, model_type="aib")
-    client.log_model_artifacts(logged.model_id, str(packed))
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            packaged = package(folder, Path(scratch) / "model", example_NHWC)
+            client.log_model_artifacts(logged.model_id, str(packaged))
+            (Path(scratch) / "back").mkdir()
+            fetch(uri, logged.artifact_location, Path(scratch) / "back")
+            _compare(packaged, Path(scratch) / "back")
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
+        raise
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return str(logged.model_id)
+    created = client.create_model_version(
+        name, source=logged.artifact_location, run_id=run_id, tags=dict(tags), model_id=logged.model_id
+    )
+    return to_version(created, None)
 
 
-@contextmanager
-def _registry(uri: str) -> Iterator[None]:
-    """MLflow's download helper knows the store only by a process-wide setting; it is put back."""
-    import mlflow
+def _registered_before(uri: str, client: Any, name: str, run_id: str, manifest: str) -> Version | None:
+    """The newest version that this run registered from these files and that still has them."""
+    versions = [to_version(found, None) for found in client.search_model_versions(f"name = '{name}'")]
+    for found in sorted(versions, key=lambda version: -int(version.version)):
+        if found.run_id == run_id and found.tags.get(MANIFEST_TAG) == manifest:
+            try:
+                with tempfile.TemporaryDirectory() as scratch:
+                    load_version(uri, found, Path(scratch))
+            except CheckpointError:
+                continue
+            return found
+    return None
 
-    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+
+def _ensure_registered_model(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
     try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(registry)
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _keep_previous(client: Any, new: Version) -> None:
+    present = client.get_registered_model(new.name).aliases.get(CHAMPION)
+    if present is not None and str(present) != new.version:
+        client.set_registered_model_alias(new.name, PREVIOUS, str(present))
+
+
+def _compare(sent: Path, back: Path) -> None:
+    """CheckpointError unless two folders hold the same files."""
+    ours, theirs = _digests(sent), _digests(back)
+    different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    if different:
+        raise CheckpointError(
+            f"the artifact store gave back other files than it was given: {', '.join(different[:5])}. Nothing was "
+            "registered; check the store, then publish again with: aib promote"
+        )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

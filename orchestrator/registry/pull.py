@@ -1,13 +1,13 @@
 """A registered model to a folder on this machine, whole or not at all."""
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from orchestrator.errors import PreflightError
-from orchestrator.registry.publish import Version, download, find_version
-from trainables.export import LoadedModel, load_exported
+from orchestrator.registry.publish import load_version
+from orchestrator.registry.versions import Version, find_version
+from trainables.export import LoadedModel
 
 
 def pull(uri: str, reference: str, target: Path) -> Path:
@@ -17,8 +17,7 @@ def pull(uri: str, reference: str, target: Path) -> Path:
     found = find_version(uri, reference)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        folder = download(uri, f"models:/{found.name}/{found.version}", Path(scratch))
-        load_exported(folder)
+        _, folder = load_version(uri, found, Path(scratch))
         if target.exists():
             target.rmdir()
         os.replace(folder, target)
@@ -28,8 +27,5 @@ def pull(uri: str, reference: str, target: Path) -> Path:
 def load_registered(uri: str, reference: str) -> tuple[Version, LoadedModel]:
     """A registered model in memory, with its version; the downloaded files are gone again."""
     found = find_version(uri, reference)
-    scratch = Path(tempfile.mkdtemp(prefix="aib-model-"))
-    try:
-        return found, load_exported(download(uri, f"models:/{found.name}/{found.version}", scratch))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="aib-model-") as scratch:
+        return found, load_version(uri, found, Path(scratch))[0]

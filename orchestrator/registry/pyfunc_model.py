@@ -10,14 +10,16 @@ import mlflow.models
 import mlflow.pyfunc
 import numpy as np
 
+from trainables.errors import ConfigError
 from trainables.evaluate import Draws, final_draws
 from trainables.export import LoadedModel, load_exported
 from trainables.inference import infer
 
 ARTIFACT = "exported"
+MAX_DRAWS = 1024
 
 
-class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     """Loads the exported folder and predicts with the draws of the final evaluation, or as many as asked for."""
 
     _loaded: LoadedModel
@@ -28,11 +30,12 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
     def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """`label`, `index`, `probability`, `probabilities` and `attention` (rows of the map) for every image.
 
-        `params`: `attention_samples` and `latent_samples`; 0 means as in the final evaluation.
+        `params`: `attention_samples` and `latent_samples`, up to 1024; 0 means as in the final evaluation.
         """
-        asked, usual = params or {}, final_draws(self._loaded.config)
+        usual = final_draws(self._loaded.config)
         draws = Draws(
-            int(asked.get("attention_samples") or usual.attention), int(asked.get("latent_samples") or usual.latent)
+            _draws("attention_samples", params or {}, usual.attention),
+            _draws("latent_samples", params or {}, usual.latent),
         )
         found = infer(self._loaded, np.asarray(model_input, dtype=np.uint8), draws)
         return [
@@ -45,6 +48,14 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
             }
             for p_C, map_hw in zip(found.probabilities_NC, found.maps_Nhw, strict=True)
         ]
+
+
+def _draws(name: str, params: dict[str, Any], usual: int) -> int:
+    # Whoever may send images to a server must not be able to ask for more work than it can do.
+    asked = int(params.get(name) or usual)
+    if not 1 <= asked <= MAX_DRAWS:
+        raise ConfigError(f"parameter '{name}' is {asked}; allowed: 1 to {MAX_DRAWS}, or 0 for the model's own.")
+    return asked
 
 
 mlflow.models.set_model(AIBModel())

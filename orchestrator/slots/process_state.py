@@ -35,8 +35,12 @@ class ProcessState:
         for name in set(os.environ) - set(self.environment):
             del os.environ[name]
         os.chdir(self.folder)
+        present = _settings()
         for name, value in self.settings.items():
-            _SETTERS[name](value)
+            # Only what differs: the deterministic flag's setter imports the compiler, 1.4 s once per process.
+            if present[name] != value:
+                _SETTERS[name](value)
+        torch.set_flush_denormal(False)
         random.seed(0)
         np.random.seed(0)
         torch.manual_seed(0)
@@ -66,7 +70,6 @@ def _settings() -> dict[str, Any]:
         "autocast_cache": torch.is_autocast_cache_enabled(),
         "cudnn": {name: getattr(torch.backends.cudnn, name) for name in _CUDNN},
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "flush_denormal": False,
     }
 
 
@@ -98,5 +101,4 @@ _SETTERS: dict[str, Any] = {
     "autocast_cache": torch.set_autocast_cache_enabled,
     "cudnn": _set_cudnn,
     "matmul_tf32": _set_matmul_tf32,
-    "flush_denormal": torch.set_flush_denormal,
 }

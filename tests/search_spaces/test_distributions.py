@@ -1,5 +1,7 @@
 """Each way of varying a field: what it contains, lists, refuses, and how it is stored."""
 
+import re
+
 import pytest
 
 from search_spaces.distributions import Choice, FloatRange, IntRange, PowerOfTen, distribution
@@ -89,9 +91,8 @@ def test_canonical_gives_the_value_as_it_would_be_drawn() -> None:
     ],
 )
 def test_what_cannot_be_drawn_from_is_refused(given: object, why: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(why)):
         distribution(given)
-    assert why in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_grid_shrinks_with_what_is_fixed(tmp_path: Path) -> None:
         ("trials=x", "(--set trials): trials: is 'x'; allowed: a whole number"),
         ("scheduler.grace_epoch=3", "scheduler.grace_epoch: unknown; did you mean 'grace_epochs'?"),
         ("trials.x=3", "'trials' has no keys"),
-        ("objectives.0.goal=maximize", "'objectives' has no keys"),
+        ("objectives.0.goal=maximize", "objectives: is {'0': {'goal': 'maximize'}}; allowed: a list"),
         ("trial=3", "--set trial: is 3; allowed: a mapping"),
         ("trials=!!int 3", "--set trials:1:1: the tag"),
         ("trials=[1", "--set trials:1:3: is not YAML"),

@@ -123,7 +123,8 @@ class _Canvas:
         """Coverage (B, S, S) of an ellipse with a soft edge."""
         across, down = ((self._centers_S - self.draw(0, 1, 1)) / self.draw(0.08, 0.3, 1) for _ in range(2))
         inside = 1 - np.square(down)[:, :, None] - np.square(across)[:, None, :]
-        return np.clip(inside * np.float32(2), 0, 1)
+        coverage: np.ndarray = np.clip(inside * np.float32(2), 0, 1)
+        return coverage
 
     def line(self) -> np.ndarray:
         """Coverage (B, S, S) of a straight line across the scene, one to three 32nds thick."""
@@ -131,7 +132,9 @@ class _Canvas:
         dx_B1, dy_B1 = self.draw(-1, 1, 1), self.draw(-1, 1, 1)
         length_B1 = np.sqrt(np.square(dx_B1) + np.square(dy_B1)) + np.float32(1e-6)
         distance = np.abs((x_BS * (dy_B1 / length_B1))[:, None, :] - (y_BS * (dx_B1 / length_B1))[:, :, None])
-        return np.clip((self.draw(1 / 64, 3 / 64, 1, 1) - distance) * np.float32(self._side) + np.float32(0.5), 0, 1)
+        inside = self.draw(1 / 64, 3 / 64, 1, 1) - distance
+        coverage: np.ndarray = np.clip(inside * np.float32(self._side) + np.float32(0.5), 0, 1)
+        return coverage
 
     def glyph(
         self, ink_Bhw: np.ndarray, top_B: np.ndarray, left_B: np.ndarray, height_B: np.ndarray, width_B: np.ndarray
@@ -143,7 +146,8 @@ class _Canvas:
         down_BS = (self._centers_S - top_B[:, None]) / height_B[:, None] * np.float32(cells) + half
         across_BS = (self._centers_S - left_B[:, None]) / width_B[:, None] * np.float32(cells) + half
         ink = _bilinear(bordered[..., None], down_BS, across_BS)[..., 0]
-        return np.clip((ink - np.float32(0.15)) * np.float32(2), 0, 1)
+        coverage: np.ndarray = np.clip((ink - np.float32(0.15)) * np.float32(2), 0, 1)
+        return coverage
 
     def lay(self, coverage_BSS: np.ndarray, color_B3: np.ndarray, opacity_B: np.ndarray) -> None:
         """Paints a colour over the scenes where there is coverage."""
@@ -188,4 +192,5 @@ def _contrasting(base_B3: np.ndarray, canvas: _Canvas) -> np.ndarray:
     """Colours (B, 3) darker than a bright base and brighter than a dark one, tinted at random."""
     mean_B = (base_B3[:, 0] + base_B3[:, 1] + base_B3[:, 2]) / np.float32(3)
     toward_B = np.where(mean_B < 0.5, np.float32(1), np.float32(-1)) * canvas.draw(*CONTRAST)
-    return np.clip((mean_B + toward_B)[:, None] + canvas.draw(-0.25, 0.25, 3), 0, 1)
+    color_B3: np.ndarray = np.clip((mean_B + toward_B)[:, None] + canvas.draw(-0.25, 0.25, 3), 0, 1)
+    return color_B3

@@ -5,6 +5,7 @@ K latent size; `...` any leading dimensions. Everything here runs in float32 or 
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -40,5 +41,7 @@ def kl_nats(mean_K: Tensor, std_K: Tensor, kind: KL = "exact") -> Tensor:
     minimum at std = 0.
     """
     if kind == "exact":
-        return 0.5 * (mean_K.square() + std_K.square() - 1 - 2 * std_K.log()).sum(-1)
+        # Where softplus underflows to 0, the divergence is as large as float32 can tell, not infinite.
+        log_std_K = std_K.clamp_min(torch.finfo(std_K.dtype).tiny).log()
+        return 0.5 * (mean_K.square() + std_K.square() - 1 - 2 * log_std_K).sum(-1)
     return 0.5 * (mean_K.square() + (2 * std_K).exp() - 1 - 2 * std_K).sum(-1)

@@ -14,7 +14,7 @@ from ray.util.state import list_actors
 
 from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.lease import acquire, statuses
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.orchestrator.slots.small_science import fit_small, small_trial
@@ -49,6 +49,15 @@ def test_more_trials_than_slots_all_end_with_every_epoch_once(pool: PoolRef, new
     assert [one.epochs for one in ran] == [[1, 2, 3]] * 12
     assert {one.finished.state for one in ran} == {"completed"}
     assert len({pid for one in ran for pid in one.pids}) == 2, "both slots served, with the workers they started with"
+
+
+def test_waiting_for_a_taken_slot_ends_in_time(pool: PoolRef) -> None:
+    with (
+        acquire(pool, "first", timeout_s=60),
+        acquire(pool, "second", timeout_s=60),
+        pytest.raises(SlotError, match="leased, leased"),
+    ):
+        acquire(pool, "third", timeout_s=0.5)
 
 
 def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job: NewJob) -> None:

@@ -1,7 +1,7 @@
 """The life of a pool: fresh workers on demand, no traces between trials, growing, shrinking, refusing, closing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]
 # One for the whole cluster, started by Ray Train itself and kept by Ray.
 RAYS_OWN = {"_AutoscalingCoordinatorActor"}
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
+    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path_factory.mktemp("pool"), fit=fit_small) as slots:
+        yield slots
 
 
 def left_behind(timeout_s: float = 10) -> list[str]:
@@ -46,43 +52,37 @@ def test_second_trial_in_a_warm_slot_equals_the_same_trial_in_a_fresh_one(
     assert left_behind() == []
 
 
-def test_pool_closed_in_mid_epoch_leaves_nothing(cluster: Cluster, tmp_path: Path, new_job: NewJob) -> None:
-    with SlotPool(1, workers=2, cpus_per_worker=1, storage=tmp_path, fit=fit_small) as pool:
-        lease = acquire(pool.ref, "owner", timeout_s=60)
-        lease.start(new_job(small_trial(epochs=5, epoch_s=600), trial="endless"))
-        time.sleep(1)
-        began_s = time.monotonic()
-        pool.close(grace_s=1)
-        assert time.monotonic() - began_s < 5
+def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, new_job: NewJob, run: Run) -> None:
+    leases = [acquire(pool.ref, "first", timeout_s=60)]
+    pool.resize(2)
+    leases.append(acquire(pool.ref, "second", timeout_s=60))
+    for i, lease in enumerate(leases):
+        lease.start(new_job(small_trial(epochs=3, epoch_s=0.3), trial=f"t{i}"))
+    pool.resize(1)
+    for lease in leases:
+        epochs = []
+        while isinstance(message := lease.next(), Report):
+            epochs.append(message.epoch)
+        assert (epochs, message) == ([1, 2, 3], Finished("completed"))
+        lease.release()
+    assert run(pool.ref, new_job(small_trial(), trial="later")).finished == Finished("completed")
+    deadline_s = time.monotonic() + 10
+    while len(pool.status()) > 1 and time.monotonic() < deadline_s:
+        pool.resize(1)
+        time.sleep(0.2)
+    assert len(pool.status()) == 1
+
+
+def test_pool_closed_in_mid_epoch_leaves_nothing(pool: SlotPool, new_job: NewJob) -> None:
+    lease = acquire(pool.ref, "owner", timeout_s=60)
+    lease.start(new_job(small_trial(epochs=5, epoch_s=600), trial="endless"))
+    time.sleep(1)
+    began_s = time.monotonic()
+    pool.close(grace_s=1)
+    assert time.monotonic() - began_s < 5
     assert left_behind() == []
     with pytest.raises(SlotError, match="closed"):
         lease.next()
-
-
-def test_pool_grows_and_shrinks_without_cutting_a_trial_short(
-    cluster: Cluster, tmp_path: Path, new_job: NewJob, run: Run
-) -> None:
-    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=fit_small) as pool:
-        leases = [acquire(pool.ref, "first", timeout_s=60)]
-        pool.resize(2)
-        leases.append(acquire(pool.ref, "second", timeout_s=60))
-        for i, lease in enumerate(leases):
-            lease.start(new_job(small_trial(epochs=3, epoch_s=0.3), trial=f"t{i}"))
-        pool.resize(1)
-        for lease in leases:
-            epochs = []
-            while isinstance(message := lease.next(), Report):
-                epochs.append(message.epoch)
-            assert (epochs, message) == ([1, 2, 3], Finished("completed"))
-            lease.release()
-        pool.resize(1)
-        assert run(pool.ref, new_job(small_trial(), trial="later")).finished == Finished("completed")
-        deadline_s = time.monotonic() + 10
-        while len(pool.status()) > 1 and time.monotonic() < deadline_s:
-            pool.resize(1)
-            time.sleep(0.2)
-        assert len(pool.status()) == 1
-    assert left_behind() == []
 
 
 def test_pool_that_cannot_start_refuses_with_the_reason(cluster: Cluster, tmp_path: Path) -> None:
@@ -94,12 +94,3 @@ def test_pool_that_cannot_start_refuses_with_the_reason(cluster: Cluster, tmp_pa
         acquire(pool.ref, "owner")
     assert time.monotonic() - began_s < 40
     assert left_behind() == []
-
-
-def test_waiting_for_a_taken_slot_ends_in_time(cluster: Cluster, tmp_path: Path) -> None:
-    with (
-        SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=fit_small) as pool,
-        acquire(pool.ref, "first", timeout_s=60),
-        pytest.raises(SlotError, match="leased"),
-    ):
-        acquire(pool.ref, "second", timeout_s=0.5)

@@ -1,0 +1,124 @@
+"""Registered versions: found by what a person calls them, listed, fetched."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.errors import PreflightError
+from orchestrator.registry.package import exported_in
+from orchestrator.scrub import scrub
+from orchestrator.tracking.mlflow_store import configure_mlflow, mlflow_client
+from trainables.errors import CheckpointError
+from trainables.export import CONFIG
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+# SQLAlchemy stores answer an unknown alias with the second, servers in front of others with the third.
+_UNKNOWN_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+
+
+class UnknownModelError(PreflightError):
+    """The registry answers, and has no such model, version or alias."""
+
+
+class Version(NamedTuple):
+    """A registered version."""
+
+    name: str
+    version: str
+    alias: str | None
+    model_id: str
+    run_id: str
+    tags: dict[str, str]
+
+
+def find_version(uri: str, reference: str) -> Version:
+    """A version by NAME (its champion), NAME@alias or NAME/number.
+
+    Raises UnknownModelError where there is none, PreflightError where the registry does not answer: the two must not
+    be confused, or a champion would be replaced unseen.
+    """
+    name, alias, number = split_reference(reference)
+    client = mlflow_client(uri)
+    try:
+        with _answering(uri):
+            if number is not None:
+                return to_version(client.get_model_version(name, number), None)
+            return to_version(client.get_model_version_by_alias(name, alias), alias)
+    except UnknownModelError as error:
+        known = sorted(model.name for model in client.search_registered_models())
+        raise UnknownModelError(
+            f"no registered model '{reference}' ({error}); registered: {', '.join(known) or 'none yet'}. "
+            "List them with: aib models"
+        ) from None
+
+
+def list_versions(uri: str) -> list[Version]:
+    """Every version of every registered model, newest first within a model; one row an alias."""
+    client = mlflow_client(uri)
+    rows = []
+    with _answering(uri):
+        for model in client.search_registered_models():
+            aliases: dict[str, list[str | None]] = {}
+            for alias, number in sorted(model.aliases.items()):
+                aliases.setdefault(str(number), []).append(alias)
+            versions = client.search_model_versions(f"name = '{model.name}'")
+            for found in sorted(versions, key=lambda v: -int(v.version)):
+                rows += [to_version(found, alias) for alias in aliases.get(str(found.version), [None])]
+    return rows
+
+
+def download(uri: str, found: Version, folder: Path) -> Path:
+    """Downloads a version's files into `folder`; the path of the exported model among them, not yet verified."""
+    with _answering(uri):
+        location = mlflow_client(uri).get_model_version_download_uri(found.name, found.version)
+        return fetch(uri, location, folder)
+
+
+def fetch(uri: str, location: str, folder: Path) -> Path:
+    """Downloads an MLflow model folder from its artifact location; the path of the exported model in it."""
+    configure_mlflow()
+    import mlflow.artifacts
+
+    packaged = Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(folder), tracking_uri=uri))
+    exported = exported_in(packaged)
+    if not (exported / CONFIG).is_file():
+        raise CheckpointError(
+            f"{scrub(location)} holds no model that aib exported; register it again with: aib promote"
+        )
+    return exported
+
+
+def split_reference(reference: str) -> tuple[str, str | None, str | None]:
+    """(name, alias, number) of NAME, NAME@alias, NAME/number, each with or without `models:/`."""
+    plain = reference.removeprefix("models:/")
+    if "@" in plain:
+        name, alias = plain.split("@", 1)
+        return name, alias, None
+    if "/" in plain:
+        name, number = plain.split("/", 1)
+        return name, None, number
+    return plain, CHAMPION, None
+
+
+def to_version(found: Any, alias: str | None) -> Version:
+    """MLflow's entity as ours."""
+    return Version(found.name, str(found.version), alias, found.model_id or "", found.run_id or "", dict(found.tags))
+
+
+@contextmanager
+def _answering(uri: str) -> Iterator[None]:
+    """MLflow's refusals as UnknownModelError, its failures as PreflightError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        said = scrub((str(error).splitlines() or [type(error).__name__])[0])
+        if error.error_code in _UNKNOWN_CODES:
+            raise UnknownModelError(said) from error
+        raise PreflightError(
+            f"the model registry {scrub(uri)} cannot be used: {said}. Check --tracking-uri (or MLFLOW_TRACKING_URI) "
+            "and the server's log."
+        ) from error

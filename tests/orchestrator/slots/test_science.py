@@ -1,0 +1,44 @@
+"""The real science in a slot: what its workers report is what the same trial gives without Ray, to the last bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.slots.cluster import Cluster
+from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.pool import SlotPool
+from tests.orchestrator.slots.conftest import Run
+from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
+from trainables.checkpoint import latest_checkpoint, read_history
+from trainables.config import TrialConfig
+from trainables.fit import fit
+from trainables.runtime import Runtime
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def history(runtime: Runtime, config: dict[str, Any]) -> list[dict[str, float]]:
+    return [report.metrics for report in fit(TrialConfig.from_dict(config), runtime)]
+
+
+def test_trial_in_a_slot_equals_the_same_trial_without_ray(
+    cluster: Cluster, tmp_path: Path, digits_root: Path, run: Run
+) -> None:
+    config = tiny_trial(epochs=2).to_dict()
+    plain = on_ranks(2, history, digits_root, config)[0]
+
+    def job(trial: str, config: dict[str, Any]) -> Job:
+        return Job(trial=trial, config=config, folder=tmp_path / trial, data_root=digits_root)
+
+    with SlotPool(1, workers=2, cpus_per_worker=1, storage=tmp_path) as pool:
+        for trial in ("cold", "warm"):
+            ran = run(pool.ref, job(trial, config))
+            assert ran.finished == Finished("completed")
+            assert without_timings([report.metrics for report in ran.reports]) == without_timings(plain)
+            newest = latest_checkpoint(tmp_path / trial)
+            assert newest is not None
+            assert len(read_history(newest)) == 2
+        failed = run(pool.ref, job("wrong", {**config, "model.name": "no-such-model"})).finished
+        assert (failed.state, failed.kind) == ("failed", "ConfigError")
+        assert "no-such-model" in failed.reason

@@ -1,0 +1,75 @@
+"""How many slots a cluster holds, and what is said where it holds none."""
+
+import pytest
+
+from orchestrator.capacity import Need, Node, num_slots
+from orchestrator.errors import PreflightError
+
+
+def nodes(*offers: tuple[float, float]) -> list[Node]:
+    return [Node(f"n{i}", cpus, gpus) for i, (cpus, gpus) in enumerate(offers)]
+
+
+def need(workers: int, cpus: float, gpus: float = 0) -> Need:
+    return Need(workers, cpus, gpus, "pack")
+
+
+@pytest.mark.parametrize(
+    ("offers", "asked", "slots", "limited_by"),
+    [
+        ([(2, 0)], need(1, 1), 2, "cpus"),
+        ([(2, 0)], need(2, 1), 1, "cpus"),
+        ([(3, 0)], need(2, 1), 1, "cpus"),
+        ([(16, 4)], need(1, 4, 1), 4, "gpus"),
+        ([(16, 8)], need(1, 4, 1), 4, "cpus"),
+        ([(64, 8)], need(2, 4, 1), 4, "gpus"),
+        ([(8, 1), (8, 1)], need(2, 4, 1), 1, "gpus"),  # a slot over two nodes
+        ([(3, 0), (3, 0)], need(1, 2), 2, "cpus"),  # never half a worker here and half there
+        ([(3, 0), (3, 0)], need(1, 1), 6, "cpus"),
+        ([(8, 0), (8, 4)], need(1, 2, 1), 4, "gpus"),  # CPUs on the other node are no help
+        ([(4, 0), (1, 4)], need(1, 1, 1), 1, "cpus"),  # the CPUs beside the GPUs are what is short
+        ([(8, 1)], need(1, 1, 0.25), 4, "gpus"),
+        ([(8, 2)], need(1, 1, 0.6), 2, "gpus"),  # a share is on one GPU: 2 x 1, not 2 / 0.6
+        ([(64, 1)], need(1, 1, 0.1), 10, "gpus"),
+        ([(64, 3)], need(1, 1, 2), 1, "gpus"),
+        ([(0.3, 0)], need(1, 0.1), 3, "cpus"),
+        ([(1000, 0)] * 100, need(4, 1), 25_000, "cpus"),
+    ],
+)
+def test_slots_are_what_fits(offers: list, asked: Need, slots: int, limited_by: str) -> None:
+    found = num_slots(nodes(*offers), asked)
+    assert (found.slots, found.limited_by) == (slots, limited_by)
+
+
+@pytest.mark.parametrize(
+    ("most", "slots", "limited_by"), [(None, 4, "cpus"), (9, 4, "cpus"), (4, 4, "cpus"), (3, 3, "max_concurrent")]
+)
+def test_max_concurrent_only_ever_lowers(most: int | None, slots: int, limited_by: str) -> None:
+    found = num_slots(nodes((4, 0)), need(1, 1), most)
+    assert (found.slots, found.limited_by) == (slots, limited_by)
+
+
+def test_placement_is_a_wish() -> None:
+    offers = nodes((8, 0))
+    assert num_slots(offers, Need(2, 1, 0, "spread")) == num_slots(offers, Need(2, 1, 0, "pack"))
+
+
+@pytest.mark.parametrize(
+    ("offers", "asked", "said"),
+    [
+        ([], need(1, 1), ["1 worker of 1 CPU", "no node"]),
+        ([(2, 0)], need(1, 1, 1), ["1 worker of 1 CPU and 1 GPU", "2 CPUs and 0 GPUs", "resources.gpus_per_worker: 0"]),
+        ([(2, 0)], need(3, 1), ["3 workers", "2 CPUs", "hold 2", "resources.workers_per_trial to at most 2"]),
+        ([(2, 0), (4, 0)], need(1, 6), ["6 CPUs", "2 nodes with 6 CPUs", "resources.cpus_per_worker to at most 4"]),
+        ([(8, 1)], need(1, 4, 2), ["2 GPUs", "resources.gpus_per_worker to at most 1"]),
+        ([(2, 1)], need(1, 4, 2), ["cpus_per_worker to at most 2", "gpus_per_worker to at most 1"]),
+        ([(64, 0), (2, 8)], need(1, 4, 1), ["resources.cpus_per_worker to at most 2"]),
+        ([(0.5, 0)], need(1, 1), ["0.5 CPUs", "use larger machines"]),
+    ],
+)
+def test_an_impossible_request_says_what_is_asked_what_is_there_and_which_field_to_change(
+    offers: list, asked: Need, said: list[str]
+) -> None:
+    with pytest.raises(PreflightError) as caught:
+        num_slots(nodes(*offers), asked)
+    assert [part for part in said if part not in str(caught.value)] == []

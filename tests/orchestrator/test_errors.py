@@ -1,0 +1,28 @@
+"""Each error raised on purpose has its exit code; any other has none."""
+
+import pickle
+
+import pytest
+
+from orchestrator.errors import PreflightError, exit_code_for
+from search_spaces.errors import SpecError
+from trainables.errors import CheckpointError, ConfigError, DataError, DivergedError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), 2),
+        (SpecError("x"), 2),
+        (PreflightError("x"), 3),
+        (DataError("x"), 3),
+        (CheckpointError("x"), 1),
+        (DivergedError("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (ValueError("x"), None),
+        (OSError("x"), None),
+    ],
+)
+def test_exit_codes_follow_the_contract(error: BaseException, code: int | None) -> None:
+    assert exit_code_for(error) == code
+    assert exit_code_for(pickle.loads(pickle.dumps(error))) == code

@@ -1,0 +1,151 @@
+"""Tune trials over slots: real Tune, real ASHA, real Train workers; every epoch told once, no failure of Tune's own."""
+
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from orchestrator.slots.cluster import Cluster
+from orchestrator.slots.pool import SlotPool
+from orchestrator.trial import Trial, epoch_metrics, trial_failure, trial_resources
+from tests.orchestrator.slots.small_science import fit_small, small_trial
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+class Listed(Searcher):
+    """Suggests given trials, one after another."""
+
+    def __init__(self, configs: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self._waiting = [{"trial": f"t{i:05d}", "config": config} for i, config in enumerate(configs)]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        return self._waiting.pop(0) if self._waiting else str(Searcher.FINISHED)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None: ...
+    def save(self, checkpoint_path: str) -> None: ...
+    def restore(self, checkpoint_path: str) -> None: ...
+
+
+class Told(tune.Callback):
+    """What Tune was told, by our trial names. `kill_actor` names a trial whose Tune actor dies after an epoch's
+    pointer is saved."""
+
+    def __init__(self, kill_actor: tuple[str, int] | None = None) -> None:
+        self.epochs: dict[str, list[int]] = defaultdict(list)
+        self.last: dict[str, dict[str, Any]] = {}
+        self._kill_actor = kill_actor
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        name, metrics = trial.config["trial"], epoch_metrics(result)
+        self.last[name] = result
+        if metrics:
+            assert result["epoch"] == metrics["epoch"]
+            self.epochs[name].append(int(metrics["epoch"]))
+
+    def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any) -> None:
+        result = self.last[trial.config["trial"]]
+        if self._kill_actor == (trial.config["trial"], result.get("epoch")):
+            self._kill_actor = None
+            os.kill(result["pid"], signal.SIGKILL)
+
+
+def search(
+    pool: SlotPool, folder: Path, configs: list[dict[str, Any]], told: Told, scheduler: TrialScheduler, at_once: int
+) -> tune.ResultGrid:
+    trainable = tune.with_parameters(
+        Trial, pool=pool.ref, trials_folder=folder / "trials", data_root=folder, max_failures=1
+    )
+    return tune.Tuner(
+        tune.with_resources(trainable, trial_resources()),
+        tune_config=tune.TuneConfig(
+            search_alg=Listed(configs),
+            num_samples=len(configs),
+            max_concurrent_trials=at_once,
+            reuse_actors=True,
+            scheduler=scheduler,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder),
+            verbose=0,
+            callbacks=[told],
+            failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
+        ),
+    ).fit()
+
+
+@pytest.fixture(autouse=True)
+def _lenient_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A trial that failed has no metric to tell.
+    monkeypatch.setenv("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
+    with SlotPool(2, workers=1, cpus_per_worker=1, storage=tmp_path_factory.mktemp("tune"), fit=fit_small) as slots:
+        yield slots
+
+
+def asha(epochs: int) -> ASHAScheduler:
+    return ASHAScheduler(
+        time_attr="epoch", metric="offset", mode="min", max_t=epochs, grace_period=1, reduction_factor=3,
+        stop_last_trials=False,
+    )  # fmt: skip
+
+
+def test_search_with_early_stops_failures_and_killed_workers(pool: SlotPool, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    epochs = 6
+    configs = [small_trial(epochs=epochs, seed=i, offset=float(i % 7), epoch_s=0.1) for i in range(24)]
+    configs[5] = {**configs[5], "offset": -1.0, "diverge_at": 3}
+    configs[9] = {**configs[9], "offset": -2.0, "kill": (0, 2, 1), "marks": str(marks)}
+    told = Told()
+    results = search(pool, tmp_path, configs, told, asha(epochs), at_once=2)
+    assert results.num_errors == 0
+    assert sorted(told.last) == [f"t{i:05d}" for i in range(24)]
+    assert all(epochs_told == list(range(1, len(epochs_told) + 1)) for epochs_told in told.epochs.values())
+    completed = [name for name, result in told.last.items() if result["trial_state"] == "completed"]
+    stopped = [name for name, result in told.last.items() if result["trial_state"] == "running"]
+    assert len(completed) + len(stopped) == 23
+    assert len(stopped) >= 8
+    assert all(told.epochs[name] == list(range(1, epochs + 1)) for name in completed)
+    assert "t00009" in completed, "the best of all lost its worker once and went on"
+    failed = told.last["t00005"]
+    assert (failed["trial_state"], failed["failure_kind"]) == ("failed", "DivergedError")
+    assert "lower optim.lr" in trial_failure(failed)
+    assert told.epochs["t00005"] == [1, 2]
+    assert trial_failure(told.last["t00009"]) == ""
+
+
+def test_more_trial_actors_than_slots_do_not_block_each_other(pool: SlotPool, tmp_path: Path) -> None:
+    told = Told()
+    configs = [small_trial(epochs=3, seed=i, epoch_s=0.05) for i in range(8)]
+    results = search(pool, tmp_path, configs, told, FIFOScheduler(), at_once=5)
+    assert results.num_errors == 0
+    assert list(told.epochs.values()) == [[1, 2, 3]] * 8
+
+
+def test_trial_whose_own_actor_dies_goes_on_without_repeating_an_epoch(pool: SlotPool, tmp_path: Path) -> None:
+    told = Told(kill_actor=("t00000", 2))
+    results = search(pool, tmp_path, [small_trial(epochs=5, epoch_s=0.4)], told, FIFOScheduler(), at_once=1)
+    assert results.num_errors == 0
+    assert told.epochs["t00000"] == [1, 2, 3, 4, 5]
+
+
+def test_trial_takes_no_cpu_and_stays_with_its_driver(cluster: Cluster) -> None:
+    (request,) = trial_resources().bundles
+    (resource,) = request
+    assert resource in ray.cluster_resources()
+    assert resource.startswith("node:")

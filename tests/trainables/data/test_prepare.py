@@ -1,0 +1,180 @@
+"""Preparing and reading back: exact bytes, nothing half-made, damage found."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, write_parquet
+from trainables.data.prepare import prepare
+from trainables.data.store import list_prepared, open_store
+from trainables.errors import ConfigError, DataError
+
+
+def test_prepared_images_equal_the_encoded_ones(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path / "in", names=["cat", "dog"])
+    told: list[tuple[int, int | None]] = []
+    store = prepare("pets", tmp_path / "data", 8, folder, lambda done, total: told.append((done, total)))
+    for seed, split in enumerate(("train", "test")):
+        assert np.array_equal(store.splits[split].images_NHWC, pixels((20, 10)[seed], 8, seed))
+        assert store.splits[split].labels_N.tolist() == [i % 2 for i in range((20, 10)[seed])]
+    assert store.class_names == ("cat", "dog")
+    assert told[-1] == (30, 30)
+    again = open_store(tmp_path / "data", "pets", 8, verify=True)
+    assert again.digest == store.digest
+    assert [(meta.name, meta.image_size, meta.num_images) for meta in list_prepared(tmp_path / "data")] == [
+        ("pets", 8, {"train": 20, "test": 10})
+    ]
+
+
+def test_opened_arrays_are_mapped_and_read_only(tmp_path: Path) -> None:
+    store = prepare("pets", tmp_path, 8, parquet_folder(tmp_path / "in"))
+    images = store.splits["train"].images_NHWC
+    assert images.flags.c_contiguous
+    assert not images.flags.owndata
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_preparing_the_same_again_keeps_the_files(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path / "in")
+    prepare("pets", tmp_path / "data", 8, folder)
+    before = {path.name: path.stat().st_ino for path in (tmp_path / "data/pets-8").iterdir()}
+    prepare("pets", tmp_path / "data", 8, folder)
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "data/pets-8").iterdir()} == before
+
+
+def test_preparing_other_images_replaces_them_while_an_open_store_stays_valid(tmp_path: Path) -> None:
+    old = prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "a"))
+    kept = old.splits["train"].images_NHWC.copy()
+    new = prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "b", num=12))
+    assert new.digest != old.digest
+    assert len(new.splits["train"].labels_N) == 12
+    assert np.array_equal(old.splits["train"].images_NHWC, kept)
+    assert len(list((tmp_path / "data/pets-8").iterdir())) == 3
+
+
+def test_failed_preparing_leaves_the_old_data_and_nothing_else(tmp_path: Path) -> None:
+    store = prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "a"))
+    bad = parquet_folder(tmp_path / "b")
+    write_parquet(bad / "test.parquet", [encode(pixels(1)[0]), b"not an image"], [0, 1])
+    with pytest.raises(DataError, match=r"test\.parquet, row 1"):
+        prepare("pets", tmp_path / "data", 8, bad)
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["pets-8"]
+    assert open_store(tmp_path / "data", "pets", 8, verify=True).digest == store.digest
+
+
+def test_killed_preparing_leaves_nothing_that_opens(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from trainables.data.prepare import prepare\n"
+        "def stall(done, total):\n    print('piece', flush=True); time.sleep(60)\n"
+        f"prepare('cluttered-digits', Path({str(tmp_path)!r}), 16, None, stall)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "piece\n"
+        process.send_signal(signal.SIGKILL)
+    assert list_prepared(tmp_path) == ()
+    with pytest.raises(DataError, match="not prepared"):
+        open_store(tmp_path, "cluttered-digits", 16)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "meta", "labels"])
+def test_damage_is_found_and_named(tmp_path: Path, damage: str) -> None:
+    prepare("pets", tmp_path, 8, parquet_folder(tmp_path / "in"))
+    folder = tmp_path / "pets-8"
+    file = next(folder.glob("train-*.arrow"))
+    content = bytearray(file.read_bytes())
+    culprit = file.name
+    if damage == "truncate":
+        file.write_bytes(content[:-100])
+    elif damage == "flip":
+        content[content.index(pixels(1, 8, 0)[0].tobytes()) + 5] ^= 1
+        file.write_bytes(content)
+        culprit = "pets-8"
+    elif damage == "remove":
+        file.unlink()
+    elif damage == "labels":
+        content[content.index(np.arange(20, dtype=np.int64).__mod__(2).tobytes())] = 9
+        file.write_bytes(content)
+    else:
+        (folder / "meta.json").write_text("{", encoding="utf-8")
+        culprit = "meta.json"
+    with pytest.raises(DataError, match=rf"{culprit}.*aib data prepare pets --from PATH --image-size 8"):
+        open_store(tmp_path, "pets", 8, verify=True)
+
+
+def test_damaged_data_can_be_prepared_again(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path / "in")
+    prepare("pets", tmp_path / "data", 8, folder)
+    file = next((tmp_path / "data/pets-8").glob("train-*.arrow"))
+    file.write_bytes(file.read_bytes()[:-1])
+    prepare("pets", tmp_path / "data", 8, folder)
+    assert len(open_store(tmp_path / "data", "pets", 8, verify=True).splits["train"].labels_N) == 20
+
+
+def test_newer_format_is_refused(tmp_path: Path) -> None:
+    prepare("pets", tmp_path, 8, parquet_folder(tmp_path / "in"))
+    meta = tmp_path / "pets-8/meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format_version": 99}), encoding="utf-8")
+    with pytest.raises(DataError, match=r"format version is 99"):
+        open_store(tmp_path, "pets", 8)
+
+
+def test_unprepared_data_names_the_command_and_the_sizes_there_are(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"aib data prepare cifar10 --from PATH$"):
+        open_store(tmp_path, "cifar10", 32)
+    prepare("cifar10", tmp_path, 8, parquet_folder(tmp_path / "in"))
+    with pytest.raises(DataError, match=r"data\.image_size 8\).*--from PATH --image-size 16$"):
+        open_store(tmp_path, "cifar10", 16)
+    with pytest.raises(ConfigError, match="did you mean 'cifar10'"):
+        open_store(tmp_path, "cifar", 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "source", "error", "message"),
+    [
+        ("../evil", 32, None, ConfigError, "1 to 64 letters"),
+        ("svhn", 4, None, ConfigError, "8 to 512"),
+        ("svhn", 32, None, DataError, "aib data prepare svhn --from PATH"),
+        ("svhn", 32, "absent", DataError, "absent does not exist"),
+        ("svhn", 32, ".", DataError, r"a folder with train\.parquet"),
+        ("svnh", 32, None, ConfigError, "did you mean 'svhn'"),
+        ("cluttered-digits", 32, ".", ConfigError, "leave out --from"),
+        ("cluttered-digits", 8, None, ConfigError, "16 or more"),
+    ],
+)
+def test_unusable_request_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str, size: int, source: str | None, error: type[Exception], message: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(error, match=message):
+        prepare(name, tmp_path / "data", size, tmp_path / "in" / source if source else None)
+    assert not (tmp_path / "data").exists()
+
+
+def test_preparing_digits_twice_gives_the_same_digest(tmp_path: Path) -> None:
+    started = time.monotonic()
+    first = prepare("cluttered-digits", tmp_path / "a", 16)
+    assert time.monotonic() - started < 60
+    assert prepare("cluttered-digits", tmp_path / "b", 16).digest == first.digest
+    masks = first.splits["test"].masks_NHW
+    assert masks is not None
+    assert masks.shape == (2000, 16, 16)
+
+
+def test_real_svhn_prepares(tmp_path: Path) -> None:
+    store = prepare("svhn", tmp_path, 32, real_data("svhn"))
+    assert {name: len(split.labels_N) for name, split in store.splits.items()} == {"train": 4434, "test": 1952}
+    assert np.bincount(store.splits["test"].labels_N).tolist() == [136, 366, 297, 233, 194, 169, 149, 151, 134, 123]
+
+
+def test_real_stl10_is_resized(tmp_path: Path) -> None:
+    store = prepare("stl10", tmp_path, 32, real_data("stl10"))
+    assert store.splits["test"].images_NHWC.shape == (800, 32, 32, 3)
+    assert store.class_names[1] == "bird"
