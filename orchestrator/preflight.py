@@ -41,6 +41,11 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     """
     config = resolve_trial(spec, {})
     assemble(config, num_classes=2)
+    # What can be missing is looked for before anything is composed.
+    if config.data.name != EMBEDDED:
+        open_store(data_root, config.data.name, config.data.image_size)
+    if config.evaluation.occluder_dataset != EMBEDDED:
+        occluder_store(config, data_root)
     prepare_embedded(config, data_root, console)
     store = open_store(data_root, config.data.name, config.data.image_size, verify=True)
     occluder_store(config, data_root)

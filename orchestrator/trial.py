@@ -35,8 +35,13 @@ def tune_config(trial: str, config: TrialConfig) -> dict[str, Any]:
 
 
 def epoch_metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of one epoch in a trial's result, without Tune's own entries; empty where it holds no epoch."""
-    return dict(result.get(_METRICS) or {})
+    """The metrics of one epoch in a trial's result, without Tune's own entries; empty where it holds no epoch.
+
+    Takes the result as the trial made it, and as Tune hands it to searchers: flattened, `epoch_metrics/NAME`.
+    """
+    prefix = f"{_METRICS}/"
+    flat = {key.removeprefix(prefix): value for key, value in result.items() if key.startswith(prefix)}
+    return flat or dict(result.get(_METRICS) or {})
 
 
 def trial_failure(result: Mapping[str, Any]) -> str:

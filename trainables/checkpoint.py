@@ -52,20 +52,25 @@ def seal(folder: Path) -> None:
         _sync(path)
 
 
-def verify(folder: Path) -> None:
-    """Raises CheckpointError unless every file is there, of the size and with the digest that the manifest gives."""
+def verify(folder: Path) -> frozenset[str]:
+    """Names of the files that the manifest lists.
+
+    Raises CheckpointError unless each of them is there, of the size and with the digest that the manifest gives.
+    """
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        listed = {str(name): (facts["bytes"], facts["sha256"]) for name, facts in manifest["files"].items()}
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {MANIFEST}: it is incomplete; use another copy.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} cannot be read ({error}); use another copy.") from None
     for name, facts in listed.items():
         path = folder / name
         if path.name != name or path.is_symlink() or not path.is_file():
             raise CheckpointError(f"{path} is missing or no plain file; use another copy.")
-        if path.stat().st_size != facts["bytes"] or _sha256(path) != facts["sha256"]:
+        if (path.stat().st_size, _sha256(path)) != facts:
             raise CheckpointError(f"{path} is not what {MANIFEST} lists (size or SHA-256 differ); use another copy.")
+    return frozenset(listed)
 
 
 def read_state(folder: Path) -> dict[str, Any]:

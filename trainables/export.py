@@ -83,7 +83,9 @@ def load_exported(folder: Path) -> LoadedModel:
     strange = sorted(path.name for path in folder.iterdir() if path.name not in FILES or path.is_symlink())
     if strange:
         raise CheckpointError(f"{folder} holds {', '.join(strange)}, which no export writes; pull the model again.")
-    verify(folder)
+    unlisted = FILES - {MANIFEST} - verify(folder)
+    if unlisted:
+        raise CheckpointError(f"{folder / MANIFEST} does not list {', '.join(sorted(unlisted))}; pull the model again.")
     try:
         facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:

@@ -25,8 +25,8 @@ Address = Annotated[
 ]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
 
-out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -79,9 +79,7 @@ def _register(
         with tempfile.TemporaryDirectory() as scratch:
             packaged = package(folder, Path(scratch) / "model", example_NHWC)
             client.log_model_artifacts(logged.model_id, str(packaged))
-            (Path(scratch) / "back").mkdir()
-            fetch(uri, logged.artifact_location, Path(scratch) / "back")
-            _compare(packaged, Path(scratch) / "back")
+            _compare(packaged, fetch(uri, logged.artifact_location, Path(scratch) / "back"))
     except BaseException:
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.FAILED)
         raise

@@ -73,21 +73,24 @@ def download(uri: str, found: Version, folder: Path) -> Path:
     """Downloads a version's files into `folder`; the path of the exported model among them, not yet verified."""
     with _answering(uri):
         location = mlflow_client(uri).get_model_version_download_uri(found.name, found.version)
-        return fetch(uri, location, folder)
+        exported = exported_in(fetch(uri, location, folder))
+    if not (exported / CONFIG).is_file():
+        raise CheckpointError(
+            f"{found.name} version {found.version} holds no model that aib exported; choose another version (aib "
+            "models), or register it again with: aib promote"
+        )
+    return exported
 
 
 def fetch(uri: str, location: str, folder: Path) -> Path:
-    """Downloads an MLflow model folder from its artifact location; the path of the exported model in it."""
+    """Downloads what is stored at an artifact location; its path, somewhere under `folder`.
+
+    By location, since for `models:/` addresses MLflow's helper knows the registry only as a process-wide setting.
+    """
     configure_mlflow()
     import mlflow.artifacts
 
-    packaged = Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(folder), tracking_uri=uri))
-    exported = exported_in(packaged)
-    if not (exported / CONFIG).is_file():
-        raise CheckpointError(
-            f"{scrub(location)} holds no model that aib exported; register it again with: aib promote"
-        )
-    return exported
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(folder), tracking_uri=uri))
 
 
 def split_reference(reference: str) -> tuple[str, str | None, str | None]:

@@ -60,7 +60,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
             "RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
         ) from error
     try:
-        _check_dashboard(address)
+        _check_dashboard(address, context.dashboard_url)
         yield Cluster(context.address_info["gcs_address"], context.dashboard_url)
     finally:
         ray.shutdown()
@@ -103,9 +103,10 @@ def _require_tokens() -> None:
         Config.initialize("")
 
 
-def _check_dashboard(address: str) -> None:
+def _check_dashboard(address: str, url: str) -> None:
     try:
-        list_nodes(limit=1, timeout=DASHBOARD_WAIT_S)
+        # By its own address: other clusters may run on this machine.
+        list_nodes(address=f"http://{url}" if url else None, limit=1, timeout=DASHBOARD_WAIT_S)
     except RayStateApiException as error:
         raise PreflightError(
             f"the Ray cluster at {address!r} has no dashboard ({str(error).splitlines()[0]}), and without it killed "

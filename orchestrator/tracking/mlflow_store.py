@@ -24,6 +24,8 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Otherwise every run that ends over HTTP prints its address to stdout, which belongs to --json.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A bar a file would be drawn over our own table.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}

@@ -78,7 +78,8 @@ class Search:
 def report(config: dict[str, Any], epoch: int, **metrics: float) -> dict[str, Any]:
     beta = config["config"]["bottleneck.beta"]
     row = {"epoch": float(epoch), "val_error_pct": 50 * beta + 10 / epoch, "val_nll": 1.0, **metrics}
-    return {**row, "epoch_metrics": row}
+    # As Tune hands results to searchers.
+    return {**row, **{f"epoch_metrics/{name}": value for name, value in row.items()}}
 
 
 def params_of(search: Search) -> dict[str, dict[str, Any]]:

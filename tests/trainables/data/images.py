@@ -50,7 +50,9 @@ def parquet_folder(folder: Path, num: int = 20, side: int = 8, names: list[str] 
 
 def store_of(labels: np.ndarray, groups: np.ndarray | None = None, num_test: int = 20) -> Store:
     """A store whose image i is filled with i % 256, with `labels` in its training split."""
-    images = np.broadcast_to((np.arange(len(labels)) % 256).astype(np.uint8)[:, None, None, None], (len(labels), 4, 4, 3))
+    images = np.broadcast_to(
+        (np.arange(len(labels)) % 256).astype(np.uint8)[:, None, None, None], (len(labels), 4, 4, 3)
+    )
     num_classes = int(labels.max()) + 1
     test = Split(np.zeros((num_test, 4, 4, 3), np.uint8), np.arange(num_test, dtype=np.int64) % num_classes)
     names = tuple(map(str, range(num_classes)))

@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+
+from orchestrator.registry.gate import Candidate, GateRules, decide, refuse
+
+NAN, INF = float("nan"), float("inf")
+
+
+def candidate(**changes: Any) -> Candidate:
+    fields: dict[str, Any] = {
+        "name": "study/f1-seed1",
+        "val_error_pct": 20.0,
+        "val_error_std_pct": None,
+        "num_seeds": 1,
+        "interp_centered_pct": 50.0,
+        "interp_centered_chance_pct": 1.0,
+        "attention_std": 0.1,
+        "data_digest": "a" * 64,
+        "recorded_error_pct": 20.0,
+        "reloaded_error_pct": 20.0,
+    }
+    return Candidate(**{**fields, **changes})
+
+
+def failed(challenger: Candidate, champion: Candidate | None, rules: GateRules | None = None) -> list[str]:
+    decision = decide(challenger, champion, rules or GateRules())
+    wrong = [reason.rule for reason in decision.reasons if not reason.passed]
+    assert decision.promote == (not wrong)
+    return wrong
+
+
+def test_a_sound_first_champion_is_promoted() -> None:
+    assert failed(candidate(val_error_pct=95.0), None) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"attention_std": 0.0199}, "alive"),
+        ({"interp_centered_chance_pct": 50.1}, "image-dependent"),
+        ({"reloaded_error_pct": 20.1}, "reload"),
+        ({"reloaded_error_pct": 19.9}, "reload"),
+    ],
+)
+@pytest.mark.parametrize("champion", [None, candidate(val_error_pct=90.0)], ids=["first", "with-champion"])
+def test_a_broken_model_is_refused_with_or_without_a_champion(
+    changes: dict[str, Any], rule: str, champion: Candidate | None
+) -> None:
+    assert failed(candidate(**changes), champion) == [rule]
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize(
+    "field",
+    ["val_error_pct", "val_error_std_pct", "interp_centered_pct", "attention_std", "recorded_error_pct"],
+)
+def test_a_figure_that_is_not_finite_is_refused(field: str, value: float) -> None:
+    assert "finite" in failed(candidate(**{field: value}), None)
+    assert "finite" in failed(candidate(**{field: value}), candidate())
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "margin", "promoted"),
+    [
+        # (mean, std, seeds) of the error; without spread and margin, equal is allowed and worse is not.
+        ((19.9, None, 1), (20.0, None, 1), 0.0, True),
+        ((20.0, None, 1), (20.0, None, 1), 0.0, True),
+        ((20.01, None, 1), (20.0, None, 1), 0.0, False),
+        # The margin of the rules.
+        ((20.5, None, 1), (20.0, None, 1), 0.5, True),
+        ((20.51, None, 1), (20.0, None, 1), 0.5, False),
+        # Standard error of the difference: sqrt(0.9^2 / 9 + 1.2^2 / 9) = 0.5.
+        ((20.499, 0.9, 9), (20.0, 1.2, 9), 0.0, True),
+        ((20.501, 0.9, 9), (20.0, 1.2, 9), 0.0, False),
+        # One side's spread alone: sqrt(1.0^2 / 4) = 0.5.
+        ((20.499, 1.0, 4), (20.0, None, 1), 0.0, True),
+        ((20.501, 1.0, 4), (20.0, None, 1), 0.0, False),
+        # The larger of the two counts, not their sum.
+        ((20.6, 1.0, 4), (20.0, None, 1), 0.3, False),
+        ((20.6, 1.0, 4), (20.0, None, 1), 0.7, True),
+    ],
+)
+def test_the_error_may_exceed_the_champions_by_the_spread_or_the_margin(
+    challenger: tuple[float, float | None, int],
+    champion: tuple[float, float | None, int],
+    margin: float,
+    promoted: bool,
+) -> None:
+    new, old = (
+        candidate(val_error_pct=mean, val_error_std_pct=std, num_seeds=seeds)
+        for mean, std, seeds in (challenger, champion)
+    )
+    expected = [] if promoted else ["error"]
+    assert failed(new, old, GateRules(error_margin_pct=margin)) == expected
+
+
+@pytest.mark.parametrize(("score", "promoted"), [(60.0, True), (48.0, True), (47.99, False)])
+def test_interpretability_may_drop_by_its_margin_only(score: float, promoted: bool) -> None:
+    assert (failed(candidate(interp_centered_pct=score), candidate()) == []) == promoted
+
+
+def test_a_better_error_does_not_buy_a_worse_map() -> None:
+    assert failed(candidate(val_error_pct=1.0, interp_centered_pct=10.0), candidate()) == ["interpretability"]
+
+
+def test_errors_on_other_data_are_not_compared() -> None:
+    assert failed(candidate(val_error_pct=1.0), candidate(data_digest="b" * 64)) == ["data"]
+
+
+def test_every_rule_that_applies_is_reported_even_after_one_failed() -> None:
+    decision = decide(candidate(attention_std=0.0, val_error_pct=99.0), candidate(), GateRules())
+    rules = [reason.rule for reason in decision.reasons]
+    assert rules == ["finite", "alive", "image-dependent", "reload", "error", "interpretability"]
+    assert decision.to_dict()["reasons"][1]["passed"] is False
+    assert "99.00" in decision.to_dict()["reasons"][4]["text"]
+
+
+def test_a_refusal_before_any_comparison_names_its_rule() -> None:
+    decision = refuse("finalists", "none finished")
+    assert not decision.promote
+    assert decision.reasons == (("finalists", False, "none finished"),)

@@ -1,0 +1,92 @@
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from orchestrator.errors import PreflightError
+from orchestrator.registry.pull import load_registered, pull
+from orchestrator.registry.versions import Version
+from tests.orchestrator.registry.conftest import Registry, random_images
+from tests.orchestrator.registry.test_publish import NAME, publish_tiny
+from trainables.errors import CheckpointError
+from trainables.export import load_exported
+from trainables.inference import infer
+
+Locate = Callable[[Registry, Version], Path]
+
+
+@pytest.mark.parametrize("reference", [NAME, f"{NAME}@champion", f"{NAME}/1", f"models:/{NAME}@champion"])
+def test_a_pulled_folder_is_the_exported_one(
+    registry: Registry, exported: Path, tmp_path: Path, reference: str
+) -> None:
+    publish_tiny(registry, exported)
+    pulled = pull(registry.uri, reference, tmp_path / "deep" / "pulled")
+    assert {path.name: path.read_bytes() for path in pulled.iterdir()} == {
+        path.name: path.read_bytes() for path in exported.iterdir()
+    }
+    assert [path.name for path in pulled.parent.iterdir()] == ["pulled"]
+
+
+def test_a_registered_model_predicts_as_the_exported_one(registry: Registry, exported: Path) -> None:
+    publish_tiny(registry, exported)
+    version, loaded = load_registered(registry.uri, NAME)
+    assert version.version == "1"
+    images = random_images(3)
+    expected = infer(load_exported(exported), images)
+    assert (infer(loaded, images).probabilities_NC == expected.probabilities_NC).all()
+
+
+def test_an_empty_folder_is_filled_and_a_full_one_left_alone(
+    registry: Registry, exported: Path, tmp_path: Path
+) -> None:
+    publish_tiny(registry, exported)
+    (tmp_path / "empty").mkdir()
+    assert load_exported(pull(registry.uri, NAME, tmp_path / "empty")).config.seed == 0
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(PreflightError, match="not an empty folder"):
+        pull(registry.uri, NAME, tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def _truncate(stored: Path) -> None:
+    os.truncate(stored / "model.safetensors", 1000)
+
+
+def _drop_pickle(stored: Path) -> None:
+    (stored / "model.pkl").write_bytes(b"\x80\x04.")
+
+
+def _swap_weights_and_manifest(stored: Path) -> None:
+    weights = load_file(stored / "model.safetensors")
+    save_file({name: value * 0 for name, value in weights.items()}, stored / "model.safetensors")
+    content = (stored / "model.safetensors").read_bytes()
+    manifest = json.loads((stored / "manifest.json").read_text())
+    facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["files"]["model.safetensors"] = facts
+    (stored / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [(_truncate, "model.safetensors"), (_drop_pickle, "model.pkl"), (_swap_weights_and_manifest, "manifest.json")],
+)
+def test_what_was_altered_in_the_store_is_refused_and_leaves_no_folder(
+    registry: Registry,
+    exported: Path,
+    tmp_path: Path,
+    stored_files: Locate,
+    damage: Callable[[Path], None],
+    named: str,
+) -> None:
+    damage(stored_files(registry, publish_tiny(registry, exported)))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match=named):
+        pull(registry.uri, NAME, tmp_path / "pulled")
+    with pytest.raises(CheckpointError, match=named):
+        load_registered(registry.uri, NAME)
+    assert sorted(tmp_path.iterdir()) == before

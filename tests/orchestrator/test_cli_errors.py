@@ -1,0 +1,124 @@
+"""Bad input: one paragraph that names the field or file, the contract's exit code, and nothing written."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from orchestrator.cli.app import main
+
+SPEC = """
+name: bad
+trial: {model: vgg-aib-qt, model.width: 0.0625, dataset: cluttered-digits, epochs: 2, data.image_size: 16}
+space: {bottleneck.beta: {power_of_ten: [1, 2]}}
+trials: 2
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str], root: Path) -> tuple[int, str]:
+    """Exit code and message; fails if anything was written."""
+    with pytest.raises(SystemExit) as leaving:
+        main([*arguments, "--root", str(root)])
+    assert not root.exists(), f"{arguments} wrote {sorted(root.rglob('*'))}"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return int(leaving.value.code or 0), captured.err
+
+
+@pytest.mark.parametrize("verb", ["plan", "search", "train"])
+@pytest.mark.parametrize(
+    ("changes", "code", "named"),
+    [
+        (["sampler.nmae=tpe"], 2, ["sampler.nmae", "name"]),
+        (["trial.bottleneck.bta=0.1"], 2, ["bottleneck.bta", "bottleneck.beta"]),
+        (["trial.epochs=none"], 2, ["epochs", "whole number"]),
+        (["dataset=cifar11"], 2, ["cifar11", "cifar10"]),
+        (["resources.workers_per_trial=4096", "optim.batch_size=8192"], 3, ["4096 workers", "workers_per_trial"]),
+        (["resources.gpus_per_worker=64"], 3, ["64 GPUs", "gpus_per_worker"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else str(value),
+)
+def test_bad_field_is_named_with_its_exit_code(
+    verb: str,
+    changes: list[str],
+    code: int,
+    named: list[str],
+    spec: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sets = [word for change in changes for word in ("--set", change)]
+    found, message = refused([verb, str(spec), *sets], capsys, tmp_path / "runs")
+    assert found == code, message
+    for word in named:
+        assert word in message
+
+
+def test_missing_data_says_how_to_prepare_it(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, message = refused(
+        ["search", str(spec), "--set", "dataset=cifar10", "--set", "data.image_size=32"], capsys, tmp_path / "runs"
+    )
+    assert code == 3
+    assert "aib data prepare cifar10 --from PATH" in message
+
+
+@pytest.mark.parametrize("verb", ["status", "trials", "best", "pareto", "report"])
+def test_unknown_study_is_named(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, message = refused([verb, "nowhere"], capsys, tmp_path / "runs")
+    assert code == 3
+    assert "nowhere" in message
+
+
+def test_a_study_name_that_leaves_the_root_is_refused(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, message = refused(["search", str(spec), "--name", "../out"], capsys, tmp_path / "runs")
+    assert code == 2
+    assert "../out" in message
+
+
+def test_a_spec_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, message = refused(["plan", str(tmp_path / "none.yaml")], capsys, tmp_path / "runs")
+    assert code == 2
+    assert "none.yaml" in message
+
+
+def test_a_corrupt_parquet_row_is_named_and_nothing_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "images"
+    source.mkdir()
+    for split in ("train", "test"):
+        encoded = []
+        for i in range(6):
+            path = tmp_path / f"{i}.png"
+            Image.fromarray(np.full((32, 32, 3), i, np.uint8)).save(path)
+            encoded.append({"bytes": path.read_bytes(), "path": path.name})
+        if split == "test":
+            encoded[4]["bytes"] = encoded[4]["bytes"][:40]
+        pq.write_table(pa.table({"image": encoded, "label": [0, 1, 0, 1, 0, 1]}), source / f"{split}.parquet")
+    root = tmp_path / "runs"
+    with pytest.raises(SystemExit) as leaving:
+        main(["data", "prepare", "own", "--from", str(source), "--root", str(root)])
+    message = capsys.readouterr().err
+    assert leaving.value.code == 3
+    assert "test.parquet" in message
+    assert "4" in message
+    assert not [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_usage_errors_leave_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["serach"], ["plan"], ["predict", "x"], ["plan", "a", "b"]):
+        with pytest.raises(SystemExit) as leaving:
+            main(arguments)
+        assert leaving.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
