@@ -14,6 +14,7 @@ from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL
 from orchestrator.finalists import best_finalist, plan_finalists
 from orchestrator.interruption import Interruption, interruptible
 from orchestrator.jobs import PlannedTrial, run_trials
+from orchestrator.journal import StudyState
 from orchestrator.live import LiveView
 from orchestrator.plan import make_plan, resolve_trial
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
@@ -48,7 +49,8 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
     """The whole search; the contract's exit code. Everything that can be refused is refused before anything starts."""
     paths = study_paths(where.root, spec.name)
     spec = with_occluders(spec, paths, console)
-    check_startable(spec, paths, resume)
+    if check_startable(spec, paths, resume) and view_study(paths).state.stage == "done":
+        return _ended(spec, where, console)
     if where.address is None:
         make_plan(spec, [this_machine()])
     prepared = check_data(spec, paths.data, console)
@@ -73,15 +75,28 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
             return interruption.exit_code
         pool.close()
         recorder.stage("publishing")
-        promoted = crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
-        recorder.stage("done")
+        crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
         page = write_report(view_study(paths), paths.folder, paths.report)
         recorder.journal.append("report", path=str(page))
         recorder.tracker.log_artifact(None, page, "report")
-    if not promoted:
+        recorder.stage("done")
+    return _exit_code(recorder.journal.state)
+
+
+def _exit_code(state: StudyState) -> int:
+    """The contract's code for a study that went its whole way."""
+    if state.gate is None or not state.gate["promote"]:
         return EXIT_GATE_REFUSED
-    ended = recorder.journal.state.trials.values()
-    return EXIT_PARTIAL if any(record.state == "failed" for record in ended) else EXIT_DONE
+    return EXIT_PARTIAL if any(record.state == "failed" for record in state.trials.values()) else EXIT_DONE
+
+
+def _ended(spec: SearchSpec, where: Where, console: Console) -> int:
+    """A finished study resumed: nothing runs; records that the tracking server has not taken yet are sent."""
+    paths = study_paths(where.root, spec.name)
+    with ExitStack() as stack:
+        study = stack.enter_context(open_study(spec, paths, True, {}))
+        _record(stack, study, where, check_data(spec, paths.data, console), console)
+    return _exit_code(study.journal.state)
 
 
 def as_single_trial(spec: SearchSpec) -> SearchSpec:

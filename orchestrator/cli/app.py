@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import data, describe, doctor, models, report, search, studies
-from orchestrator.cli.output import err, quiet_third_parties
+from orchestrator.cli.output import err, quiet_third_parties, stdout_reserved
 from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
 from orchestrator.scrub import scrub
 
@@ -65,25 +65,31 @@ app.add_typer(data.app, name="data")
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; leaves with the contract's exit code, and with one paragraph on stderr where it failed."""
-    code: object
+    with stdout_reserved("--json" in (sys.argv[1:] if arguments is None else arguments)):
+        code = _run(arguments)
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         code = app(arguments, standalone_mode=False)
     except typer.Exit as leaving:
-        code = leaving.exit_code
+        return int(leaving.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
-        code = EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) has left; its business, and no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_DONE
+        return EXIT_DONE
     except Exception as error:
         # Typer's own usage errors; the types have no public name.
         if callable(show := getattr(error, "show", None)):
             show()
-            sys.exit(EXIT_USAGE)
-        code = exit_code_for(error)
-        if code is None or os.environ.get("AIB_TRACEBACK"):
+            return EXIT_USAGE
+        known = exit_code_for(error)
+        if known is None or os.environ.get("AIB_TRACEBACK"):
             raise
         err.print(f"aib: {scrub(str(error))}", markup=False)
-    sys.exit(code if isinstance(code, int) else EXIT_DONE)
+        return known
+    return code if isinstance(code, int) else EXIT_DONE

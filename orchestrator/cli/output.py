@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -29,10 +30,32 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_reserved: list[TextIO] = []
+
+
+@contextmanager
+def stdout_reserved(reserve: bool) -> Iterator[None]:
+    """Keeps the process's stdout for `print_json`; what else writes there, Ray's notices too, goes to stderr."""
+    if not reserve or sys.stdout is not sys.__stdout__:
+        yield
+        return
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as ours:
+        os.dup2(2, 1)
+        _reserved.append(ours)
+        try:
+            yield
+        finally:
+            _reserved.clear()
+            ours.flush()
+            os.dup2(ours.fileno(), 1)
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """One object, complete, flushed before anything else can fail."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-    sys.stdout.flush()
+    stream = _reserved[0] if _reserved else sys.stdout
+    stream.write(json.dumps(value, indent=2, default=str) + "\n")
+    stream.flush()
 
 
 def quiet_third_parties() -> None:

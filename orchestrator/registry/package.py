@@ -4,9 +4,6 @@ import json
 import logging
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +27,8 @@ def package(folder: Path, target: Path, example_NHWC: np.ndarray) -> Path:
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
+    # Its notes on what it validates would come between the lines of a running search.
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     described = json.loads((folder / export.CONFIG).read_text(encoding="utf-8"))
     size = TrialConfig.from_dict(described["trial"]).data.image_size
     signature = ModelSignature(
@@ -44,31 +43,16 @@ def package(folder: Path, target: Path, example_NHWC: np.ndarray) -> Path:
         )
         # MLflow names the copy in its folder after its source.
         weights = shutil.copytree(folder, Path(scratch) / ARTIFACT)
-        with _without_notes():
-            mlflow.pyfunc.save_model(
-                path=str(target),
-                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                artifacts={ARTIFACT: str(weights)},
-                code_paths=[str(code)],
-                signature=signature,
-                input_example=example_NHWC,
-                pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in _REQUIREMENTS],
-            )
+        mlflow.pyfunc.save_model(
+            path=str(target),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={ARTIFACT: str(weights)},
+            code_paths=[str(code)],
+            signature=signature,
+            input_example=example_NHWC,
+            pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in _REQUIREMENTS],
+        )
     return target
-
-
-@contextmanager
-def _without_notes() -> Iterator[None]:
-    """Keeps out MLflow's advice to derive the signature from type hints, which cannot say a shape: ours is explicit."""
-    log = logging.getLogger("mlflow.pyfunc")
-    level = log.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*[Tt]ype hint.*")
-        log.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            log.setLevel(level)
 
 
 def exported_in(packaged: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.registry.package import package
-from orchestrator.registry.versions import CHAMPION, Version, download, fetch, to_version
+from orchestrator.registry.versions import CHAMPION, MODEL_ID_TAG, Version, download, fetch, to_version
 from orchestrator.tracking.mlflow_store import mlflow_client
 from trainables.checkpoint import MANIFEST
 from trainables.errors import CheckpointError
@@ -86,7 +86,11 @@ def _register(
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     created = client.create_model_version(
-        name, source=logged.artifact_location, run_id=run_id, tags=dict(tags), model_id=logged.model_id
+        name,
+        source=logged.artifact_location,
+        run_id=run_id,
+        tags={**tags, MODEL_ID_TAG: logged.model_id},
+        model_id=logged.model_id,
     )
     return to_version(created, None)
 

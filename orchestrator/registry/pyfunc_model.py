@@ -27,7 +27,9 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     def load_context(self, context: Any) -> None:
         self._loaded = load_exported(Path(context.artifacts[ARTIFACT]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    def predict(
+        self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """`label`, `index`, `probability`, `probabilities` and `attention` (rows of the map) for every image.
 
         `params`: `attention_samples` and `latent_samples`, up to 1024; 0 means as in the final evaluation.

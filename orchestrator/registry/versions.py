@@ -14,6 +14,8 @@ from trainables.export import CONFIG
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+MODEL_ID_TAG = "aib.model_id"
+"""SQLite and PostgreSQL registries do not keep a version's `model_id` themselves."""
 # SQLAlchemy stores answer an unknown alias with the second, servers in front of others with the third.
 _UNKNOWN_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
@@ -107,7 +109,14 @@ def split_reference(reference: str) -> tuple[str, str | None, str | None]:
 
 def to_version(found: Any, alias: str | None) -> Version:
     """MLflow's entity as ours."""
-    return Version(found.name, str(found.version), alias, found.model_id or "", found.run_id or "", dict(found.tags))
+    return Version(
+        found.name,
+        str(found.version),
+        alias,
+        found.model_id or found.tags.get(MODEL_ID_TAG, ""),
+        found.run_id or "",
+        dict(found.tags),
+    )
 
 
 @contextmanager

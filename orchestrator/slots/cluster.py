@@ -43,8 +43,7 @@ class Cluster(NamedTuple):
 def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
     """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
 
-    Raises PreflightError where the cluster cannot
-    be reached, asks for another token, or has no dashboard.
+    Raises PreflightError where the cluster cannot be reached, asks for another token, or has no dashboard.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _require_tokens()
@@ -59,9 +58,11 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
             f"no Ray cluster answers at {address!r}: {error} Start one with `ray start --head`, or leave --address and "
             "RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
         ) from error
+    joined = Cluster(context.address_info["gcs_address"], context.dashboard_url)
     try:
-        _check_dashboard(address, context.dashboard_url)
-        yield Cluster(context.address_info["gcs_address"], context.dashboard_url)
+        with _state_api_at(joined):
+            _check_dashboard(address, joined)
+            yield joined
     finally:
         ray.shutdown()
 
@@ -103,16 +104,32 @@ def _require_tokens() -> None:
         Config.initialize("")
 
 
-def _check_dashboard(address: str, url: str) -> None:
+@contextmanager
+def _state_api_at(joined: Cluster) -> Iterator[None]:
+    """Points Ray's State API at this cluster: left to itself it gives up where the machine runs two."""
+    before = os.environ.get("RAY_ADDRESS")
+    os.environ["RAY_ADDRESS"] = joined.address
     try:
-        # By its own address: other clusters may run on this machine.
-        list_nodes(address=f"http://{url}" if url else None, limit=1, timeout=DASHBOARD_WAIT_S)
-    except RayStateApiException as error:
+        yield
+    finally:
+        del os.environ["RAY_ADDRESS"]
+        if before is not None:
+            os.environ["RAY_ADDRESS"] = before
+
+
+def _check_dashboard(address: str, joined: Cluster) -> None:
+    missing = None if joined.dashboard_url else "it names none"
+    if missing is None:
+        try:
+            list_nodes(limit=1, timeout=DASHBOARD_WAIT_S)
+        except RayStateApiException as error:
+            missing = str(error).splitlines()[0]
+    if missing is not None:
         raise PreflightError(
-            f"the Ray cluster at {address!r} has no dashboard ({str(error).splitlines()[0]}), and without it killed "
-            "trials keep their resources; install ray[default] there and start the head with "
+            f"the Ray cluster at {address!r} has no dashboard ({missing}), and without it killed trials keep their "
+            "resources; install ray[default] there and start the head with "
             "`ray start --head --include-dashboard=true --dashboard-host=127.0.0.1`."
-        ) from error
+        )
 
 
 def _must_ship_code() -> bool:

@@ -97,6 +97,9 @@ class SlotPool:
             max_restarts=-1,
             max_task_retries=3,
             max_concurrency=SLOT_THREADS,
+            # For Train's cleaner, which inherits it: on a machine with two clusters it would find neither by itself,
+            # and the workers of a lost controller would keep their resources.
+            runtime_env={"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}},
         )
         return actor.remote(name, self.ref.namespace, self._spec)
 

@@ -79,7 +79,7 @@ class Slot(Mailbox):
                 self._trainer(self.run_started()).fit()
             except Exception as error:
                 # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
-                self.run_failed(first_line(error))
+                self.run_failed(first_line(getattr(error, "controller_failure", error)))
                 with self._changed:
                     self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
         self._ended.set()

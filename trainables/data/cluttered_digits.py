@@ -22,13 +22,15 @@ NUM_IMAGES = {"train": 10_000, "test": 2_000}
 NUM_BLOCKS = {"train": 40, "test": 8}
 SMALLEST_PX = 16
 
-DIGIT_SIZE = (0.6, 0.9)
+DIGIT_SIZE = (0.65, 0.9)
 FRAGMENT_CELLS = 4
 """A fragment shows 4 x 4 of another digit's 8 x 8 cells: strokes of the same kind, not a second digit to read."""
-NUM_BLOBS, NUM_LINES, NUM_FRAGMENTS = 2, 2, 4
-CONTRAST = (0.25, 0.6)
-"""How far the digit's brightness lies from the scene's, of a range of 1."""
-NOISE = 0.08
+NUM_BLOBS, NUM_LINES, NUM_FRAGMENTS = 2, 1, 3
+BASE = (0.1, 0.5)
+"""The scene's base colour, of a range of 1."""
+CONTRAST = (0.35, 0.6)
+"""How much brighter than the scene's base the ink is, of a range of 1."""
+NOISE = 0.05
 MASK_COVERAGE = 0.5
 """A pixel belongs to the object where ink covers at least this share of it."""
 _PIECE = 500
@@ -77,7 +79,7 @@ def compose(
     num = len(scenes_B)
     labels_B, blocks_B = scenes_B % 10, scenes_B // 10 % len(blocks)
     canvas = _Canvas(num, side, rng)
-    base_B3 = canvas.draw(0.15, 0.85, 3)
+    base_B3 = canvas.draw(*BASE, 3)
     canvas.paint_background(base_B3)
     for _ in range(NUM_BLOBS):
         canvas.lay(canvas.blob(), canvas.draw(0.0, 1.0, 3), canvas.draw(0.3, 0.8))
@@ -89,13 +91,13 @@ def compose(
         cell_B = canvas.draw(*DIGIT_SIZE) / np.float32(8)
         height_B, width_B = cell_B * FRAGMENT_CELLS, cell_B * FRAGMENT_CELLS
         coverage = canvas.glyph(glyphs, canvas.draw(-0.1, 0.9), canvas.draw(-0.1, 0.9), height_B, width_B)
-        canvas.lay(coverage, _contrasting(base_B3, canvas), canvas.draw(0.7, 1.0))
+        canvas.lay(coverage, _ink(base_B3, canvas), canvas.draw(0.7, 1.0))
     own_B = blocks[blocks_B, labels_B, rng.integers(blocks.shape[2], size=num)]
     height_B = canvas.draw(*DIGIT_SIZE)
     width_B = height_B * canvas.draw(0.85, 1.15)
     top_B, left_B = canvas.draw(0, 1) * (1 - height_B), canvas.draw(0, 1) * (1 - width_B)
     coverage = canvas.glyph(digits_Dhw[own_B], top_B, left_B, height_B, width_B)
-    canvas.lay(coverage, _contrasting(base_B3, canvas), np.ones(num, np.float32))
+    canvas.lay(coverage, _ink(base_B3, canvas), np.ones(num, np.float32))
     canvas.add_noise()
     return Split(canvas.to_uint8(), labels_B, (coverage >= MASK_COVERAGE).astype(np.uint8), blocks_B)
 
@@ -188,9 +190,8 @@ def _windows(digits_Bhw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return window
 
 
-def _contrasting(base_B3: np.ndarray, canvas: _Canvas) -> np.ndarray:
-    """Colours (B, 3) darker than a bright base and brighter than a dark one, tinted at random."""
+def _ink(base_B3: np.ndarray, canvas: _Canvas) -> np.ndarray:
+    """Colours (B, 3) brighter than the scene's base, tinted at random; fragments have the same ink as digits."""
     mean_B = (base_B3[:, 0] + base_B3[:, 1] + base_B3[:, 2]) / np.float32(3)
-    toward_B = np.where(mean_B < 0.5, np.float32(1), np.float32(-1)) * canvas.draw(*CONTRAST)
-    color_B3: np.ndarray = np.clip((mean_B + toward_B)[:, None] + canvas.draw(-0.25, 0.25, 3), 0, 1)
-    return color_B3
+    color_B3: np.ndarray = (mean_B + canvas.draw(*CONTRAST))[:, None] + canvas.draw(-0.25, 0.25, 3)
+    return np.clip(color_B3, 0, 1)

@@ -65,7 +65,7 @@ def load_elsewhere(registry: Registry, folder: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return {**found, "stderr": done.stderr}
 
 
 def test_the_champion_loads_anywhere_with_pickles_disallowed(
@@ -73,10 +73,12 @@ def test_the_champion_loads_anywhere_with_pickles_disallowed(
 ) -> None:
     publish_tiny(registry, exported)
     found = load_elsewhere(registry, tmp_path / "elsewhere")
+    assert Path(found["code"]).is_relative_to(tmp_path / "artifacts") or "site-packages" in found["code"]
+    assert "hint" not in found["stderr"]
     loaded, images = load_exported(exported), random_images(2)
     for rows, draws in ((found["plain"], None), (found["fewer"], Draws(1, 1))):
         expected = infer(loaded, images, draws)
-        assert [row["probabilities"] for row in rows] == pytest.approx(expected.probabilities_NC.tolist(), abs=1e-6)
+        assert np.asarray([row["probabilities"] for row in rows]) == pytest.approx(expected.probabilities_NC, abs=1e-6)
         assert np.asarray([row["attention"] for row in rows]) == pytest.approx(expected.maps_Nhw, abs=1e-6)
         assert [row["label"] for row in rows] == [CLASSES[i] for i in expected.probabilities_NC.argmax(1)]
 
@@ -148,7 +150,7 @@ def test_the_champion_is_served_over_http(server: str, exported: Path) -> None:
     images = random_images(2)
     rows = _post(server, {"inputs": images.tolist()})["predictions"]
     expected = infer(load_exported(exported), images)
-    assert [row["probabilities"] for row in rows] == pytest.approx(expected.probabilities_NC.tolist(), abs=1e-6)
+    assert np.asarray([row["probabilities"] for row in rows]) == pytest.approx(expected.probabilities_NC, abs=1e-6)
     assert [row["index"] for row in rows] == expected.probabilities_NC.argmax(1).tolist()
     for wrong in (
         {"inputs": images[:, :8].tolist()},

@@ -1,5 +1,6 @@
 """Two slots of one worker each, on a real Ray cluster: order, faults, owners, what is left behind."""
 
+import json
 import os
 import signal
 import time
@@ -36,6 +37,10 @@ def wait_until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline_s, "did not come true in time"
         time.sleep(0.1)
+
+
+def living(class_name: str) -> list[Any]:
+    return list(list_actors(filters=[("class_name", "=", class_name), ("state", "=", "ALIVE")], detail=True))
 
 
 def states(pool: PoolRef) -> list[str]:
@@ -172,12 +177,20 @@ def test_slot_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     wait_until(lambda: states(pool) == ["idle", "idle"], 60)
 
 
+def test_cleaners_know_which_cluster_is_theirs(pool: PoolRef, cluster: Cluster) -> None:
+    wait_until(lambda: states(pool) == ["idle", "idle"], 60)
+    cleaners = living("PlacementGroupCleaner")
+    assert len(cleaners) == 2
+    for cleaner in cleaners:
+        assert json.loads(cleaner.serialized_runtime_env)["env_vars"]["RAY_ADDRESS"] == cluster.address
+
+
 def test_train_controller_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     pool: PoolRef, new_job: NewJob, run: Run
 ) -> None:
     def kill_controllers(report: Report) -> None:
         if report.epoch == 2:
-            for actor in list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")]):
+            for actor in living("TrainController"):
                 os.kill(actor.pid, signal.SIGKILL)
 
     ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="headless"), kill_controllers)
