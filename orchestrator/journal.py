@@ -32,6 +32,8 @@ class TrialRecord:
     history: list[dict[str, float]] = field(default_factory=list)
     started_s: float = 0.0
     ended_s: float | None = None
+    recorded: bool = False
+    """Whether the tracker was told the end: a kill may come between the journal's line and that."""
 
     @property
     def epoch(self) -> int:
@@ -77,6 +79,8 @@ class StudyState:
         elif kind == "ended":
             record = self.trials[event["trial"]]
             record.state, record.reason, record.ended_s = event["state"], event["reason"], event["time"]
+        elif kind == "recorded":
+            self.trials[event["trial"]].recorded = True
         elif kind == "stage":
             self.stage = event["stage"]
         elif kind == "gate":

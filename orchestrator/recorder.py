@@ -61,6 +61,8 @@ class Recorder:
             self.on_end(record)
             tags = {"aib.reason": record.reason} if record.reason else {}
             self.tracker.close_trial(trial, state, {}, tags)
+            if not record.recorded:
+                self.journal.append("recorded", durable=False, trial=trial)
             self.on_change()
 
     def stage(self, name: str) -> None:

@@ -76,11 +76,15 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
         pool.close()
         recorder.stage("publishing")
         crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
-        page = write_report(view_study(paths), paths.folder, paths.report)
-        recorder.journal.append("report", path=str(page))
-        recorder.tracker.log_artifact(None, page, "report")
         recorder.stage("done")
+        _report(study, recorder)
     return _exit_code(recorder.journal.state)
+
+
+def _report(study: Study, recorder: Recorder) -> None:
+    page = write_report(view_study(study.paths), study.paths.folder, study.paths.report)
+    recorder.journal.append("report", path=str(page))
+    recorder.tracker.log_artifact(None, page, "report")
 
 
 def _exit_code(state: StudyState) -> int:
@@ -95,7 +99,9 @@ def _ended(spec: SearchSpec, where: Where, console: Console) -> int:
     paths = study_paths(where.root, spec.name)
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, True, {}))
-        _record(stack, study, where, check_data(spec, paths.data, console), console)
+        recorder = _record(stack, study, where, check_data(spec, paths.data, console), console)
+        if study.journal.state.report is None:
+            _report(study, recorder)
     return _exit_code(study.journal.state)
 
 
@@ -211,6 +217,10 @@ def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, co
     recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
     recorder.on_end = lambda record: log_trial_artifacts(tracker, study.paths.trial(record.trial), record)
     stack.push(_closing(recorder, tracker, console))
+    for ended in [one for one in study.journal.state.trials.values() if one.state != "running" and not one.recorded]:
+        config = resolve_trial(study.spec, ended.params).override({"seed": ended.seed})
+        recorder.trial_started(ended.trial, ended.kind, ended.params, config, ended.of)
+        recorder.trial_ended(ended.trial, ended.state, ended.reason)  # type: ignore[arg-type]  # it has ended
     return recorder
 
 

@@ -39,7 +39,7 @@ def stdout_reserved(reserve: bool) -> Iterator[None]:
     if not reserve or sys.stdout is not sys.__stdout__:
         yield
         return
-    sys.stdout.flush()
+    print(end="", flush=True)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as ours:
         os.dup2(2, 1)
         _reserved.append(ours)

@@ -7,6 +7,7 @@ through the dashboard's State API only.
 import logging
 import os
 import secrets
+import socket
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ray.util.state.exception import RayStateApiException
 
 from orchestrator.errors import PreflightError
 
+CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
 PACKAGES = ("orchestrator", "trainables", "search_spaces")
 
@@ -52,11 +54,12 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
     if address != "local":
         options = {"runtime_env": _our_code()} if _must_ship_code() else {}
     try:
+        _knock(address)
         context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise PreflightError(
-            f"no Ray cluster answers at {address!r}: {error} Start one with `ray start --head`, or leave --address and "
-            "RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
+            f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or leave --address "
+            "and RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
         ) from error
     joined = Cluster(context.address_info["gcs_address"], context.dashboard_url)
     try:
@@ -102,6 +105,13 @@ def _require_tokens() -> None:
         os.environ["RAY_AUTH_MODE"] = "token"
         # Ray reads the mode once, when it is imported; left alone, this process and its cluster would disagree.
         Config.initialize("")
+
+
+def _knock(address: str) -> None:
+    """OSError at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
 @contextmanager
