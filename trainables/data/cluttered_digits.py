@@ -193,5 +193,5 @@ def _windows(digits_Bhw: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _ink(base_B3: np.ndarray, canvas: _Canvas) -> np.ndarray:
     """Colours (B, 3) brighter than the scene's base, tinted at random; fragments have the same ink as digits."""
     mean_B = (base_B3[:, 0] + base_B3[:, 1] + base_B3[:, 2]) / np.float32(3)
-    color_B3: np.ndarray = (mean_B + canvas.draw(*CONTRAST))[:, None] + canvas.draw(-0.25, 0.25, 3)
-    return np.clip(color_B3, 0, 1)
+    color_B3: np.ndarray = np.clip((mean_B + canvas.draw(*CONTRAST))[:, None] + canvas.draw(-0.25, 0.25, 3), 0, 1)
+    return color_B3

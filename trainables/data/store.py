@@ -100,7 +100,7 @@ def store_folder(data_root: Path, name: str, image_size: int) -> Path:
 
 
 def open_store(data_root: Path, name: str, image_size: int, verify: bool = False) -> Store:
-    """Maps a prepared data set; `verify` also recomputes the digest (about 1 s for each GB).
+    """Maps a prepared data set; `verify` also reads every byte and recomputes the digest.
 
     Raises DataError when it is not prepared, or truncated, or altered; ConfigError for a name that is neither
     prepared nor known.

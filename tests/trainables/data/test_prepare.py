@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -159,9 +158,7 @@ def test_unusable_request_is_refused_before_anything_is_written(
 
 
 def test_preparing_digits_twice_gives_the_same_digest(tmp_path: Path) -> None:
-    started = time.monotonic()
     first = prepare("cluttered-digits", tmp_path / "a", 16)
-    assert time.monotonic() - started < 60
     assert prepare("cluttered-digits", tmp_path / "b", 16).digest == first.digest
     masks = first.splits["test"].masks_NHW
     assert masks is not None
