@@ -6,7 +6,7 @@ Their seeds are new: the search chose its winners by the results of its own seed
 from orchestrator.jobs import PlannedTrial
 from orchestrator.journal import TrialRecord
 from orchestrator.plan import resolve_trial
-from orchestrator.ranking import best_trials
+from orchestrator.ranking import best_trials, violations
 from search_spaces.schema import SearchSpec
 
 
@@ -36,11 +36,13 @@ def plan_finalists(spec: SearchSpec, records: list[TrialRecord]) -> list[Planned
 def best_finalist(spec: SearchSpec, records: list[TrialRecord]) -> list[TrialRecord]:
     """The completed seeds of the configuration that is best on average, best seed first; empty where there is none.
 
-    With several objectives the first decides, as it does between points of a front.
+    A seed that does not keep the spec's constraints is no candidate, as no trial of the search would be. With several
+    objectives the first decides, as it does between points of a front.
     """
     by_configuration: dict[str, list[TrialRecord]] = {}
     for record in records:
-        if record.kind == "finalist" and record.state == "completed" and record.of:
+        kept = all(excess <= 0 for excess in violations(spec, record.outcome).values())
+        if record.kind == "finalist" and record.state == "completed" and record.of and kept:
             by_configuration.setdefault(record.of, []).append(record)
     objective = spec.objectives[0]
     sign = 1 if objective.goal == "minimize" else -1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trainables.metrics import PER_EPOCH
+from trainables.metrics import PER_EPOCH, VAL_LOCALIZATION
 
 Ending = Literal["completed", "stopped", "failed"]
 TrialState = Literal["running"] | Ending
@@ -49,7 +49,10 @@ class TrialRecord:
         """What the trial is judged by: the per-epoch metrics of its best epoch, everything else as reported last (at
         the end of a full trial that is the score of the best epoch's weights)."""
         last = self.history[-1] if self.history else {}
-        return {**last, **{name: value for name, value in self.best_row.items() if name in PER_EPOCH}}
+        return {
+            **last,
+            **{name: value for name, value in self.best_row.items() if name in (*PER_EPOCH, VAL_LOCALIZATION)},
+        }
 
 
 @dataclass

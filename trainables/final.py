@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import torch
 
-from trainables import metrics
 from trainables.config import TrialConfig
 from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
@@ -155,7 +154,3 @@ def occluders(config: TrialConfig, runtime: Runtime) -> torch.Tensor:
     """Test images (M, H, W, C) uint8 of the data set that occludes."""
     test = occluder_store(config, runtime.data_root).splits["test"]
     return torch.from_numpy(test.images_NHWC[:NUM_OCCLUDERS].copy())
-
-
-PER_EPOCH_INTERP = metrics.INTERP_SUMMARY
-"""What of the score is kept after each epoch; the rest is for the end."""

@@ -22,8 +22,9 @@ from trainables.data.splits import Subsets, select
 from trainables.data.store import open_store
 from trainables.errors import DivergedError
 from trainables.evaluate import evaluate, search_draws
-from trainables.final import PER_EPOCH_INTERP, interpretability, occluders, score_best
+from trainables.final import interpretability, localization, occluders, score_best
 from trainables.losses import LossTerms
+from trainables.metrics import INTERP_SUMMARY, VAL_LOCALIZATION
 from trainables.optim import learning_rate, set_learning_rate
 from trainables.randomness import stream, stream_seed
 from trainables.runtime import Runtime
@@ -56,9 +57,10 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
         training.restore(resume)
         _check_resumable(training, resume)
     occluders_MHWC = occluders(config, runtime)
+    resident = subsets.train.tensors(runtime.device)
     model = _distributed(training, runtime)
     for epoch in range(training.epoch + 1, config.epochs + 1):
-        metrics = {"epoch": float(epoch), **_train_epoch(model, training, subsets, epoch, runtime)}
+        metrics = {"epoch": float(epoch), **_train_epoch(model, training, resident, epoch, runtime)}
         metrics.update(_evaluate_epoch(training, subsets, occluders_MHWC, epoch, runtime))
         training.finish_epoch(epoch, metrics)
         if epoch == config.epochs:
@@ -90,15 +92,19 @@ def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:
 
 
 def _train_epoch(
-    model: torch.nn.Module, training: Training, subsets: Subsets, epoch: int, runtime: Runtime
+    model: torch.nn.Module,
+    training: Training,
+    resident: tuple[torch.Tensor, torch.Tensor],
+    epoch: int,
+    runtime: Runtime,
 ) -> dict[str, float]:
     """Steps over one shuffled pass; loss terms as means over all images of all ranks."""
     config, started = training.config, time.perf_counter()
-    images_NHWC, labels_N = subsets.train.tensors(runtime.device)
+    images_NHWC, labels_N = resident
     lr = learning_rate(config.optim, epoch)
     set_learning_rate(training.optimizer, lr)
     model.train()
-    order_N = torch.randperm(len(subsets.train), generator=stream(config.seed, "order", epoch))
+    order_N = torch.randperm(len(labels_N), generator=stream(config.seed, "order", epoch))
     sums = torch.zeros(len(LossTerms._fields) + 1, dtype=torch.float64, device=runtime.device)
     for step, batch in enumerate(_global_batches(order_N, config.optim.batch_size, runtime.world_size)):
         rows = batch.tensor_split(runtime.world_size)[runtime.rank].to(runtime.device)
@@ -157,11 +163,14 @@ def _evaluate_epoch(
     metrics = {f"val_{name}": val[name] for name in ("error_pct", "nll", "kl_nats")}
     metrics |= {f"val_{name}": val[name] for name in ("attention_std", "attention_entropy")}
     metrics["test_error_pct"] = test["error_pct"]
+    if subsets.val.split.masks_NHW is not None:
+        located = localization(training.model, subsets.val, config, runtime, draws)
+        metrics[VAL_LOCALIZATION] = located["attention_in_mask_ratio"]
     every = config.evaluation.interp_every_epochs
     if every and (epoch % every == 0 or epoch == 1):
         scored = subsets.val.head(config.evaluation.interp_epoch_images)
         scores = interpretability(training.model, scored, config, occluders_MHWC, runtime, draws)
-        metrics |= {name: scores[name] for name in PER_EPOCH_INTERP}
+        metrics |= {name: scores[name] for name in INTERP_SUMMARY}
         metrics["interp_epoch"] = float(epoch)
     elif training.history:
         # A search needs every objective after every epoch: the last score stands until the next.

@@ -97,5 +97,8 @@ LOCALIZATION = (
 """Share of the attention inside the object's mask, the mask's share of the area, and the one over the other; the
 same with each map first stretched to [0, 1], since learned maps are mostly on."""
 
-SEARCHABLE = (*PER_EPOCH, *INTERP_SUMMARY)
+VAL_LOCALIZATION = "val_attention_in_mask_ratio"
+"""`attention_in_mask_ratio` on validation images after every epoch, where the data has masks."""
+
+SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
 """What an objective, a constraint or a scheduler may name: known after every epoch."""

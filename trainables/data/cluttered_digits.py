@@ -22,15 +22,15 @@ NUM_IMAGES = {"train": 10_000, "test": 2_000}
 NUM_BLOCKS = {"train": 40, "test": 8}
 SMALLEST_PX = 16
 
-DIGIT_SIZE = (0.65, 0.9)
+DIGIT_SIZE = (0.7, 0.9)
 FRAGMENT_CELLS = 4
 """A fragment shows 4 x 4 of another digit's 8 x 8 cells: strokes of the same kind, not a second digit to read."""
-NUM_BLOBS, NUM_LINES, NUM_FRAGMENTS = 2, 1, 3
+NUM_BLOBS, NUM_FRAGMENTS = 1, 1
 BASE = (0.1, 0.5)
 """The scene's base colour, of a range of 1."""
-CONTRAST = (0.35, 0.6)
+CONTRAST = (0.4, 0.7)
 """How much brighter than the scene's base the ink is, of a range of 1."""
-NOISE = 0.05
+NOISE = 0.03
 MASK_COVERAGE = 0.5
 """A pixel belongs to the object where ink covers at least this share of it."""
 _PIECE = 500
@@ -83,8 +83,6 @@ def compose(
     canvas.paint_background(base_B3)
     for _ in range(NUM_BLOBS):
         canvas.lay(canvas.blob(), canvas.draw(0.0, 1.0, 3), canvas.draw(0.3, 0.8))
-    for _ in range(NUM_LINES):
-        canvas.lay(canvas.line(), canvas.draw(0.0, 1.0, 3), canvas.draw(0.4, 1.0))
     for _ in range(NUM_FRAGMENTS):
         others_B = blocks[blocks_B, rng.integers(10, size=num), rng.integers(blocks.shape[2], size=num)]
         glyphs = _windows(digits_Dhw[others_B], rng)
@@ -126,16 +124,6 @@ class _Canvas:
         across, down = ((self._centers_S - self.draw(0, 1, 1)) / self.draw(0.08, 0.3, 1) for _ in range(2))
         inside = 1 - np.square(down)[:, :, None] - np.square(across)[:, None, :]
         coverage: np.ndarray = np.clip(inside * np.float32(2), 0, 1)
-        return coverage
-
-    def line(self) -> np.ndarray:
-        """Coverage (B, S, S) of a straight line across the scene, one to three 32nds thick."""
-        x_BS, y_BS = self._centers_S - self.draw(0, 1, 1), self._centers_S - self.draw(0, 1, 1)
-        dx_B1, dy_B1 = self.draw(-1, 1, 1), self.draw(-1, 1, 1)
-        length_B1 = np.sqrt(np.square(dx_B1) + np.square(dy_B1)) + np.float32(1e-6)
-        distance = np.abs((x_BS * (dy_B1 / length_B1))[:, None, :] - (y_BS * (dx_B1 / length_B1))[:, :, None])
-        inside = self.draw(1 / 64, 3 / 64, 1, 1) - distance
-        coverage: np.ndarray = np.clip(inside * np.float32(self._side) + np.float32(0.5), 0, 1)
         return coverage
 
     def glyph(
