@@ -138,7 +138,8 @@ def _register(
         _example(study, facts),
     )
     recorder.journal.append(
-        "registered", version={"name": version.name, "version": version.version, "alias": version.alias}
+        "registered",
+        version={"name": version.name, "version": version.version, "alias": version.alias, "trial": best.trial},
     )
 
 

@@ -102,7 +102,11 @@ def summary_lines(view: StudyView) -> list[str]:
         lines += [f"  {'ok' if r['passed'] else 'NO'}  {r['text']}" for r in found["gate"]["reasons"]]
     if found["registered"]:
         version = found["registered"]
-        lines.append(f"registered: models:/{version['name']}@{version['alias']} (version {version['version']})")
+        lines.append(
+            f"registered: models:/{version['name']}@{version['alias']} (version {version['version']}), trial "
+            f"{version['trial']}:"
+        )
+        lines += [f"  {name} {value:.4g}" for name, value in _shown(view.state.trials[version["trial"]].outcome)]
     if found["mlflow"]:
         lines.append(f"record: {found['mlflow']['tracking_uri']}, experiment {found['study']}")
     if found["report"]:
