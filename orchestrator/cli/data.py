@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Root, err, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, err, out, print_json
 
 app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
 
@@ -14,7 +14,7 @@ ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the
 
 
 @app.command("list")
-def list_datasets(root: Root, as_json: Json = False) -> None:
+def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     """Known data sets and which of them are prepared."""
     from rich.table import Table
 
@@ -55,7 +55,7 @@ def list_datasets(root: Root, as_json: Json = False) -> None:
 @app.command()
 def prepare(
     dataset: Dataset,
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     source: Annotated[
         Path | None, typer.Option("--from", help="Folder of Parquet files, or a torchvision root or archive.")
     ] = None,
@@ -97,7 +97,7 @@ def prepare(
 @app.command()
 def show(
     dataset: Dataset,
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     image_size: ImageSize = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write sample test images here as PNG.")] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many sample images.")] = 8,

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Root, Sets, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, Sets, out, print_json
 
 
 def describe(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")],
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     dataset: Annotated[str, typer.Option("--dataset", help="Name of the data set.")] = "cifar10",
     sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
     as_json: Json = False,

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Address, Json, Root, TrackingUri, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, TrackingUri, out, print_json
 
 
 def doctor(
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     tracking_uri: TrackingUri = None,
     address: Address = None,
     as_json: Json = False,

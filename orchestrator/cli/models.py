@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Root, TrackingUri, err, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, TrackingUri, err, out, print_json
 
 Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="A registered model; its champion by default.")]
 
@@ -14,7 +14,7 @@ def evaluate(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, a study (its best model), or a pulled folder.")
     ],
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Another data set than the model's own.")] = None,
     interpretability: Annotated[
         bool, typer.Option("--interpretability", help="Also score the ten modifications of Table 2.")
@@ -37,7 +37,7 @@ def evaluate(
         out.print(f"  {name} {value:.4g}")
 
 
-def models(root: Root, tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
+def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
     """Registered models with versions, aliases and figures."""
     from rich.table import Table
 
@@ -70,7 +70,7 @@ def models(root: Root, tracking_uri: TrackingUri = None, as_json: Json = False) 
 
 def promote(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study whose finalists are done.")],
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     as_json: Json = False,
 ) -> None:
     """Puts a finished study's best finalist before the gate again, against the champion of today."""
@@ -83,7 +83,7 @@ def promote(
 def pull(
     name: Reference,
     to: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
@@ -101,7 +101,7 @@ def pull(
 def predict(
     name: Reference,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     to: Annotated[Path, typer.Option("--out", help="Folder of the attention overlays.")] = Path("predictions"),
     tracking_uri: TrackingUri = None,
     as_json: Json = False,

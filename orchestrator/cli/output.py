@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
-ROOT_DEFAULT = "runs"
+DEFAULT_ROOT = Path("runs")
 
 Root = Annotated[
     Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and the local record.")

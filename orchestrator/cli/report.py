@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Root, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, out, print_json
 
 
 def report(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")],
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     to: Annotated[Path | None, typer.Option("--out", help="Folder for the page; default: the study's own.")] = None,
     as_json: Json = False,
 ) -> None:

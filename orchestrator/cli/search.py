@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Address, Json, Root, Sets, TrackingUri, err, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, Sets, TrackingUri, err, out, print_json
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The search's YAML file.")]
 Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
@@ -14,7 +14,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the study of th
 
 def plan(
     spec: Spec,
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
     name: Name = None,
     address: Address = None,
@@ -51,7 +51,7 @@ def plan(
 
 def search(
     spec: Spec,
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     name: Name = None,
     resume: Resume = False,
     sets: Sets = [],  # noqa: B006
@@ -69,7 +69,7 @@ def search(
 
 
 def train(
-    root: Root,
+    root: Root = DEFAULT_ROOT,
     spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="Gives the trial and the resources.")] = None,
     name: Name = None,
     resume: Resume = False,

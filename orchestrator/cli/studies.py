@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.output import Json, Root, err, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, err, out, print_json
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
 
 
-def status(study: StudyName, root: Root, as_json: Json = False) -> None:
+def status(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     """Where a study stands: stage, trials by state, best so far, what was registered."""
     from orchestrator.summary import status_of
 
@@ -29,7 +29,7 @@ def status(study: StudyName, root: Root, as_json: Json = False) -> None:
         out.print(f"registered: {found['registered']['name']} version {found['registered']['version']}")
 
 
-def trials(study: StudyName, root: Root, as_json: Json = False) -> None:
+def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     """Every trial with its state, epoch, metrics and parameters."""
     from orchestrator.live import trial_table
     from orchestrator.summary import trial_row
@@ -42,7 +42,7 @@ def trials(study: StudyName, root: Root, as_json: Json = False) -> None:
     out.print(trial_table(records))
 
 
-def best(study: StudyName, root: Root, as_json: Json = False) -> None:
+def best(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     """The best trial of full length that meets every constraint."""
     from orchestrator.ranking import best_trials
     from orchestrator.summary import trial_row
@@ -60,7 +60,7 @@ def best(study: StudyName, root: Root, as_json: Json = False) -> None:
         out.print(f"  {key} = {value}")
 
 
-def pareto(study: StudyName, root: Root, as_json: Json = False) -> None:
+def pareto(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     """The trials no other beats in every objective: full length and within every constraint only."""
     from orchestrator.live import trial_table
     from orchestrator.ranking import pareto_front

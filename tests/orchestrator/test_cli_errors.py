@@ -122,3 +122,16 @@ def test_usage_errors_leave_with_2(tmp_path: Path, capsys: pytest.CaptureFixture
             main(arguments)
         assert leaving.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_verb_has_help_and_a_default_root(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIB_ROOT", raising=False)
+    verbs = ["plan", "search", "train", "status", "trials", "best", "pareto", "evaluate", "report", "models", "promote"]
+    verbs += ["pull", "predict", "describe", "doctor", "data list", "data prepare", "data show"]
+    for verb in verbs:
+        with pytest.raises(SystemExit) as leaving:
+            main([*verb.split(), "-h"])
+        assert leaving.value.code == 0, verb
+        assert "[default: runs]" in capsys.readouterr().out, verb
