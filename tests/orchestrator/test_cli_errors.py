@@ -134,4 +134,4 @@ def test_every_verb_has_help_and_a_default_root(
         with pytest.raises(SystemExit) as leaving:
             main([*verb.split(), "-h"])
         assert leaving.value.code == 0, verb
-        assert "[default: runs]" in capsys.readouterr().out, verb
+        assert "default: runs" in capsys.readouterr().out, verb
