@@ -57,10 +57,11 @@ def trial_table(records: list[TrialRecord]) -> Table:
     """Trial, state, epoch, error, interpretability and parameters."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (("trial", "left"), ("state", "left"), ("epoch", "right"), ("val error %", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for name in ("interp %", "map std"):
-        table.add_column(name, justify="right")
-    table.add_column("parameters", overflow="ellipsis", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
+    # The only column that may give way where the terminal is narrow.
+    table.add_column("parameters")
     for record in records:
         table.add_row(
             record.trial,

@@ -26,7 +26,8 @@ Address = Annotated[
 ]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
 
-out = Console(highlight=False, soft_wrap=True)
+# Rich takes 80 columns for a pipe, which would break tables for no reader's benefit.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
