@@ -34,23 +34,25 @@ def plan_finalists(spec: SearchSpec, records: list[TrialRecord]) -> list[Planned
 
 
 def best_finalist(spec: SearchSpec, records: list[TrialRecord]) -> list[TrialRecord]:
-    """The completed seeds of the configuration that is best on average, best seed first; empty where there is none.
+    """The completed seeds of the configuration that is best on average, the one to register first.
 
-    A seed that does not keep the spec's constraints is no candidate, as no trial of the search would be. With several
-    objectives the first decides, as it does between points of a front.
+    Empty where none is fit. The average is over all seeds of a configuration. Only a seed that keeps the spec's
+    constraints may be registered, as only such trials count in the search; a configuration without one is passed over.
+    With several objectives the first decides, as it does between points of a front.
     """
     by_configuration: dict[str, list[TrialRecord]] = {}
     for record in records:
-        kept = all(excess <= 0 for excess in violations(spec, record.outcome).values())
-        if record.kind == "finalist" and record.state == "completed" and record.of and kept:
+        if record.kind == "finalist" and record.state == "completed" and record.of:
             by_configuration.setdefault(record.of, []).append(record)
     objective = spec.objectives[0]
     sign = 1 if objective.goal == "minimize" else -1
 
-    def mean_loss(seeds: list[TrialRecord]) -> float:
-        return sign * sum(record.outcome[objective.metric] for record in seeds) / len(seeds)
+    def loss(record: TrialRecord) -> float:
+        return sign * record.outcome[objective.metric]
 
-    if not by_configuration:
-        return []
-    best = min(by_configuration.values(), key=mean_loss)
-    return sorted(best, key=lambda record: (sign * record.outcome[objective.metric], record.trial))
+    def unfit(record: TrialRecord) -> bool:
+        return any(excess > 0 for excess in violations(spec, record.outcome).values())
+
+    candidates = [seeds for seeds in by_configuration.values() if not all(map(unfit, seeds))]
+    best = min(candidates, key=lambda seeds: sum(map(loss, seeds)) / len(seeds), default=[])
+    return sorted(best, key=lambda record: (unfit(record), loss(record), record.trial))

@@ -54,17 +54,19 @@ _HEAT_SHARE = 0.65
 
 
 def overlay_png(image_HWC: NDArray[np.uint8], map_hw: NDArray[np.float32], min_side_px: int = 256) -> bytes:
-    """The image in grey under its attention map as heat, enlarged to at least `min_side_px` on its shorter side.
+    """The image, and beside it in grey under its attention map as heat; each side at least `min_side_px`.
 
     The map is stretched to its own range, dark is least; a flat map is dark everywhere.
     """
     buffer = io.BytesIO()
-    Image.fromarray(overlay(image_HWC, map_hw, min_side_px)).save(buffer, format="PNG")
+    enlarged = Image.fromarray(image_HWC).resize(_enlarged_size(image_HWC, min_side_px), Image.Resampling.NEAREST)
+    pair = np.concatenate([np.asarray(enlarged), overlay(image_HWC, map_hw, min_side_px)], axis=1)
+    Image.fromarray(pair).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def overlay(image_HWC: NDArray[np.uint8], map_hw: NDArray[np.float32], min_side_px: int) -> NDArray[np.uint8]:
-    """The picture of `overlay_png` as an array; the image is enlarged by a whole factor."""
+    """The image in grey under its map as an array; the image is enlarged by a whole factor."""
     size = _enlarged_size(image_HWC, min_side_px)
     grey = np.asarray(Image.fromarray(image_HWC).convert("L").resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
     cells = stretch(torch.from_numpy(np.array(map_hw, dtype=np.float64))[None]).reshape(map_hw.shape).numpy()
