@@ -64,6 +64,8 @@ class StudyState:
     gate: dict[str, Any] | None = None
     registered: dict[str, Any] | None = None
     report: str | None = None
+    mlflow: dict[str, Any] | None = None
+    """Where the record is: `tracking_uri` without secrets, `experiment_id`, `run_id` of the parent run."""
 
     def of_kind(self, kind: str) -> list[TrialRecord]:
         return [record for record in self.trials.values() if record.kind == kind]
@@ -90,6 +92,8 @@ class StudyState:
             self.gate = dict(event["decision"])
         elif kind == "registered":
             self.registered = dict(event["version"])
+        elif kind == "mlflow":
+            self.mlflow = dict(event["record"])
         elif kind == "report":
             self.report = event["path"]
 

@@ -39,7 +39,7 @@ def status_of(view: StudyView) -> dict[str, Any]:
         "best": _best(ordered[0]) if ordered else None,
         "finalists": finalist_rows(view.state.of_kind("finalist")),
         "gate": view.state.gate,
-        "mlflow": view.facts.get("mlflow"),
+        "mlflow": view.state.mlflow,
         "registered": view.state.registered,
         "report": view.state.report,
     }

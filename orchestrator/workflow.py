@@ -21,6 +21,7 @@ from orchestrator.preflight import Prepared, check_data, this_machine, with_occl
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
 from orchestrator.report.write import write_report
+from orchestrator.scrub import scrub
 from orchestrator.search import run_search
 from orchestrator.slots.cluster import connect, nodes
 from orchestrator.slots.pool import SlotPool
@@ -34,6 +35,7 @@ from orchestrator.trial_artifacts import log_trial_artifacts
 from search_spaces.schema import SearchSpec
 
 FLUSH_S = 120.0
+RUN_ID_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +107,21 @@ def _ended(spec: SearchSpec, where: Where, console: Console) -> int:
     return _exit_code(study.journal.state)
 
 
-def as_single_trial(spec: SearchSpec) -> SearchSpec:
-    """The spec as one trial of fixed values: its trial section and the first point; nothing varies."""
+def as_single_trial(spec: SearchSpec, name: str | None) -> SearchSpec:
+    """The spec as one trial of fixed values: its trial section and the first point; nothing varies.
+
+    Without a name it is NAME-train, beside the search called NAME; a spec of --set alone is called `train` already.
+    """
     point = dict(spec.first[0]) if spec.first else {}
-    fixed = {"trial": {**spec.trial, **point}, "space": {}, "first": [], "trials": 1, "scheduler": {"name": "none"}}
+    name = name or (spec.name if spec.name == "train" else f"{spec.name}-train")
+    fixed = {
+        "name": name,
+        "trial": {**spec.trial, **point},
+        "space": {},
+        "first": [],
+        "trials": 1,
+        "scheduler": {"name": "none"},
+    }
     return SearchSpec.from_dict({**spec.to_dict(), **fixed, "sampler": {"name": "random"}})
 
 
@@ -131,14 +144,13 @@ def run_single(spec: SearchSpec, where: Where, *, resume: bool, console: Console
     return EXIT_PARTIAL if failed else EXIT_DONE
 
 
-def promote_study(root: Path, name: str, console: Console) -> int:
+def promote_study(name: str, where: Where, console: Console) -> int:
     """Judges a study's finalists once more, against today's champion; the contract's exit code."""
-    paths = study_paths(root, name)
+    paths = study_paths(where.root, name)
     view = view_study(paths)
-    uri = view.facts["mlflow"]["tracking_uri"]
-    where = Where(root=root, tracking_uri=None if uri.startswith("sqlite:") else uri)
+    uri = tracking_uri_or_local(where.root, where.tracking_uri)
     with ExitStack() as stack:
-        stack.enter_context(connect(None))
+        stack.enter_context(connect(where.address))
         study = stack.enter_context(open_study(view.spec, paths, True, {}))
         recorder = _record(stack, study, where, check_data(view.spec, paths.data, console), console)
         best = best_finalist(view.spec, list(study.journal.state.trials.values()))
@@ -182,7 +194,6 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         plan = make_plan(spec, [Node(*node) for node in nodes()])
         paths.root.mkdir(parents=True, exist_ok=True)
         facts = {
-            "mlflow": {"tracking_uri": uri},
             "data": {"name": prepared.store.name, "digest": prepared.store.digest},
             "provenance": provenance(),
         }
@@ -209,11 +220,15 @@ def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, co
     """The study's record, open until the stack unwinds; what the server has not taken by then waits on disk."""
     uri = tracking_uri_or_local(where.root, where.tracking_uri)
     artifact_root = None if where.tracking_uri else study.paths.artifacts
-    prepare_store(uri, study.spec.name, artifact_root)
+    experiment_id = prepare_store(uri, study.spec.name, artifact_root)
     tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
     stack.callback(tracker.close)
     tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
     tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags)
+    run_id = tracker.run_id(None, RUN_ID_WAIT_S)
+    record = {"tracking_uri": scrub(uri), "experiment_id": experiment_id, "run_id": run_id}
+    if record != study.journal.state.mlflow:
+        study.journal.append("mlflow", record=record)
     recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
     recorder.on_end = lambda record: log_trial_artifacts(tracker, study.paths.trial(record.trial), record)
     stack.push(_closing(recorder, tracker, console))

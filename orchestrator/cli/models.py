@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, TrackingUri, err, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, TrackingUri, err, out, print_json
 
 Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="A registered model; its champion by default.")]
 
@@ -71,13 +71,16 @@ def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json:
 def promote(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study whose finalists are done.")],
     root: Root = DEFAULT_ROOT,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Puts a finished study's best finalist before the gate again, against the champion of today."""
     from orchestrator.cli.search import conclude
-    from orchestrator.workflow import promote_study
+    from orchestrator.workflow import Where, promote_study
 
-    conclude(root, study, as_json, promote_study(root, study, err))
+    where = Where(root=root, tracking_uri=tracking_uri, address=address)
+    conclude(root, study, as_json, promote_study(study, where, err))
 
 
 def pull(

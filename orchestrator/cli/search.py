@@ -78,10 +78,13 @@ def train(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """One trial with fixed values: the spec's trial section, its first point where it has one, and --set."""
+    """One trial with fixed values: the spec's trial section, its first point where it has one, and --set.
+
+    It is recorded as a study of its own, NAME-train where the spec is called NAME.
+    """
     from orchestrator.workflow import Where, as_single_trial, run_single
 
-    loaded = as_single_trial(_load(spec, sets, name or (None if spec is None else "train")))
+    loaded = as_single_trial(_load(spec, sets, name), name)
     code = run_single(loaded, Where(root=root, tracking_uri=tracking_uri, address=address), resume=resume, console=err)
     conclude(root, loaded.name, as_json, code)
 

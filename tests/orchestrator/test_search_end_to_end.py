@@ -108,6 +108,8 @@ def test_a_search_ends_with_a_registered_champion(searched: tuple[Path, dict[str
     assert found["trials"]["completed"] >= 1
     registered = found["registered"]
     assert (registered["name"], registered["version"], registered["alias"]) == ("aib-tiny", "1", "champion")
+    assert set(found["mlflow"]) == {"tracking_uri", "experiment_id", "run_id"}
+    assert found["mlflow"]["run_id"] in {run.info.run_id for run in runs_of(root, "tiny")}
     assert Path(found["report"]).is_file()
     check_record(root, found, 6)
 
@@ -118,6 +120,15 @@ def test_the_champion_reproduces_its_recorded_test_error(searched: tuple[Path, d
     trials = {row["trial"]: row for row in answer(root, "trials", "tiny")["trials"]}
     recorded = [trials[name]["metrics"]["final_test_error_pct"] for name in found["finalists"][0]["trials"]]
     assert evaluated["metrics"]["test_error_pct"] in recorded
+
+
+def test_promoting_again_keeps_the_champion_it_equals(searched: tuple[Path, dict[str, Any]]) -> None:
+    root, found = searched
+    done = aib(root, "promote", "tiny", "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert {reason["rule"] for reason in again["gate"]["reasons"]} >= {"error", "interpretability", "reload", "alive"}
+    assert again["registered"] == found["registered"]
 
 
 def test_pull_and_predict_from_the_registry(searched: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -148,6 +159,27 @@ def test_the_same_name_again_is_refused_and_resume_of_a_finished_study_changes_n
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["registered"] == found["registered"]
     check_record(root, found, 6)
+
+
+def test_a_search_that_finds_no_live_map_is_refused_by_the_gate(tmp_path: Path, spec: Path) -> None:
+    changes = ["trials=2", "epochs=1", "constraints=[{metric: val_attention_std, at_least: 0.9}]"]
+    done = aib(tmp_path / "runs", "search", str(spec), "--json", *(w for change in changes for w in ("--set", change)))
+    assert done.returncode == 5, done.stderr
+    found = json.loads(done.stdout)
+    assert found["registered"] is None
+    assert not found["gate"]["promote"]
+    assert answer(tmp_path / "runs", "models")["models"] == []
+
+
+def test_a_single_trial_trains_on_two_workers(tmp_path: Path, spec: Path) -> None:
+    root = tmp_path / "runs"
+    done = aib(root, "train", str(spec), "--set", "resources.workers_per_trial=2", "--set", "epochs=2", "--json")
+    assert done.returncode == 0, done.stderr
+    (trial,) = answer(root, "trials", "tiny-train")["trials"]
+    assert (trial["kind"], trial["state"], trial["epoch"]) == ("train", "completed", 2)
+    state = json.loads(next((root / "studies/tiny-train/trials/train/checkpoints").glob("*2/state.json")).read_text())
+    assert state["fingerprint"]["world_size"] == 2
+    assert state["config"]["bottleneck.beta"] == 0.001, "the spec's first point fixes what its space leaves open"
 
 
 def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(tmp_path: Path, spec: Path) -> None:
