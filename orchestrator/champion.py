@@ -1,5 +1,6 @@
 """The best finalist before the gate: exported, measured again from its files, judged, and registered or refused."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,17 @@ def _export(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Candidate]:
         interp_centered_pct=mean(spread["interp_centered_pct"]),
         interp_centered_chance_pct=mean(spread["interp_centered_chance_pct"]),
         attention_std=best.outcome["final_val_attention_std"],
-        data_digest=stored["data"]["digest"],
+        data_digest=_validation_digest(stored["data"]["digest"], config),
         recorded_error_pct=best.outcome["final_val_error_pct"],
         reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources),
     )
     return folder, candidate
+
+
+def _validation_digest(digest: str, config: TrialConfig) -> str:
+    """Of the images that validate: errors on another split of the same data do not compare."""
+    chosen = json.dumps([digest, config.data.split_seed, config.data.val_images])
+    return hashlib.sha256(chosen.encode()).hexdigest()
 
 
 def _present_champion(uri: str, name: str) -> Candidate | None:

@@ -25,6 +25,7 @@ class Candidate:
     attention_std: float
     """Of the registered model's maps on validation images."""
     data_digest: str
+    """Of the images that validate: data set, split seed, number."""
     recorded_error_pct: float
     """Validation error of the registered model as its trial recorded it."""
     reloaded_error_pct: float
@@ -70,7 +71,7 @@ def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) 
         reasons.append(Reason("champion", True, "there is no champion yet"))
     elif champion.data_digest != challenger.data_digest:
         text = (
-            f"the champion {champion.name} was validated on other data (digest {champion.data_digest[:12]}, not "
+            f"the champion {champion.name} was validated on other images (digest {champion.data_digest[:12]}, not "
             f"{challenger.data_digest[:12]}), so errors do not compare; register under another name"
         )
         reasons.append(Reason("data", False, text))
