@@ -13,11 +13,14 @@ from typing import Any, Literal
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.state.exception import RayStateApiException
 
+from orchestrator.slots import orphans
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.worker import Fit, serve
 
 RETRY_S = 2.0
+SWEEP_S = 5.0
 COLLECTIVE_TIMEOUT_S = 1800
 
 TRAIN_SETTINGS = {
@@ -63,8 +66,8 @@ class Slot(Mailbox):
         for key, value in settings.items():
             os.environ.setdefault(key, value)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="train-run", daemon=True)
-        self._thread.start()
+        for target, thread in ((self._serve, "train-run"), (self._sweep, "orphans")):
+            threading.Thread(target=target, name=thread, daemon=True).start()
 
     def ended(self, timeout_s: float) -> bool:
         """Whether the Train run is over, after `close`, within the time."""
@@ -84,10 +87,32 @@ class Slot(Mailbox):
                     self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
         self._ended.set()
 
+    def _sweep(self) -> None:
+        """While the present run waits for its workers: removes what dead controllers left in their place.
+
+        A group must be found empty twice, so that one whose workers are just being created is left alone.
+        """
+        job_id, empty = ray.get_runtime_context().get_job_id(), set[str]()
+        while not self._ended.wait(SWEEP_S):
+            if self._group.startswith(self._run):
+                empty = set()
+                continue
+            try:
+                found = orphans.orphans(job_id, self._resources(), self._spec.workers)
+                for group in found & empty:
+                    orphans.remove(group)
+            except RayStateApiException:
+                # The dashboard is busy; the next round asks again.
+                found = set()
+            empty = found
+
+    def _resources(self) -> dict[str, float]:
+        gpus = {"GPU": self._spec.gpus_per_worker} if self._spec.gpus_per_worker > 0 else {}
+        return {"CPU": self._spec.cpus_per_worker, **gpus}
+
     def _trainer(self, run: str) -> TorchTrainer:
         spec = self._spec
         on_gpu = spec.gpus_per_worker > 0
-        resources = {"CPU": spec.cpus_per_worker, **({"GPU": spec.gpus_per_worker} if on_gpu else {})}
         return TorchTrainer(
             serve,
             train_loop_config={
@@ -103,7 +128,7 @@ class Slot(Mailbox):
             scaling_config=ScalingConfig(
                 num_workers=spec.workers,
                 use_gpu=on_gpu,
-                resources_per_worker=resources,
+                resources_per_worker=self._resources(),
                 placement_strategy=spec.placement,
             ),
             # Ray's type hints still show the first version of these classes.
