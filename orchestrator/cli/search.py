@@ -1,11 +1,14 @@
 """Verbs that plan and run: plan, search, train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, Sets, TrackingUri, err, out, print_json
+
+if TYPE_CHECKING:
+    from search_spaces.schema import SearchSpec
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The search's YAML file.")]
 Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
@@ -89,7 +92,7 @@ def train(
     conclude(root, loaded.name, as_json, code)
 
 
-def _load(spec: Path | None, sets: list[str], name: str | None):  # type: ignore[no-untyped-def]
+def _load(spec: Path | None, sets: list[str], name: str | None) -> "SearchSpec":
     from search_spaces.schema import load_spec
 
     return load_spec(spec, [*sets, *([f"name={name}"] if name else [])])
