@@ -1,6 +1,7 @@
 """The table a person watches while a search runs; plain lines, one an event, where nobody watches."""
 
 import time
+from collections.abc import Callable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,7 +16,9 @@ _STYLES = {"running": "cyan", "completed": "green", "stopped": "yellow", "failed
 class LiveView:
     """Shows a study's state; `update` is called after every event."""
 
-    def __init__(self, console: Console, state: StudyState, planned: int, epochs: int, slots: int) -> None:
+    def __init__(
+        self, console: Console, state: StudyState, planned: int, epochs: int, slots: Callable[[], int]
+    ) -> None:
         self._console, self._state = console, state
         self._planned, self._epochs, self._slots = planned, epochs, slots
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
@@ -46,7 +49,7 @@ class LiveView:
     def _headline(self) -> Text:
         search = self._state.of_kind("search")
         ended = sum(record.state != "running" for record in search)
-        left = seconds_left(search, self._planned, self._epochs, self._slots)
+        left = seconds_left(search, self._planned, self._epochs, self._slots())
         return Text(
             f"{self._state.stage}: {ended} of {self._planned} trials ended"
             + (f", about {left / 60:.0f} min left" if left is not None and self._state.stage == "searching" else "")

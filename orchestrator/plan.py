@@ -159,7 +159,6 @@ def make_plan(
             f"resources.workers_per_trial is {resources.workers_per_trial}; allowed: at most the global batch "
             f"(optim.batch_size {trial.optim.batch_size})."
         )
-    need = Need(resources.workers_per_trial, resources.cpus_per_worker, resources.gpus_per_worker, resources.placement)
     rungs = rung_epochs(spec, trial.epochs)
     forced = {} if not interp_metrics(spec) else _forced(spec, trial)
     return Plan(
@@ -167,13 +166,20 @@ def make_plan(
         signature=spec_signature(spec),
         trial=trial,
         forced=forced,
-        capacity=num_slots(nodes, need, resources.max_concurrent),
+        capacity=capacity_for(spec, nodes),
         rung_epochs=rungs,
         search_epochs=search_epochs(spec.trials, trial.epochs, rungs, spec.scheduler.reduction_factor),
         finalist_epochs=_num_finalists(spec) * trial.epochs,
         seconds_per_epoch=seconds_per_epoch,
         checks=(*(Check(*check) for check in checks), *_notes(spec, trial)),
     )
+
+
+def capacity_for(spec: SearchSpec, nodes: Iterable[tuple[str, float, float]]) -> Capacity:
+    """The slots that these nodes hold; PreflightError where they hold none."""
+    asked = spec.resources
+    need = Need(asked.workers_per_trial, asked.cpus_per_worker, asked.gpus_per_worker, asked.placement)
+    return num_slots(nodes, need, asked.max_concurrent)
 
 
 def rung_epochs(spec: SearchSpec, epochs: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from ray.tune import Stopper
 from orchestrator.recorder import Recorder
 from orchestrator.scheduler import build_scheduler
 from orchestrator.searcher import StudySearcher, open_optuna_study, tell
-from orchestrator.slots.messages import PoolRef
+from orchestrator.slots.pool import SlotPool
 from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
 from trainables.config import TrialConfig
@@ -55,9 +55,8 @@ class _Interruption(Stopper):
 def run_search(
     study: Study,
     recorder: Recorder,
-    pool: PoolRef,
+    pool: SlotPool,
     data_root: Path,
-    slots: int,
     resolve: Callable[[Mapping[str, Any]], TrialConfig],
     interrupted: threading.Event,
 ) -> None:
@@ -74,10 +73,10 @@ def run_search(
     if remaining <= 0:
         return
     os.environ.update(TUNE_SETTINGS)
-    searcher = StudySearcher(spec, optuna_study, recorder, resolve)
+    searcher = StudySearcher(spec, optuna_study, recorder, resolve, at_once=lambda: pool.size)
     trainable = tune.with_parameters(
         Trial,
-        pool=pool,
+        pool=pool.ref,
         trials_folder=study.paths.trials,
         data_root=data_root,
         max_failures=spec.max_failures_per_trial,
@@ -88,7 +87,6 @@ def run_search(
             search_alg=searcher,
             scheduler=build_scheduler(spec, resolve({}).epochs, ended),
             num_samples=remaining,
-            max_concurrent_trials=slots,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -91,10 +91,13 @@ class StudySearcher(Searcher):
         study: optuna.Study,
         recorder: Recorder,
         resolve: Callable[[Mapping[str, Any]], TrialConfig],
+        at_once: Callable[[], int],
     ) -> None:
+        """`at_once` says how many trials may run now; Tune, told a number, would keep to it as nodes come and go."""
         # Several objectives, or one: Tune itself is not told any, since it does not choose between trials.
         super().__init__(metric=None, mode=None)
         self._spec, self._study, self._recorder, self._resolve = spec, study, recorder, resolve
+        self._at_once = at_once
         self._distributions = to_optuna(spec.space)
         self._running: dict[str, optuna.trial.Trial] = {}
         self._configs: dict[str, TrialConfig] = {}
@@ -103,7 +106,9 @@ class StudySearcher(Searcher):
         """Set before Tune is told to stop: trials ending after that are left to the next resume."""
 
     def suggest(self, trial_id: str) -> Any:
-        """What Tune carries for the next trial (`trial.tune_config`), or Searcher.FINISHED."""
+        """What Tune carries for the next trial (`trial.tune_config`), None while enough run, or Searcher.FINISHED."""
+        if len(self._running) >= self._at_once():
+            return None
         trials = self._study.get_trials(deepcopy=False)
         waiting = [t.number for t in trials if t.state == OptunaState.WAITING]
         started = len(trials) - len(waiting)

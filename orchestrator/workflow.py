@@ -10,13 +10,13 @@ from rich.console import Console
 
 from orchestrator.capacity import Node
 from orchestrator.champion import crown
-from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL
+from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL, PreflightError
 from orchestrator.finalists import best_finalist, plan_finalists
 from orchestrator.interruption import Interruption, interruptible
 from orchestrator.jobs import PlannedTrial, run_trials
 from orchestrator.journal import StudyState
 from orchestrator.live import LiveView
-from orchestrator.plan import make_plan, resolve_trial
+from orchestrator.plan import capacity_for, make_plan, resolve_trial
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
@@ -24,6 +24,7 @@ from orchestrator.report.write import write_report
 from orchestrator.scrub import scrub
 from orchestrator.search import run_search
 from orchestrator.slots.cluster import connect, nodes
+from orchestrator.slots.elastic import elastic
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study import Study, check_startable, open_study, view_study
 from orchestrator.study_paths import study_paths
@@ -62,9 +63,8 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
         run_search(
             study,
             recorder,
-            pool.ref,
+            pool,
             paths.data,
-            run.slots,
             lambda params: resolve_trial(spec, params),
             interruption.requested,
         )
@@ -167,7 +167,6 @@ class _Run:
     recorder: Recorder
     pool: SlotPool
     interruption: Interruption
-    slots: int
     uri: str
 
     def train(self, planned: list[PlannedTrial]) -> None:
@@ -209,11 +208,20 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
                 trials_per_slot=spec.resources.trials_per_slot,
             )
         )
+        stack.enter_context(elastic(pool, lambda: _slots_now(spec)))
         # While the slots start: a new database takes seconds of its own.
         recorder = _record(stack, study, where, prepared, console)
-        view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, plan.slots))
+        view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: pool.size))
         recorder.on_change = view.update
-        yield _Run(study, recorder, pool, interruption, plan.slots, uri)
+        yield _Run(study, recorder, pool, interruption, uri)
+
+
+def _slots_now(spec: SearchSpec) -> int:
+    try:
+        return capacity_for(spec, nodes()).slots
+    except PreflightError:
+        # What was there at the start has left; it may come back.
+        return 0
 
 
 def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, console: Console) -> Recorder:

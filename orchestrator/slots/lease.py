@@ -118,14 +118,19 @@ def statuses(pool: PoolRef, timeout_s: float = STATUS_S) -> list[tuple[Any, Slot
         for entry in sorted(ray.util.list_named_actors(all_namespaces=True), key=lambda entry: entry["name"])
         if entry["namespace"] == pool.namespace and entry["name"].startswith(pool.prefix)
     ]
-    asked: dict[Any, Any] = {slot.status.remote(): slot for slot in slots}
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s) if asked else ([], [])
-    found: list[tuple[Any, SlotStatus | None]] = []
-    for ref, slot in asked.items():
+    return list(zip(slots, ask(slots, timeout_s), strict=True))
+
+
+def ask(slots: list[Any], timeout_s: float = STATUS_S) -> list[SlotStatus | None]:
+    """The status of each slot; None for one that does not answer in time."""
+    asked = [slot.status.remote() for slot in slots]
+    answered = set(ray.wait(asked, num_returns=len(asked), timeout=timeout_s)[0]) if asked else set()
+    found: list[SlotStatus | None] = []
+    for ref in asked:
         try:
-            found.append((slot, ray.get(ref) if ref in answered else None))
+            found.append(ray.get(ref) if ref in answered else None)
         except RayActorError:
-            found.append((slot, None))
+            found.append(None)
     return found
 
 

@@ -53,6 +53,7 @@ class Mailbox:
         self._owner_timeout_s, self._decision_wait_s, self._clock = owner_timeout_s, decision_wait_s, clock
         self._lease: _Lease | None = None
         self._run, self._group, self._idle = "", "", False
+        self._serving = False
         self._closing: Literal["", "drain", "now"] = ""
         self._failure, self._broken = "", False
         self._last_put_s = 0.0
@@ -132,7 +133,7 @@ class Mailbox:
             if group != self._group:
                 self._group = group
                 self._group_replaced()
-            self._idle, self._broken = True, False
+            self._idle, self._serving, self._broken = True, True, False
             self._changed.wait_for(
                 lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
             )
@@ -190,20 +191,20 @@ class Mailbox:
         """Why a worker group of a run has just failed; its successor's `take` counts it."""
         with self._changed:
             if run == self._run:
-                self._idle, self._failure = False, failure
+                self._idle, self._serving, self._failure = False, False, failure
 
     # The slot's and the pool's side.
 
     def run_started(self) -> str:
         """Names a new Train run; groups of earlier runs are turned away from here on."""
         with self._changed:
-            self._run, self._idle = uuid.uuid4().hex, False
+            self._run, self._idle, self._serving = uuid.uuid4().hex, False, False
             return self._run
 
     def run_failed(self, failure: str) -> None:
         """A Train run ended with an error; until a group reports, the slot counts as broken."""
         with self._changed:
-            self._idle, self._broken, self._failure = False, True, failure
+            self._idle, self._serving, self._broken, self._failure = False, False, True, failure
 
     def close(self, drain: bool = False) -> None:
         """No new leases; a trial in progress is stopped, or with `drain` finished first."""
@@ -230,7 +231,7 @@ class Mailbox:
             elif self._broken:
                 state = "broken"
             trial = lease.job.trial if lease is not None and lease.job is not None else None
-            return SlotStatus(state, trial, lease.passed if lease else 0, self._failure)
+            return SlotStatus(state, trial, lease.passed if lease else 0, self._failure, self._serving)
 
     # What follows is called with the lock held.
 

@@ -61,6 +61,8 @@ class SlotStatus:
     epoch: int
     failure: str
     """Why the last worker group or Train run was lost; empty if none was."""
+    serving: bool
+    """A worker group is there; False while one is awaited, be it the first or one in place of a lost one."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A pool of slots, as many as the cluster holds. The driver starts and closes it; all find it through its `ref`."""
 
+import threading
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -7,7 +8,7 @@ from typing import Any, Literal
 
 import ray
 
-from orchestrator.slots.lease import statuses
+from orchestrator.slots.lease import ask, statuses
 from orchestrator.slots.mailbox import OWNER_TIMEOUT_S
 from orchestrator.slots.messages import PoolRef, SlotStatus
 from orchestrator.slots.slot import Slot, SlotSpec
@@ -51,6 +52,9 @@ class SlotPool:
             watch_preemption=len(alive) > 1,
         )
         self.ref = PoolRef(f"aib-slots-{uuid.uuid4().hex[:8]}:", ray.get_runtime_context().namespace)
+        # A pool is resized from a thread of its own (`elastic`).
+        self._lock = threading.Lock()
+        self._closed = False
         self._slots: dict[int, Any] = {}
         self._leaving: list[Any] = []
 
@@ -63,16 +67,26 @@ class SlotPool:
     ) -> None:
         self.close()
 
+    @property
+    def size(self) -> int:
+        """Slots that take trials; those that only finish the one they have are not counted."""
+        return len(self._slots)
+
     def resize(self, num_slots: int) -> None:
-        """Starts slots, or closes the last ones: those take no further trial and end with the one they have."""
-        for index in range(num_slots):
-            if index not in self._slots:
-                self._slots[index] = self._start(index)
-        for index in [index for index in self._slots if index >= num_slots]:
-            slot = self._slots.pop(index)
-            slot.close.remote(drain=True)
-            self._leaving.append(slot)
-        self._leaving = _end(self._leaving, 0)
+        """Starts slots, or lets some go: they take no further trial and end with the one they have.
+
+        Slots that wait for workers go first, and at once: what they wait for may never come, so their trials go on in
+        other slots. A closed pool stays closed.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            for index in range(num_slots):
+                if len(self._slots) < num_slots and index not in self._slots:
+                    self._slots[index] = self._start(index)
+            if len(self._slots) > num_slots:
+                self._let_go(len(self._slots) - num_slots)
+            self._leaving = _end(self._leaving, 0)
 
     def status(self) -> list[SlotStatus | None]:
         """Of every slot, those that are closing included; None for one that does not answer."""
@@ -80,12 +94,25 @@ class SlotPool:
 
     def close(self, grace_s: float = CLOSE_S) -> None:
         """Stops the trials in progress at their epoch's end, or kills them after `grace_s`; frees all resources."""
-        slots = [*self._slots.values(), *self._leaving]
-        self._slots, self._leaving = {}, []
+        with self._lock:
+            self._closed = True
+            slots = [*self._slots.values(), *self._leaving]
+            self._slots, self._leaving = {}, []
         for slot in slots:
             slot.close.remote()
         for slot in _end(slots, grace_s):
             ray.kill(slot, no_restart=True)
+
+    def _let_go(self, count: int) -> None:
+        indices = list(self._slots)
+        status = dict(zip(indices, ask(list(self._slots.values())), strict=True))
+        for index in sorted(indices, key=lambda index: (_worth(status[index]), -index))[:count]:
+            slot, found = self._slots.pop(index), status[index]
+            if found is None or not found.serving:
+                ray.kill(slot, no_restart=True)
+            else:
+                slot.close.remote(drain=True)
+                self._leaving.append(slot)
 
     def _start(self, index: int) -> Any:
         name = f"{self.ref.prefix}slot-{index}-{uuid.uuid4().hex[:4]}"
@@ -102,6 +129,13 @@ class SlotPool:
             runtime_env={"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}},
         )
         return actor.remote(name, self.ref.namespace, self._spec)
+
+
+def _worth(status: SlotStatus | None) -> int:
+    """What is lost with a slot: nothing without workers, warm workers, or those and a place for the next trial."""
+    if status is None or not status.serving:
+        return 0
+    return 1 if status.trial is None else 2
 
 
 def _end(slots: list[Any], grace_s: float) -> list[Any]:

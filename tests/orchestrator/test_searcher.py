@@ -51,7 +51,8 @@ class Search:
         for record in self.recorder.journal.state.of_kind("search"):
             if record.state != "running":
                 tell(spec, self.study, record)
-        self.searcher = StudySearcher(spec, self.study, self.recorder, self.resolve)
+        self.searcher = StudySearcher(spec, self.study, self.recorder, self.resolve, lambda: self.at_once)
+        self.at_once = 100
         self.tune_ids = 0
 
     def resolve(self, params: dict[str, Any]) -> TrialConfig:
@@ -60,7 +61,7 @@ class Search:
     def suggest(self) -> tuple[str, dict[str, Any]] | None:
         self.tune_ids += 1
         suggested = self.searcher.suggest(f"tune-{self.tune_ids}")
-        return None if suggested == "FINISHED" else (f"tune-{self.tune_ids}", suggested)  # type: ignore[return-value]
+        return None if suggested in (None, "FINISHED") else (f"tune-{self.tune_ids}", suggested)  # type: ignore[return-value]
 
     def run(self, tune_id: str, config: dict[str, Any], stop_at: int = EPOCHS, **metrics: float) -> None:
         for epoch in range(1, stop_at + 1):
@@ -187,3 +188,16 @@ def test_an_interrupted_search_leaves_its_trials_to_the_next(tmp_path: Path) -> 
     assert search.study.trials[0].state == optuna.trial.TrialState.RUNNING
     assert search.recorder.journal.state.trials["t00000"].state == "running"
     assert search.suggest() is None
+
+
+def test_no_more_trials_run_than_there_are_slots_at_the_moment(tmp_path: Path) -> None:
+    search = Search(tmp_path, spec())
+    search.at_once = 1
+    first = search.suggest()
+    assert first is not None
+    assert search.suggest() is None, "Tune asks again later"
+    search.at_once = 2
+    assert search.suggest() is not None
+    search.at_once = 1
+    search.run(*first)
+    assert search.suggest() is None, "one still runs, and a slot has gone"

@@ -275,3 +275,16 @@ def test_slot_whose_run_does_not_start_says_why(mailbox: Mailbox) -> None:
     mailbox.take(mailbox.run_started() + "/g", 0)
     assert mailbox.status().state == "idle"
     assert mailbox.take(run + "/g", 0) == "close"
+
+
+def test_slot_serves_from_a_groups_first_call_until_the_group_or_its_run_is_lost(mailbox: Mailbox) -> None:
+    assert not mailbox.status().serving
+    _, group = started(mailbox)
+    assert mailbox.status().serving
+    mailbox.group_lost(group.split("/", maxsplit=1)[0], "rank 0 died")
+    assert mailbox.status().state == "leased"
+    assert not mailbox.status().serving, "the trial waits for workers that may never come"
+    mailbox.take(restarted(mailbox, group, "second"), 0)
+    assert mailbox.status().serving
+    mailbox.run_failed("the controller died")
+    assert not mailbox.status().serving

@@ -1,0 +1,66 @@
+"""A second Ray node on this machine: a raylet of its own that joins the tests' cluster and can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import ray
+
+from orchestrator.slots.cluster import Cluster
+
+JOIN_S = 60
+OBJECT_STORE_BYTES = 100 * 1024**2
+
+
+class JoinedNode:
+    """A node that has joined."""
+
+    def __init__(self, process: subprocess.Popen[bytes], node_id: str) -> None:
+        self._process, self.node_id = process, node_id
+
+    def kill(self) -> None:
+        """SIGKILL to the node and all that runs on it, as when a machine loses its power."""
+        family = [psutil.Process(self._process.pid)]
+        family += family[0].children(recursive=True)
+        for member in family:
+            # Stopped first: a parent that sees a child die would begin to tidy up.
+            _signal(member, signal.SIGSTOP)
+        for member in family:
+            _signal(member, signal.SIGKILL)
+        self._process.wait()
+
+
+@contextmanager
+def second_node(cluster: Cluster, num_cpus: int, log: Path) -> Iterator[JoinedNode]:
+    """Joins the cluster for the time of the block."""
+    before = _alive()
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={cluster.address}"]
+    command += [f"--num-cpus={num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "RAY_AUTH_MODE": "token"})
+        try:
+            deadline_s = time.monotonic() + JOIN_S
+            while not (joined := _alive() - before):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline_s, log.read_text()
+                time.sleep(0.2)
+            node = JoinedNode(process, joined.pop())
+            yield node
+        finally:
+            if process.poll() is None:
+                node.kill()
+
+
+def _alive() -> set[str]:
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
