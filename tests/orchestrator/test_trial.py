@@ -144,6 +144,20 @@ def test_trial_whose_own_actor_dies_goes_on_without_repeating_an_epoch(pool: Slo
     assert told.epochs["t00000"] == [1, 2, 3, 4, 5]
 
 
+def test_early_stops_in_one_slot_of_two_workers_keep_its_workers(
+    pool: SlotPool, cluster: Cluster, tmp_path: Path
+) -> None:
+    pool.close()  # its workers have all of the cluster
+    configs = [small_trial(epochs=6, seed=i, offset=float(i), epoch_s=0.05) for i in range(8)]
+    told = Told()
+    with SlotPool(1, workers=2, cpus_per_worker=1, storage=tmp_path / "pool", fit=fit_small) as pair:
+        results = search(pair, tmp_path, configs, told, asha(6), at_once=1)
+    assert results.num_errors == 0
+    assert told.epochs["t00000"] == [1, 2, 3, 4, 5, 6]
+    assert sum(len(epochs) < 6 for epochs in told.epochs.values()) >= 4
+    assert len({result["epoch_metrics"]["pid"] for result in told.last.values()}) == 1, "no stop cost a worker"
+
+
 def test_trial_takes_no_cpu_and_stays_with_its_driver(cluster: Cluster) -> None:
     (request,) = trial_resources().bundles
     (resource,) = request
