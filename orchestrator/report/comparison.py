@@ -1,6 +1,6 @@
 """The paper's numbers beside ours, and how far the two may be compared."""
 
-from orchestrator.registry.paper import published_error_pct, published_interpretability_pct
+from orchestrator.published import published_error_pct, published_interpretability_pct
 from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, spread
 from orchestrator.report.subject import Subject
 from orchestrator.report.tables import shown
