@@ -5,10 +5,12 @@ one slot may be on different nodes, one worker is on one node, and a share of a 
 """
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from orchestrator.errors import PreflightError
+from trainables.errors import ConfigError
 
 _ROUNDING = 1e-9  # 0.3 / 0.1 is a little below 3
 
@@ -34,6 +36,21 @@ class Capacity(NamedTuple):
     slots: int
     limited_by: Literal["cpus", "gpus", "max_concurrent"]
     explanation: str
+
+
+def imagined(cluster: str) -> list[Node]:
+    """The nodes of a cluster that need not exist: `2x32x8` is two nodes of 32 CPUs and 8 GPUs; a comma adds others."""
+    nodes: list[Node] = []
+    for part in cluster.split(","):
+        found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})x(\d{1,3})", part.strip(), re.ASCII)
+        if not found:
+            raise ConfigError(
+                f"--cluster is '{cluster}'; allowed: NODESxCPUSxGPUS, such as 2x32x8 for two nodes of 32 CPUs and 8 "
+                "GPUs, or several of these with commas between them."
+            )
+        count, cpus, gpus = map(int, found.groups())
+        nodes += [Node(f"imagined-{len(nodes) + i}", cpus, gpus) for i in range(count)]
+    return nodes
 
 
 def num_slots(nodes: Iterable[tuple[str, float, float]], need: Need, max_concurrent: int | None = None) -> Capacity:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 
 from trainables import numerics
+from trainables.cross_domain import NO_CLASS, class_map, cross_errors_pct
+from trainables.data.catalog import KNOWN
 from trainables.data.splits import Subset, select
 from trainables.data.store import Store, open_store
 from trainables.errors import ConfigError
@@ -21,31 +23,38 @@ def evaluate_model(
     """The keys of `aib evaluate --json`: the test split of a data set under the model's final draws.
 
     On the data set the model was trained on, its own test images; on another one all of its test images, at the
-    model's image size. Raises ConfigError where the classes are other ones in number, DataError where not prepared.
+    model's image size. Where the other one numbers or names its classes differently (STL-10 for CIFAR-10 models),
+    both of its splits, class by class as they are called. Raises ConfigError for other classes, DataError where not
+    prepared.
     """
     config, runtime = loaded.config, _runtime(data_root)
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
     store = open_store(data_root, name, config.data.image_size)
-    _check_classes(loaded, store)
+    crossing = _other_classes(loaded, store)
     own = name == config.data.name
     test = select(store, config.data).test if own else _whole_test(store)
+    num_images = len(test)
     model, draws = loaded.model.to(runtime.device), final_draws(config)
-    found = evaluate(model, test, "test", config, runtime, draws)
-    metrics = {
-        "test_error_pct": found["error_pct"],
-        "test_error_top5_pct": found["error_top5_pct"],
-        "test_nll": found["nll"],
-        "test_kl_nats": found["kl_nats"],
-        "test_attention_std": found["attention_std"],
-        "test_attention_entropy": found["attention_entropy"],
-    }
+    if crossing:
+        metrics = cross_errors_pct(model, loaded.class_names, store, config, runtime, draws)
+        num_images += len(store.splits["train"].labels_N)
+    else:
+        found = evaluate(model, test, "test", config, runtime, draws)
+        metrics = {
+            "test_error_pct": found["error_pct"],
+            "test_error_top5_pct": found["error_top5_pct"],
+            "test_nll": found["nll"],
+            "test_kl_nats": found["kl_nats"],
+            "test_attention_std": found["attention_std"],
+            "test_attention_entropy": found["attention_entropy"],
+        }
     if with_interpretability:
         scored = test.head(config.evaluation.interp_images)
         metrics |= interpretability(model, scored, config, occluders(config, runtime), runtime, draws)
     if test.split.masks_NHW is not None:
         metrics |= localization(model, test, config, runtime, draws)
-    return {"dataset": name, "num_images": len(test), "metrics": metrics}
+    return {"dataset": name, "num_images": num_images, "metrics": metrics}
 
 
 def validation_error_pct(folder: Path, data_root: Path) -> float:
@@ -65,9 +74,24 @@ def _whole_test(store: Store) -> Subset:
     return Subset(store.splits["test"], torch.arange(len(store.splits["test"].labels_N)).numpy())
 
 
-def _check_classes(loaded: LoadedModel, store: Store) -> None:
-    if store.num_classes != len(loaded.class_names):
-        raise ConfigError(
-            f"the model knows {len(loaded.class_names)} classes and {store.name} has {store.num_classes}; evaluate it "
-            f"on a data set with its own classes, such as {loaded.config.data.name}."
-        )
+def _other_classes(loaded: LoadedModel, store: Store) -> bool:
+    """Whether the data set's labels have to be translated to the model's; ConfigError where they cannot be."""
+    num_classes = len(loaded.class_names)
+    model_label_F = class_map(loaded.class_names, store.class_names)
+    if model_label_F.tolist() == list(range(num_classes)):
+        return False
+    unnamed = _numbered(loaded.config.data.name, loaded.class_names) or _numbered(store.name, store.class_names)
+    if unnamed and store.num_classes == num_classes:
+        return False
+    if not unnamed and (model_label_F != NO_CLASS).any():
+        return True
+    raise ConfigError(
+        f"the model knows {num_classes} classes and {store.name} has {store.num_classes} others; evaluate it on a "
+        f"data set with its own classes, such as {loaded.config.data.name}."
+    )
+
+
+def _numbered(name: str, class_names: tuple[str, ...]) -> bool:
+    """Whether the classes were prepared without names: numbers stand for whatever the labels mean."""
+    has_names = name in KNOWN and KNOWN[name].class_names is not None
+    return not has_names and class_names == tuple(map(str, range(len(class_names))))

@@ -13,12 +13,14 @@ from orchestrator.plan import resolve_trial
 from orchestrator.study_paths import StudyPaths
 from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
+from trainables import cross_domain
 from trainables.config import TrialConfig
 from trainables.data.catalog import default_image_size, known, prepare_command
 from trainables.data.prepare import prepare
 from trainables.data.splits import select
-from trainables.data.store import Store, list_prepared, open_store
+from trainables.data.store import SPLITS, Store, list_prepared, open_store, read_meta, store_folder
 from trainables.final import occluder_store
+from trainables.metrics import cross_domain_metric
 from trainables.models.build import assemble
 
 EMBEDDED = "cluttered-digits"
@@ -49,6 +51,9 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     prepare_embedded(config, data_root, console)
     store = open_store(data_root, config.data.name, config.data.image_size, verify=True)
     occluder_store(config, data_root)
+    if _cross_domain_prepared(config, data_root):
+        # Damaged images are better found now than after the last epoch.
+        open_store(data_root, cross_domain.EVALUATED_ON, config.data.image_size, verify=True)
     subsets = select(store, config.data)
     dataset = DatasetInput(
         name=store.name,
@@ -76,9 +81,23 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
         data = ("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
     occluder = config.evaluation.occluder_dataset
     found = [data, ("occluders", True, f"images of {occluder}, as {OCCLUDERS} says")]
+    if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
+        found.append(("cross-domain", False, _without_cross_domain(config)))
     if paths.study_json.exists():
         found.append(("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
     return found
+
+
+def _cross_domain_prepared(config: TrialConfig, data_root: Path) -> bool:
+    """Whether the trial's models will be scored on STL-10 as well."""
+    folder = store_folder(data_root, cross_domain.EVALUATED_ON, config.data.image_size)
+    return config.data.name == cross_domain.TRAINED_ON and read_meta(folder) is not None
+
+
+def _without_cross_domain(config: TrialConfig) -> str:
+    name, size = cross_domain.EVALUATED_ON, config.data.image_size
+    missing = " and ".join(cross_domain_metric(name, split, "") for split in SPLITS)
+    return f"{name} at {size} px is not prepared, so {missing} will be missing; run: {prepare_command(name, size)}"
 
 
 def prepare_embedded(config: TrialConfig, data_root: Path, console: Console) -> None:

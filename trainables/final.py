@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from trainables import cross_domain
 from trainables.config import TrialConfig
 from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
@@ -43,12 +44,13 @@ def score_best(
     history: Sequence[Mapping[str, float]],
     best_epoch: int,
     subsets: Subsets,
-    num_classes: int,
+    class_names: Sequence[str],
     occluders_MHWC: torch.Tensor,
     runtime: Runtime,
 ) -> FinalScore:
-    """`metrics.FINAL`, interpretability and, where the data has masks, `metrics.LOCALIZATION`; collective."""
-    model = build_model(config, num_classes).to(runtime.device)
+    """`metrics.FINAL`, interpretability and, where the data allows them, `metrics.LOCALIZATION` and
+    `metrics.CROSS_DOMAIN`; collective."""
+    model = build_model(config, len(class_names)).to(runtime.device)
     model.load_state_dict(weights)
     draws = final_draws(config)
     val = evaluate(model, subsets.val, "val", config, runtime, draws)
@@ -69,6 +71,8 @@ def score_best(
     found |= {f"test_{name}": value for name, value in on_test.items()}
     if subsets.test.split.masks_NHW is not None:
         found |= localization(model, subsets.test, config, runtime, draws)
+    if cross_domain.is_prepared(config, runtime):
+        found |= cross_domain.score_stl10(model, class_names, config, runtime, draws)
     images_NHWC, labels_N = subsets.test.tensors(torch.device("cpu"))
     panels = example_panels(
         predictor(model, config, draws, runtime.device),

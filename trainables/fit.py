@@ -70,7 +70,7 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
                 training.history,
                 training.best_epoch,
                 subsets,
-                store.num_classes,
+                store.class_names,
                 occluders_MHWC,
                 runtime,
             )

@@ -100,5 +100,21 @@ same with each map first stretched to [0, 1], since learned maps are mostly on."
 VAL_LOCALIZATION = "val_attention_in_mask_ratio"
 """`attention_in_mask_ratio` on validation images after every epoch, where the data has masks."""
 
+CROSS_DOMAIN_READINGS = ("", "index_", "shared_")
+"""How a prediction on another data set is judged: by the class's name, a class that the model does not have being
+always an error; by the bare label number, as the STL10 columns of Table 1 imply; by name over the shared
+classes only."""
+
+
+def cross_domain_metric(dataset: str, split: str, reading: str) -> str:
+    """Name of one error of a model on another data set; reading: one of CROSS_DOMAIN_READINGS."""
+    return f"{dataset}_{split}_{reading}error_pct"
+
+
+CROSS_DOMAIN = tuple(
+    cross_domain_metric("stl10", split, reading) for split in ("train", "test") for reading in CROSS_DOMAIN_READINGS
+)
+"""Reported with FINAL by models trained on CIFAR-10 where STL-10 is prepared at their image size."""
+
 SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
 """What an objective, a constraint or a scheduler may name: known after every epoch."""

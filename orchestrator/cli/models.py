@@ -22,7 +22,7 @@ def evaluate(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Error and, if asked for, interpretability of a model on a test split."""
+    """Error and, if asked for, interpretability of a model on a test split; CIFAR-10 models also on STL-10."""
     from orchestrator.evaluation import evaluate_model
     from orchestrator.model_source import load_model
     from orchestrator.study_paths import data_root
@@ -32,7 +32,7 @@ def evaluate(
     if as_json:
         print_json(found)
         return
-    out.print(f"{model} on {found['dataset']}, {found['num_images']} test images")
+    out.print(f"{model} on {found['dataset']}, {found['num_images']} images")
     for name, value in found["metrics"].items():
         out.print(f"  {name} {value:.4g}")
 

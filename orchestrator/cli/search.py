@@ -21,6 +21,10 @@ def plan(
     sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
     name: Name = None,
     address: Address = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="NODESxCPUSxGPUS", help="Plan for a cluster that need not be there: 2x32x8."),
+    ] = None,
     seconds_per_epoch: Annotated[
         float | None, typer.Option("--seconds-per-epoch", help="Of one worker group; turns epochs into hours.")
     ] = None,
@@ -29,7 +33,7 @@ def plan(
     """What a search would do and cost on this cluster. Starts and writes nothing."""
     from rich.console import Console
 
-    from orchestrator.capacity import Node
+    from orchestrator.capacity import Node, imagined
     from orchestrator.plan import make_plan
     from orchestrator.preflight import checks, this_machine, with_occluders
     from orchestrator.study_paths import study_paths
@@ -37,7 +41,9 @@ def plan(
     loaded = _load(spec, sets, name)
     paths = study_paths(root, loaded.name)
     loaded = with_occluders(loaded, paths, Console(quiet=True))
-    if address is None:
+    if cluster is not None:
+        nodes = imagined(cluster)
+    elif address is None:
         nodes = [this_machine()]
     else:
         from orchestrator.slots.cluster import connect

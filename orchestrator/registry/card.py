@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.registry.paper import published_error_pct
+from orchestrator.published import published_error_pct
 from trainables.config import TrialConfig
 
 _ROWS = (

@@ -2,8 +2,9 @@
 
 import pytest
 
-from orchestrator.capacity import Need, Node, num_slots
+from orchestrator.capacity import Need, Node, imagined, num_slots
 from orchestrator.errors import PreflightError
+from trainables.errors import ConfigError
 
 
 def nodes(*offers: tuple[float, float]) -> list[Node]:
@@ -73,3 +74,17 @@ def test_an_impossible_request_says_what_is_asked_what_is_there_and_which_field_
     with pytest.raises(PreflightError) as caught:
         num_slots(nodes(*offers), asked)
     assert [part for part in said if part not in str(caught.value)] == []
+
+
+def test_a_cluster_that_is_not_there_is_written_as_nodes_cpus_and_gpus() -> None:
+    assert [node[1:] for node in imagined("2x32x8")] == [(32, 8), (32, 8)]
+    assert [node[1:] for node in imagined("1x64x0, 1x16x4")] == [(64, 0), (16, 4)]
+    assert len({node.node_id for node in imagined("3x1x1,2x1x0")}) == 5
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "2x32", "0x4x1", "2x0x1", "2x4x-1", "2x4x1x1", "axbxc", "99999x1x1", "1x1x1,"]
+)
+def test_anything_else_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(ConfigError, match="NODESxCPUSxGPUS, such as 2x32x8"):
+        imagined(text)

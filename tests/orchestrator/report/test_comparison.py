@@ -33,7 +33,28 @@ def test_our_error_stands_beside_table_1_with_the_difference_and_cells_not_run_s
     rows = {row.cells[0]: row.cells[1:] for row in table_of(error_blocks(subject(on_cifar10(story)))).rows}
     assert rows["cifar10, weights of the best validation epoch"] == ("6.50", "4.10", "+2.40")
     assert rows["cifar10, lowest over epochs (paper's convention)"] == ("6.00", "4.10", "+1.90")
-    assert rows["STL10 test split, same model"] == ("not run", "51.16", "–")
+    assert rows["STL10 test split, labels compared by number"] == ("not run", "51.16", "–")
+    assert rows["STL10 test split, classes compared by name"] == ("not run", "–", "–")
+
+
+def test_table_1_is_set_beside_the_stl10_error_by_number_with_the_reason(story: Any) -> None:
+    study = on_cifar10(story)
+    for record in study.state.trials.values():
+        for row in record.history:
+            row |= {"stl10_train_index_error_pct": 52.44, "stl10_train_error_pct": 33.25}
+    blocks = error_blocks(subject(study))
+    rows = {row.cells[0]: row.cells[1:] for row in table_of(blocks).rows}
+    assert rows["STL10 train split, labels compared by number"] == ("52.44", "50.44", "+2.00")
+    assert rows["STL10 train split, classes compared by name"] == ("33.25", "–", "–")
+    assert "comparison of bare label numbers" in text_of(blocks)
+
+
+def test_a_model_of_another_data_set_has_no_stl10_rows(story: Any) -> None:
+    study = story(trial={"model": "vgg-aib-qt", "dataset": "cifar100"}, scheduler="none")
+    study.trial("t00000", 5.0, params={})
+    blocks = error_blocks(subject(study))
+    assert not any("STL10" in row.cells[0] for row in table_of(blocks).rows)
+    assert "STL-10" not in text_of(blocks)
 
 
 def test_a_trial_as_in_the_paper_has_nothing_to_declare_but_its_validation_split(story: Any) -> None:

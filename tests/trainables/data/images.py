@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from trainables.data.store import Split, Store
+from trainables.data.sources.source import Source
+from trainables.data.store import Split, Store, open_store, store_folder
+from trainables.data.writer import write_store
 
 
 def pixels(num: int, side: int = 8, seed: int = 0) -> np.ndarray:
@@ -57,6 +59,21 @@ def store_of(labels: np.ndarray, groups: np.ndarray | None = None, num_test: int
     test = Split(np.zeros((num_test, 4, 4, 3), np.uint8), np.arange(num_test, dtype=np.int64) % num_classes)
     names = tuple(map(str, range(num_classes)))
     return Store("toy", 4, names, "0" * 64, {"train": Split(images, labels, None, groups), "test": test}, "made here")
+
+
+def write_prepared(root: Path, name: str, side: int, class_names: tuple[str, ...], num: int) -> Store:
+    """A prepared data set of random images, `num` of each class in the training split and half as many for testing."""
+    splits = {}
+    for seed, (split, count) in enumerate({"train": num, "test": max(1, num // 2)}.items()):
+        labels_N = np.tile(np.arange(len(class_names), dtype=np.int64), count)
+        splits[split] = Split(pixels(len(labels_N), side, seed), labels_N)
+    counts = {split: len(arrays.labels_N) for split, arrays in splits.items()}
+    folder = store_folder(root, name, side)
+    folder.mkdir(parents=True)
+    write_store(
+        folder, name, side, Source(class_names, "made here", counts, lambda s: iter([splits[s]])), lambda _: None
+    )
+    return open_store(root, name, side)
 
 
 def real_data(name: str) -> Path:

@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.registry.paper import published_error_pct, published_interpretability_pct
+from orchestrator.published import published_error_pct, published_interpretability_pct
 from trainables.metrics import MODIFICATIONS
 
 
