@@ -21,15 +21,15 @@ def evaluate_model(
     """The keys of `aib evaluate --json`: the test split of a data set under the model's final draws.
 
     On the data set the model was trained on, its own test images; on another one all of its test images, at the
-    model's image size. Raises ConfigError where the classes are other ones in number, DataError where not prepared.
+    model's stored size. Raises ConfigError where the classes are other ones in number, DataError where not prepared.
     """
     config, runtime = loaded.config, _runtime(data_root)
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
-    store = open_store(data_root, name, config.data.image_size)
+    store = open_store(data_root, name, config.data.stored_size)
     _check_classes(loaded, store)
     own = name == config.data.name
-    test = select(store, config.data).test if own else _whole_test(store)
+    test = select(store, config.data).test if own else _whole_test(store, config.data.image_size)
     model, draws = loaded.model.to(runtime.device), final_draws(config)
     found = evaluate(model, test, "test", config, runtime, draws)
     metrics = {
@@ -53,7 +53,7 @@ def validation_error_pct(folder: Path, data_root: Path) -> float:
     loaded, runtime = load_exported(folder), _runtime(data_root)
     config = loaded.config
     numerics.apply(config, runtime.device)
-    val = select(open_store(data_root, config.data.name, config.data.image_size), config.data).val
+    val = select(open_store(data_root, config.data.name, config.data.stored_size), config.data).val
     return evaluate(loaded.model.to(runtime.device), val, "val", config, runtime, final_draws(config))["error_pct"]
 
 
@@ -61,8 +61,8 @@ def _runtime(data_root: Path) -> Runtime:
     return Runtime(data_root=data_root, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _whole_test(store: Store) -> Subset:
-    return Subset(store.splits["test"], torch.arange(len(store.splits["test"].labels_N)).numpy())
+def _whole_test(store: Store, side: int) -> Subset:
+    return Subset(store.splits["test"], torch.arange(len(store.splits["test"].labels_N)).numpy(), side)
 
 
 def _check_classes(loaded: LoadedModel, store: Store) -> None:

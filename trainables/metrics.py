@@ -100,5 +100,9 @@ same with each map first stretched to [0, 1], since learned maps are mostly on."
 VAL_LOCALIZATION = "val_attention_in_mask_ratio"
 """`attention_in_mask_ratio` on validation images after every epoch, where the data has masks."""
 
+RAW_AND_AVERAGED = ("val_raw_error_pct", "val_ema_error_pct", "test_raw_error_pct", "test_ema_error_pct")
+"""After every epoch where `optim.ema_decay` is above 0: the errors of the weights as they are and of their average.
+The plain names then belong to the weights with the lower validation error, the ones that may be kept as the best."""
+
 SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
 """What an objective, a constraint or a scheduler may name: known after every epoch."""
