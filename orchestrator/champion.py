@@ -20,6 +20,7 @@ from orchestrator.study import Study
 from orchestrator.summary import mean, sample_std
 from trainables.checkpoint import latest_checkpoint, read_state, read_tensors
 from trainables.config import TrialConfig
+from trainables.data.crop import centre_crop
 from trainables.data.store import open_store
 from trainables.errors import AIBError, CheckpointError
 from trainables.export import export_model
@@ -169,4 +170,5 @@ def _tags(facts: dict[str, Any], candidate: Candidate, decision: GateDecision) -
 
 def _example(study: Study, facts: dict[str, Any]) -> np.ndarray:
     store = open_store(study.paths.data, facts["data"]["name"], facts["data"]["image_size"])
-    return np.array(store.splits["test"].images_NHWC[:1])
+    side = TrialConfig.from_dict(facts["trial"]).data.image_size
+    return np.array(centre_crop(store.splits["test"].images_NHWC[:1], side))

@@ -10,18 +10,30 @@ from trainables.data.catalog import KNOWN, known
 from trainables.data.store import list_prepared
 from trainables.models.counts import count
 
-# Table 3 (millions) and Table 4 (G), by backbone and number of classes at 32 x 32.
+# Table 3 (millions) and Table 4 (G), by backbone and number of classes: at 32 x 32, and for 200 at 224 x 224.
 _PAPER = {
-    ("vgg", 10): (20.05, 3.79),
-    ("vgg", 100): (20.07, 3.79),
-    ("wrn", 10): (65.00, 39.14),
-    ("wrn", 100): (65.11, 39.20),
+    ("vgg-32", 10): (20.05, 3.79),
+    ("vgg-32", 100): (20.07, 3.79),
+    ("wrn-28-10", 10): (65.00, 39.14),
+    ("wrn-28-10", 100): (65.11, 39.20),
+    ("vgg-16", 200): (24.28, 16.75),
+    ("wrn-50-2", 200): (130.73, 50.97),
 }
+_IMAGE_SIZES = {"vgg-32": 32, "wrn-28-10": 32, "vgg-16": 224, "wrn-50-2": 224}
 _VGG_NOTE = "Table 3 counts BatchNorm statistics in its VGG-aib rows: compare with parameters_with_buffers."
 _WRN_NOTE = (
     "Table 4's WRN rows count modules registered under two names twice; counted once, one draw costs 12.38 G (10 "
     "classes)."
 )
+_VGG16_NOTE = (
+    "Both rows of Tables 3 and 4 hold with three more convolutions in the attention module, which the released code "
+    "has in aib-qt only. Table 4's counter adds one operation for the bias of every convolution's output."
+)
+_WRN50_NOTE = (
+    "Table 3 counts a second third group (20 736 000 parameters) that the released code registers and never runs; "
+    "Table 4 counts modules registered under two names several times: counted once, one draw costs 19.62 G."
+)
+_NOTES = {"vgg-32": _VGG_NOTE, "wrn-28-10": _WRN_NOTE, "vgg-16": _VGG16_NOTE, "wrn-50-2": _WRN50_NOTE}
 
 
 def describe_model(root: Path, model: str, dataset: str, sets: list[str]) -> dict[str, Any]:
@@ -53,10 +65,10 @@ def _num_classes(prepared: Path, dataset: str) -> int:
 
 
 def _paper(config: TrialConfig, num_classes: int) -> dict[str, Any] | None:
-    backbone = config.model.name.split("-")[0]
+    backbone = config.model.backbone
     published = _PAPER.get((backbone, num_classes))
-    if published is None or "aib" not in config.model.name or config.data.image_size != 32 or config.model.width != 1:
+    as_published = config.data.image_size == _IMAGE_SIZES[backbone] and config.model.width == 1
+    if published is None or "aib" not in config.model.name or not as_published:
         return None
     parameters_m, macs_g = published
-    note = _VGG_NOTE if backbone == "vgg" else _WRN_NOTE
-    return {"parameters_M": parameters_m, "flops_G": macs_g, "note": note}
+    return {"parameters_M": parameters_m, "flops_G": macs_g, "note": _NOTES[backbone]}

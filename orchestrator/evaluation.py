@@ -23,17 +23,17 @@ def evaluate_model(
     """The keys of `aib evaluate --json`: the test split of a data set under the model's final draws.
 
     On the data set the model was trained on, its own test images; on another one all of its test images, at the
-    model's image size. Where the other one numbers or names its classes differently (STL-10 for CIFAR-10 models),
+    model's stored size. Where the other one numbers or names its classes differently (STL-10 for CIFAR-10 models),
     both of its splits, class by class as they are called. Raises ConfigError for other classes, DataError where not
     prepared.
     """
     config, runtime = loaded.config, _runtime(data_root)
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
-    store = open_store(data_root, name, config.data.image_size)
+    store = open_store(data_root, name, config.data.stored_size)
     crossing = _other_classes(loaded, store)
     own = name == config.data.name
-    test = select(store, config.data).test if own else _whole_test(store)
+    test = select(store, config.data).test if own else _whole_test(store, config.data.image_size)
     num_images = len(test)
     model, draws = loaded.model.to(runtime.device), final_draws(config)
     if crossing:
@@ -62,7 +62,7 @@ def validation_error_pct(folder: Path, data_root: Path) -> float:
     loaded, runtime = load_exported(folder), _runtime(data_root)
     config = loaded.config
     numerics.apply(config, runtime.device)
-    val = select(open_store(data_root, config.data.name, config.data.image_size), config.data).val
+    val = select(open_store(data_root, config.data.name, config.data.stored_size), config.data).val
     return evaluate(loaded.model.to(runtime.device), val, "val", config, runtime, final_draws(config))["error_pct"]
 
 
@@ -70,8 +70,8 @@ def _runtime(data_root: Path) -> Runtime:
     return Runtime(data_root=data_root, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _whole_test(store: Store) -> Subset:
-    return Subset(store.splits["test"], torch.arange(len(store.splits["test"].labels_N)).numpy())
+def _whole_test(store: Store, side: int) -> Subset:
+    return Subset(store.splits["test"], torch.arange(len(store.splits["test"].labels_N)).numpy(), side)
 
 
 def _other_classes(loaded: LoadedModel, store: Store) -> bool:

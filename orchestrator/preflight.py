@@ -1,4 +1,4 @@
-"""What a search needs of data, checked before anything starts."""
+"""What a search needs of data and pretrained weights, checked before anything starts."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from trainables.data.store import SPLITS, Store, list_prepared, open_store, read
 from trainables.final import occluder_store
 from trainables.metrics import cross_domain_metric
 from trainables.models.build import assemble
+from trainables.models.pretrained import cached, fetch
 
 EMBEDDED = "cluttered-digits"
 OCCLUDERS = "evaluation.occluder_dataset"
@@ -38,22 +39,24 @@ class Prepared:
 def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     """Opens the data set and compares its digest; prepares the embedded one where it is not there yet.
 
-    Raises DataError for a missing or altered data set and ConfigError for an unknown data set or model, or where the
-    trial asks for more images than there are.
+    ImageNet weights are downloaded where the trial starts from them and they are not there yet.
+    Raises DataError for a missing or altered data set or weight file, and ConfigError for an unknown data set or
+    model, or where the trial asks for more images than there are.
     """
     config = resolve_trial(spec, {})
     assemble(config, num_classes=2)
+    fetch(config.model)
     # What can be missing is looked for before anything is composed.
     if config.data.name != EMBEDDED:
-        open_store(data_root, config.data.name, config.data.image_size)
+        open_store(data_root, config.data.name, config.data.stored_size)
     if config.evaluation.occluder_dataset != EMBEDDED:
         occluder_store(config, data_root)
     prepare_embedded(config, data_root, console)
-    store = open_store(data_root, config.data.name, config.data.image_size, verify=True)
+    store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
     occluder_store(config, data_root)
     if _cross_domain_prepared(config, data_root):
         # Damaged images are better found now than after the last epoch.
-        open_store(data_root, cross_domain.EVALUATED_ON, config.data.image_size, verify=True)
+        open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
     subsets = select(store, config.data)
     dataset = DatasetInput(
         name=store.name,
@@ -70,7 +73,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
     """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message)."""
     config = resolve_trial(spec, {})
     there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
-    wanted = (config.data.name, config.data.image_size)
+    wanted = (config.data.name, config.data.stored_size)
     if wanted in there:
         select(open_store(paths.data, *wanted), config.data)
         data = ("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
@@ -83,6 +86,11 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
     found = [data, ("occluders", True, f"images of {occluder}, as {OCCLUDERS} says")]
     if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
         found.append(("cross-domain", False, _without_cross_domain(config)))
+    if config.model.pretrained != "none":
+        weights = cached(config.model)
+        there_text = f"ImageNet weights are in {weights}"
+        absent_text = f"ImageNet weights are not in {weights}; the search downloads them when it starts"
+        found.append(("weights", weights.is_file(), there_text if weights.is_file() else absent_text))
     if paths.study_json.exists():
         found.append(("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
     return found
@@ -90,12 +98,12 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
 
 def _cross_domain_prepared(config: TrialConfig, data_root: Path) -> bool:
     """Whether the trial's models will be scored on STL-10 as well."""
-    folder = store_folder(data_root, cross_domain.EVALUATED_ON, config.data.image_size)
+    folder = store_folder(data_root, cross_domain.EVALUATED_ON, config.data.stored_size)
     return config.data.name == cross_domain.TRAINED_ON and read_meta(folder) is not None
 
 
 def _without_cross_domain(config: TrialConfig) -> str:
-    name, size = cross_domain.EVALUATED_ON, config.data.image_size
+    name, size = cross_domain.EVALUATED_ON, config.data.stored_size
     missing = " and ".join(cross_domain_metric(name, split, "") for split in SPLITS)
     return f"{name} at {size} px is not prepared, so {missing} will be missing; run: {prepare_command(name, size)}"
 
@@ -103,7 +111,7 @@ def _without_cross_domain(config: TrialConfig) -> str:
 def prepare_embedded(config: TrialConfig, data_root: Path, console: Console) -> None:
     """Composes the embedded data set in every size that the trial uses and that is not there yet."""
     there = {(meta.name, meta.image_size) for meta in list_prepared(data_root)}
-    wanted = {(config.data.name, config.data.image_size)}
+    wanted = {(config.data.name, config.data.stored_size)}
     if config.evaluation.occluder_dataset == EMBEDDED and not any(name == EMBEDDED for name, _ in there | wanted):
         wanted.add((EMBEDDED, default_image_size(EMBEDDED)))
     for name, size in wanted - there:

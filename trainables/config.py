@@ -20,6 +20,10 @@ from trainables.errors import ConfigError
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     name: str
+    backbone: Literal["vgg-32", "vgg-16", "wrn-28-10", "wrn-50-2"]
+    """Which network of its family the model stands on: those of 32-pixel images, or those of ImageNet."""
+    pretrained: Literal["none", "imagenet"]
+    """Weights that training starts from, where the backbone has them and `width` is 1."""
     width: float
     """Scales every channel count; 1.0 is the paper's network."""
     dropout: float
@@ -29,6 +33,9 @@ class ModelConfig:
 class DataConfig:
     name: str
     image_size: int
+    """Side in pixels of what the model sees."""
+    stored_size: int
+    """Side in pixels of the prepared images. Where it is larger, training crops at random, evaluation at the centre."""
     train_images: int | None
     """Use only so many training images (None: all), after the validation images are set aside."""
     val_images: int | None
@@ -69,8 +76,12 @@ class BottleneckConfig:
 class OptimConfig:
     batch_size: int
     """Global batch, split over the workers."""
+    algorithm: Literal["sgd", "adam"]
     lr: float
     momentum: float
+    """Of `sgd` only."""
+    betas: tuple[float, ...]
+    """Decay of the first and second moments, of `adam` only."""
     weight_decay: float
     warmup_lrs: tuple[float, ...]
     """Learning rates of the first epochs, before `lr` applies."""
@@ -78,6 +89,9 @@ class OptimConfig:
     decay_at_epochs: tuple[int, ...]
     """1-based epochs from which the rate is multiplied by `decay_factor` once more."""
     anchor_lr_ratio: float
+    """Learning rate of the anchors over that of the rest; 0 freezes them."""
+    ema_decay: float
+    """Decay, per step, of a moving average of the weights that is evaluated beside them; 0: none is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +142,18 @@ class TrialConfig:
             value = self.get(key)
             if value is not None and not holds(value):
                 raise ConfigError(f"trial field '{key}' is {value!r}; allowed: {allowed}.")
+        if self.data.stored_size < self.data.image_size:
+            raise ConfigError(
+                f"trial field 'data.stored_size' is {self.data.stored_size}; allowed: at least data.image_size "
+                f"({self.data.image_size}), which is cropped out of it."
+            )
 
     @staticmethod
     def from_dict(given: Mapping[str, Any]) -> "TrialConfig":
         """Builds a trial from nested or dotted keys; what is not given comes from the recipe.
 
-        `model: NAME` and `dataset: NAME` are short for `model.name` and `data.name`.
+        `model: NAME` and `dataset: NAME` are short for `model.name` and `data.name`. The recipe follows a given
+        `model.backbone`, and `data.stored_size` a given `data.image_size`.
         Raises ConfigError for an unknown key (naming the nearest valid one) or a value of the wrong kind.
         """
         flat = flatten(given)
@@ -144,7 +164,10 @@ class TrialConfig:
         for key, value in zip(_IDENTITY_DEFAULTS, (name, model, data), strict=True):
             if not isinstance(value, str):
                 raise ConfigError(f"trial field '{key}' is {value!r}; allowed: a name.")
-        resolved = {**recipes.recipe(name, model, data), **flat}
+        chosen: dict[str, Any] = {
+            key: _coerce(key, flat[key]) for key in ("model.backbone", "data.image_size") if key in flat
+        }
+        resolved = {**recipes.recipe(name, model, data, chosen.get("model.backbone")), **_stored(data, chosen), **flat}
         return _trial({key: _coerce(key, value) for key, value in resolved.items()})
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,12 +182,14 @@ class TrialConfig:
         return value
 
     def override(self, changes: Mapping[str, Any]) -> "TrialConfig":
-        """This trial with other values under some dotted keys; the recipe is not applied again."""
+        """This trial with other values under some dotted keys; the recipe is not applied again, but that
+        `data.stored_size` follows a given `data.image_size`."""
         flat = flatten(changes)
         for key in flat:
             if key not in FIELD_TYPES:
                 raise ConfigError(unknown_key_message("trial field", key, FIELD_TYPES))
-        return _trial({key: _coerce(key, value) for key, value in {**self.to_dict(), **flat}.items()})
+        given = {key: _coerce(key, value) for key, value in flat.items()}
+        return _trial({**{key: self.get(key) for key in FIELD_TYPES}, **_stored(self.data.name, given), **given})
 
     @property
     def quantized(self) -> bool:
@@ -214,6 +239,11 @@ def _field_types(cls: type, prefix: str = "") -> dict[str, Any]:
 
 FIELD_TYPES: dict[str, Any] = _field_types(TrialConfig)
 """Dotted key -> type of every field of a trial."""
+
+
+def _stored(dataset: str, chosen: Mapping[str, Any]) -> dict[str, int]:
+    size = chosen.get("data.image_size")
+    return {} if size is None else {"data.stored_size": recipes.stored_size(dataset, size)}
 
 
 def _trial(flat: Mapping[str, Any]) -> TrialConfig:
@@ -289,6 +319,7 @@ _RANGES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
     "model.width": ((lambda v: 0 < v <= 4), "above 0, up to 4"),
     "model.dropout": ((lambda v: 0 <= v < 1), "0 up to, not including, 1"),
     "data.image_size": _within(8, 512),
+    "data.stored_size": _within(8, 512),
     "data.train_images": _at_least(1),
     "data.val_images": _at_least(1),
     "data.test_images": _at_least(1),
@@ -303,9 +334,11 @@ _RANGES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
     "optim.batch_size": _within(2, 65_536),
     "optim.lr": ((lambda v: v > 0), "above 0"),
     "optim.momentum": ((lambda v: 0 <= v < 1), "0 up to, not including, 1"),
+    "optim.betas": ((lambda v: len(v) == 2 and all(0 <= b < 1 for b in v)), "two numbers, 0 up to, not including, 1"),
     "optim.weight_decay": _at_least(0),
     "optim.decay_factor": ((lambda v: 0 < v <= 1), "above 0, up to 1"),
     "optim.anchor_lr_ratio": _at_least(0),
+    "optim.ema_decay": ((lambda v: 0 <= v < 1), "0 up to, not including, 1"),
     "evaluation.batch_size": _within(1, 65_536),
     "evaluation.attention_samples": _within(1, 1024),
     "evaluation.latent_samples": _within(1, 1024),

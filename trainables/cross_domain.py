@@ -41,7 +41,7 @@ def is_prepared(config: TrialConfig, runtime: Runtime) -> bool:
     """
     if config.data.name != TRAINED_ON:
         return False
-    there = read_meta(store_folder(runtime.data_root, EVALUATED_ON, config.data.image_size)) is not None
+    there = read_meta(store_folder(runtime.data_root, EVALUATED_ON, config.data.stored_size)) is not None
     votes = BatchSums(runtime.world_size, ("there",))
     votes.add(runtime.rank, {"there": float(there)})
     return votes.totals(runtime.world_size)["there"] == runtime.world_size
@@ -51,7 +51,7 @@ def score_stl10(
     model: Classifier, class_names: Sequence[str], config: TrialConfig, runtime: Runtime, draws: Draws
 ) -> dict[str, float]:
     """`metrics.CROSS_DOMAIN` over the labelled images of STL-10, `data.test_images` of each split; collective."""
-    store = open_store(runtime.data_root, EVALUATED_ON, config.data.image_size)
+    store = open_store(runtime.data_root, EVALUATED_ON, config.data.stored_size)
     return cross_errors_pct(model, class_names, store, config, runtime, draws, config.data.test_images)
 
 
@@ -77,7 +77,7 @@ def cross_errors_pct(
     found: dict[str, float] = {}
     for split in SPLITS:
         labels_N = store.splits[split].labels_N
-        subset = Subset(store.splits[split], np.arange(len(labels_N))).head(limit)
+        subset = Subset(store.splits[split], np.arange(len(labels_N)), config.data.image_size).head(limit)
         totals = _totals(model, subset, f"{store.name} {split}", model_label_F, config, runtime, draws)
         errors = (totals["errors"], totals["index_errors"], totals["shared_errors"])
         images = (totals["images"], totals["images"], totals["shared_images"])

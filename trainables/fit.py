@@ -25,6 +25,7 @@ from trainables.evaluate import evaluate, search_draws
 from trainables.final import interpretability, localization, occluders, score_best
 from trainables.losses import LossTerms
 from trainables.metrics import INTERP_SUMMARY, VAL_LOCALIZATION
+from trainables.models.classifier import Classifier
 from trainables.optim import learning_rate, set_learning_rate
 from trainables.randomness import stream, stream_seed
 from trainables.runtime import Runtime
@@ -50,9 +51,9 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
     or other data, DivergedError on all ranks together where the loss is not finite.
     """
     numerics.apply(config, runtime.device)
-    store = open_store(runtime.data_root, config.data.name, config.data.image_size)
+    store = open_store(runtime.data_root, config.data.name, config.data.stored_size)
     subsets = select(store, config.data)
-    training = Training.start(config, store, runtime)
+    training = Training.start(config, store, runtime, fresh=resume is None)
     if resume is not None:
         training.restore(resume)
         _check_resumable(training, resume)
@@ -61,8 +62,9 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
     model = _distributed(training, runtime)
     for epoch in range(training.epoch + 1, config.epochs + 1):
         metrics = {"epoch": float(epoch), **_train_epoch(model, training, resident, epoch, runtime)}
-        metrics.update(_evaluate_epoch(training, subsets, occluders_MHWC, epoch, runtime))
-        training.finish_epoch(epoch, metrics)
+        found, evaluated = _evaluate_epoch(training, subsets, occluders_MHWC, epoch, runtime)
+        metrics.update(found)
+        training.finish_epoch(epoch, metrics, evaluated)
         if epoch == config.epochs:
             final = score_best(
                 config,
@@ -115,10 +117,14 @@ def _train_epoch(
         torch.manual_seed(stream_seed(config.seed, "dropout", *key))
         share = len(rows) * runtime.world_size / len(batch)
         terms = train_step(model, training.optimizer, x_BCHW, labels_N[rows], noise, config, share)
+        if training.average is not None:
+            training.average.update(training.model)
         sums += torch.stack([*(term.double() * len(rows) for term in terms), torch.tensor(float(len(rows)))])
     if runtime.world_size > 1:
         dist.all_reduce(sums)
         _share_buffers(training.model)
+        if training.average is not None:
+            _share_buffers(training.average.model)
     *totals, num_images = sums.tolist()
     means = {name: total / num_images for name, total in zip(LossTerms._fields, totals, strict=True)}
     if not all(map(math.isfinite, means.values())):
@@ -155,27 +161,36 @@ def _share_buffers(model: torch.nn.Module) -> None:
 
 def _evaluate_epoch(
     training: Training, subsets: Subsets, occluders_MHWC: torch.Tensor, epoch: int, runtime: Runtime
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Classifier]:
+    """The epoch's metrics, and the weights they are of: where an average is kept, the better of it and the raw ones."""
     config = training.config
     draws = search_draws(config)
-    val = evaluate(training.model, subsets.val, "val", config, runtime, draws)
-    test = evaluate(training.model, subsets.test, "test", config, runtime, draws)
+    candidates = {"raw": training.model}
+    if training.average is not None:
+        candidates["ema"] = training.average.model
+    vals = {name: evaluate(model, subsets.val, "val", config, runtime, draws) for name, model in candidates.items()}
+    tests = {name: evaluate(model, subsets.test, "test", config, runtime, draws) for name, model in candidates.items()}
+    chosen = min(candidates, key=lambda name: (vals[name]["error_pct"], vals[name]["nll"]))
+    val, model = vals[chosen], candidates[chosen]
     metrics = {f"val_{name}": val[name] for name in ("error_pct", "nll", "kl_nats")}
     metrics |= {f"val_{name}": val[name] for name in ("attention_std", "attention_entropy")}
-    metrics["test_error_pct"] = test["error_pct"]
+    metrics["test_error_pct"] = tests[chosen]["error_pct"]
+    if training.average is not None:
+        for split, found in (("val", vals), ("test", tests)):
+            metrics |= {f"{split}_{name}_error_pct": found[name]["error_pct"] for name in candidates}
     if subsets.val.split.masks_NHW is not None:
-        located = localization(training.model, subsets.val, config, runtime, draws)
+        located = localization(model, subsets.val, config, runtime, draws)
         metrics[VAL_LOCALIZATION] = located["attention_in_mask_ratio"]
     every = config.evaluation.interp_every_epochs
     if every and (epoch % every == 0 or epoch == 1):
         scored = subsets.val.head(config.evaluation.interp_epoch_images)
-        scores = interpretability(training.model, scored, config, occluders_MHWC, runtime, draws)
+        scores = interpretability(model, scored, config, occluders_MHWC, runtime, draws)
         metrics |= {name: scores[name] for name in INTERP_SUMMARY}
         metrics["interp_epoch"] = float(epoch)
     elif training.history:
         # A search needs every objective after every epoch: the last score stands until the next.
         metrics |= {name: value for name, value in training.history[-1].items() if name.startswith("interp")}
-    return metrics
+    return metrics, model
 
 
 def _check_resumable(training: Training, resume: Path) -> None:

@@ -116,5 +116,9 @@ CROSS_DOMAIN = tuple(
 )
 """Reported with FINAL by models trained on CIFAR-10 where STL-10 is prepared at their image size."""
 
+RAW_AND_AVERAGED = ("val_raw_error_pct", "val_ema_error_pct", "test_raw_error_pct", "test_ema_error_pct")
+"""After every epoch where `optim.ema_decay` is above 0: the errors of the weights as they are and of their average.
+The plain names then belong to the weights with the lower validation error, the ones that may be kept as the best."""
+
 SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
 """What an objective, a constraint or a scheduler may name: known after every epoch."""

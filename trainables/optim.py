@@ -1,4 +1,4 @@
-"""SGD as in Supplement C, and its learning-rate schedule as a function of the epoch alone."""
+"""SGD (Supplement C) or Adam (released code, for birds), and the learning rate as a function of the epoch alone."""
 
 import torch
 from torch import nn
@@ -17,19 +17,18 @@ def learning_rate(optim: OptimConfig, epoch: int) -> float:
     return float(optim.lr * optim.decay_factor**decays)
 
 
-def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.SGD:
-    """SGD with momentum and weight decay on every parameter (Supplement C); anchors in a group of their own."""
+def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
+    """`optim.algorithm` with weight decay on every parameter (Supplement C); anchors in a group of their own."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups = [
+    both = [
         {"params": [p for name, p in named if not _is_anchor(name)], "lr_ratio": 1.0},
         {"params": [p for name, p in named if _is_anchor(name)], "lr_ratio": optim.anchor_lr_ratio},
     ]
-    return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=optim.lr,
-        momentum=optim.momentum,
-        weight_decay=optim.weight_decay,
-    )
+    groups = [group for group in both if group["params"]]
+    if optim.algorithm == "adam":
+        first, second = optim.betas
+        return torch.optim.Adam(groups, lr=optim.lr, betas=(first, second), weight_decay=optim.weight_decay)
+    return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -38,20 +37,25 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_ratio"]
 
 
-def momentum_state(model: nn.Module, optimizer: torch.optim.SGD) -> dict[str, torch.Tensor]:
-    """The optimiser's only state, one buffer per parameter, by the parameter's name."""
+def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Everything the optimiser remembers, by quantity and parameter: `momentum_buffer/NAME`, `exp_avg/NAME`, ..."""
     return {
-        name: optimizer.state[p]["momentum_buffer"]
+        f"{quantity}/{name}": value
         for name, p in model.named_parameters()
-        if optimizer.state.get(p, {}).get("momentum_buffer") is not None
+        for quantity, value in optimizer.state.get(p, {}).items()
+        if value is not None
     }
 
 
-def load_momentum(model: nn.Module, optimizer: torch.optim.SGD, state: dict[str, torch.Tensor]) -> None:
-    """The inverse of `momentum_state`."""
-    for name, p in model.named_parameters():
-        if name in state:
-            optimizer.state[p]["momentum_buffer"] = state[name].to(p.device).clone()
+def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, torch.Tensor]) -> None:
+    """The inverse of `optimizer_state`."""
+    parameters = dict(model.named_parameters())
+    for key, value in state.items():
+        quantity, name = key.split("/", 1)
+        p = parameters[name]
+        # Adam counts its steps on the CPU, wherever the parameter is.
+        device = p.device if value.shape == p.shape else value.device
+        optimizer.state[p][quantity] = value.to(device, copy=True)
 
 
 def _is_anchor(name: str) -> bool:

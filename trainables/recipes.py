@@ -9,37 +9,58 @@ from typing import Any
 from trainables.errors import ConfigError
 
 RECIPES = ("paper", "released")
+IMAGENET_BACKBONES = ("vgg-16", "wrn-50-2")
 
 
-def recipe(name: str, model: str, dataset: str) -> dict[str, Any]:
-    """Every field of a trial under its dotted key, for one recipe, model and data set.
+def recipe(name: str, model: str, dataset: str, backbone: str | None = None) -> dict[str, Any]:
+    """Every field of a trial under its dotted key, for one recipe, model, data set and backbone (None: theirs).
 
     Raises ConfigError for an unknown recipe. Model and data set names are checked where they are looked up.
     """
     if name not in RECIPES:
         raise ConfigError(f"trial field 'recipe' is {name!r}; allowed: {' | '.join(RECIPES)}.")
     wide = model.startswith("wrn")
+    backbone = backbone or default_backbone(model, dataset)
     fields = _shared(name, model, dataset, wide)
     fields.update(_paper(wide) if name == "paper" else _released(wide, model))
-    return fields
+    if backbone in IMAGENET_BACKBONES:
+        fields.update(_imagenet_paper() if name == "paper" else _imagenet_released())
+    return {**fields, "model.backbone": backbone}
+
+
+def default_backbone(model: str, dataset: str) -> str:
+    """§4.1, §4.2: ImageNet's networks for the birds, those of 32-pixel images elsewhere."""
+    small, large = ("wrn-28-10", "wrn-50-2") if model.startswith("wrn") else ("vgg-32", "vgg-16")
+    return large if dataset == "cub200" else small
+
+
+def stored_size(dataset: str, image_size: int) -> int:
+    """Side in pixels of the prepared images for a side that the model sees.
+
+    code: birds are stored at 256 and cropped to 224; other sides keep that proportion. Other data sets are not cropped.
+    """
+    return (image_size * 256 + 112) // 224 if dataset == "cub200" else image_size
 
 
 def _shared(name: str, model: str, dataset: str, wide: bool) -> dict[str, Any]:
+    image_size = 224 if dataset == "cub200" else 32  # §4.1, §4.2
     return {
         "recipe": name,
         "epochs": 200,  # Sup. C
         "seed": 0,
         "model.name": model,
+        "model.pretrained": "none",
         "model.width": 1.0,
         "model.dropout": 0.3 if wide else 0.0,  # WRN-28-10 of code; VGG has none
         "data.name": dataset,
-        "data.image_size": 224 if dataset == "cub200" else 32,  # §4.1, §4.2
+        "data.image_size": image_size,
+        "data.stored_size": stored_size(dataset, image_size),
         "data.train_images": None,
         "data.val_images": None,  # ours: selection never sees the test set
         "data.test_images": None,
         "data.split_seed": 0,
         "data.normalization": _normalization(dataset, wide),
-        "data.crop_padding": 4,  # §4.1
+        "data.crop_padding": 0 if dataset == "cub200" else 4,  # code for birds, which are stored larger; §4.1
         "data.crop_padding_mode": "reflect",  # code
         # ours: mirrored digits are other signs; the released code flips SVHN too, so `released` does.
         "data.flip": dataset not in ("svhn", "cluttered-digits") or (name == "released" and dataset == "svhn"),
@@ -51,8 +72,11 @@ def _shared(name: str, model: str, dataset: str, wide: bool) -> dict[str, Any]:
         "bottleneck.latent_dim": 512 if wide else 256,  # Fig. 4 (b); WRN by parameter count of Table 3
         "bottleneck.beta": 0.01,  # §3.3
         "optim.batch_size": 128,  # Sup. C
+        "optim.algorithm": "sgd",  # Sup. C
         "optim.momentum": 0.9,  # Sup. C
+        "optim.betas": (0.9, 0.999),  # Adam's own, unused by SGD
         "optim.weight_decay": 5e-4,  # Sup. C
+        "optim.ema_decay": 0.0,
         "evaluation.batch_size": 250,
         "evaluation.search_attention_samples": 1,  # ours: rungs rank on single draws
         "evaluation.search_latent_samples": 1,
@@ -112,4 +136,32 @@ def _released(wide: bool, model: str) -> dict[str, Any]:
         "optim.anchor_lr_ratio": 1e-4 if wide else 1.0,  # VGG means 1e-4 too, but on GPUs it has no effect
         "evaluation.attention_samples": 4,
         "evaluation.latent_samples": 4,
+    }
+
+
+def _imagenet_paper() -> dict[str, Any]:
+    return {
+        "model.pretrained": "imagenet",  # §4.2
+        "model.dropout": 0.0,
+        "bottleneck.latent_dim": 256,  # by parameter count of Table 3
+        "evaluation.batch_size": 32,  # ours: images of 224 pixels under many draws
+    }
+
+
+def _imagenet_released() -> dict[str, Any]:
+    return _imagenet_paper() | {
+        "attention.num_anchors": 20,
+        "bottleneck.kl_scale": 1.0,  # (L + L) / 2, where VGG of 32-pixel images has L / 2
+        "optim.algorithm": "adam",
+        "optim.batch_size": 16,  # on each GPU
+        "optim.lr": 1e-4,
+        "optim.betas": (0.5, 0.999),
+        "optim.weight_decay": 0.0,
+        "optim.warmup_lrs": (),
+        "optim.decay_factor": 0.97,
+        "optim.decay_at_epochs": tuple(range(3, 201, 2)),  # every second epoch
+        "optim.anchor_lr_ratio": 0.0,  # its flag qt_trainable is off: the anchors stay where they start
+        "optim.ema_decay": 0.999,  # raw and averaged weights are evaluated, the better ones kept
+        "evaluation.attention_samples": 12,
+        "evaluation.latent_samples": 12,
     }

@@ -1,4 +1,4 @@
-"""The state of a trial between two epochs: weights, momentum, the best epoch's weights, the history."""
+"""The state of a trial between two epochs: weights, their average, the optimiser, the best epoch, the history."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,12 @@ from trainables import numerics
 from trainables.checkpoint import read_state, read_tensors, verify, write_checkpoint
 from trainables.config import TrialConfig
 from trainables.data.store import Store
+from trainables.ema import WeightAverage
 from trainables.errors import CheckpointError
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
-from trainables.optim import build_optimizer, load_momentum, momentum_state
+from trainables.models.pretrained import load_imagenet
+from trainables.optim import build_optimizer, load_optimizer, optimizer_state
 from trainables.runtime import Runtime
 
 
@@ -21,7 +23,9 @@ from trainables.runtime import Runtime
 class Training:
     config: TrialConfig
     model: Classifier
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+    """Where `optim.ema_decay` asks for it."""
     data: dict[str, Any]
     """Name, size, digest and class names of the data set, stored beside the weights."""
     fingerprint: dict[str, str | int | bool]
@@ -34,9 +38,15 @@ class Training:
     """Images and maps to draw, there after the last epoch."""
 
     @staticmethod
-    def start(config: TrialConfig, store: Store, runtime: Runtime) -> "Training":
-        """Freshly initialised weights, the same on every rank (keyed by the seed)."""
-        model = build_model(config, store.num_classes).to(runtime.device)
+    def start(config: TrialConfig, store: Store, runtime: Runtime, fresh: bool = True) -> "Training":
+        """Freshly initialised weights, the same on every rank (keyed by the seed), ImageNet's where the trial asks.
+
+        Not `fresh`: `restore` follows, whose weights make ImageNet's file unnecessary.
+        """
+        model = build_model(config, store.num_classes)
+        if fresh:
+            load_imagenet(model, config.model)
+        model = model.to(runtime.device)
         if config.numerics.channels_last:
             model = model.to(memory_format=torch.channels_last)
         data = {
@@ -46,25 +56,29 @@ class Training:
             "class_names": list(store.class_names),
         }
         found = numerics.fingerprint(config, runtime)
-        return Training(config, model, build_optimizer(model, config.optim), data, found, found)
+        decay = config.optim.ema_decay
+        average = WeightAverage(model, decay) if decay > 0 else None
+        return Training(config, model, build_optimizer(model, config.optim), average, data, found, found)
 
-    def finish_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Takes an epoch's metrics; keeps its weights if its validation error is the lowest so far (then the lowest
-        cross-entropy, then the earliest)."""
+    def finish_epoch(self, epoch: int, metrics: dict[str, float], evaluated: Classifier) -> None:
+        """Takes an epoch's metrics; keeps the evaluated weights if their validation error is the lowest so far (then
+        the lowest cross-entropy, then the earliest)."""
         self.epoch = epoch
         self.history.append(metrics)
         rank = [(m["val_error_pct"], m["val_nll"]) for m in self.history]
         if rank[-1] < min(rank[:-1], default=(float("inf"), float("inf"))):
             self.best_epoch = epoch
-            self.best_weights = {name: t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+            self.best_weights = {name: t.detach().cpu().clone() for name, t in evaluated.state_dict().items()}
 
     def save(self, folder: Path) -> Path:
         """Writes a complete checkpoint folder (`checkpoint.write_checkpoint`)."""
         tensors = {
             "model": dict(self.model.state_dict()),
             "best": self.best_weights,
-            "momentum": momentum_state(self.model, self.optimizer),
+            "optimizer": optimizer_state(self.model, self.optimizer),
         }
+        if self.average is not None:
+            tensors["average"] = dict(self.average.model.state_dict())
         if self.examples:
             tensors["examples"] = self.examples
         state = {
@@ -92,7 +106,9 @@ class Training:
                     "continue it with the values it was started with, or start a new trial."
                 )
         self.model.load_state_dict(read_tensors(folder, "model"))
-        load_momentum(self.model, self.optimizer, read_tensors(folder, "momentum"))
+        load_optimizer(self.model, self.optimizer, read_tensors(folder, "optimizer"))
+        if self.average is not None:
+            self.average.model.load_state_dict(read_tensors(folder, "average"))
         self.best_weights = read_tensors(folder, "best")
         self.epoch, self.best_epoch, self.history = state["epoch"], state["best_epoch"], state["history"]
         self.stored_fingerprint = state["fingerprint"]

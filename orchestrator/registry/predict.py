@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.tracking.figures import overlay_png
+from trainables.data.crop import centre_crop
 from trainables.data.sources.parquet import decode_image
 from trainables.errors import DataError
 from trainables.export import LoadedModel
@@ -37,7 +38,9 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
 
     All images are read before anything is written; DataError names the first that cannot be.
     """
-    images_NHWC = np.stack([read_image(path, loaded.config.data.image_size) for path in paths])
+    data = loaded.config.data
+    images_NHWC = np.stack([read_image(path, data.stored_size) for path in paths])
+    images_NHWC = centre_crop(images_NHWC, data.image_size)
     found = infer(loaded, images_NHWC)
     out.mkdir(parents=True, exist_ok=True)
     predictions = []

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trainables.config import TrialConfig
-from trainables.optim import build_optimizer, learning_rate, load_momentum, momentum_state, set_learning_rate
+from trainables.optim import build_optimizer, learning_rate, load_optimizer, optimizer_state, set_learning_rate
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ from trainables.optim import build_optimizer, learning_rate, load_momentum, mome
 )
 def test_learning_rate_follows_the_recipe(recipe: str, model: str, rates: dict[int, float]) -> None:
     optim = TrialConfig.from_dict({"recipe": recipe, "model": model, "dataset": "cifar10"}).optim
+    assert {epoch: learning_rate(optim, epoch) for epoch in rates} == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("model", ["vgg-aib", "wrn-aib-qt"])
+def test_learning_rate_of_birds_falls_every_second_epoch_in_the_released_recipe(model: str) -> None:
+    optim = TrialConfig.from_dict({"recipe": "released", "model": model, "dataset": "cub200"}).optim
+    rates = {1: 1e-4, 2: 1e-4, 3: 0.97e-4, 4: 0.97e-4, 5: 0.97**2 * 1e-4, 200: 0.97**99 * 1e-4}
     assert {epoch: learning_rate(optim, epoch) for epoch in rates} == pytest.approx(rates)
 
 
@@ -39,10 +46,13 @@ def test_anchors_have_their_own_rate_and_everything_decays() -> None:
     assert weights["weight_decay"] == anchors["weight_decay"] == 5e-4
 
 
-def test_momentum_restored_continues_bit_for_bit() -> None:
-    optim = TrialConfig.from_dict({}).optim
+@pytest.mark.parametrize(
+    ("algorithm", "quantities"), [("sgd", {"momentum_buffer"}), ("adam", {"exp_avg", "exp_avg_sq", "step"})]
+)
+def test_optimizer_restored_continues_bit_for_bit(algorithm: str, quantities: set[str]) -> None:
+    optim = TrialConfig.from_dict({"optim.algorithm": algorithm}).optim
 
-    def steps(model: nn.Module, optimizer: torch.optim.SGD, count: int) -> None:
+    def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int) -> None:
         for _ in range(count):
             optimizer.zero_grad()
             sum((p**3).sum() for p in model.parameters()).backward()
@@ -54,7 +64,25 @@ def test_momentum_restored_continues_bit_for_bit() -> None:
     steps(first, optimizer, 2)
     second.load_state_dict(first.state_dict())
     resumed = build_optimizer(second, optim)
-    load_momentum(second, resumed, momentum_state(first, optimizer))
+    state = optimizer_state(first, optimizer)
+    assert set(state) == {f"{quantity}/{name}" for quantity in quantities for name in ("weight", "anchors")}
+    load_optimizer(second, resumed, state)
+    # What was loaded is a copy: further steps of the first must not reach it.
+    steps(first, optimizer, 1)
     steps(second, resumed, 2)
     for a, b in zip(whole.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_adam_has_the_recipes_betas_and_leaves_frozen_anchors() -> None:
+    config = TrialConfig.from_dict({"recipe": "released", "model": "vgg-aib-qt", "dataset": "cub200"})
+    model = Quantized()
+    optimizer = build_optimizer(model, config.optim)
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.5, 0.999)] * 2
+    set_learning_rate(optimizer, learning_rate(config.optim, 1))
+    sum((p**3).sum() for p in model.parameters()).backward()
+    optimizer.step()
+    assert torch.equal(model.anchors, torch.ones(2))
+    # Adam's first step has the size of its rate.
+    torch.testing.assert_close(model.weight, torch.full((3,), 1 - 1e-4))

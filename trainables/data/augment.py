@@ -35,7 +35,7 @@ class Draws(NamedTuple):
     """The random part of a batch's augmentation."""
 
     rows_B: torch.Tensor
-    """Crop offsets, 0 to twice the padding."""
+    """Crop offsets, 0 to twice the padding and what the stored images are larger by."""
     columns_B: torch.Tensor
     flips_B: torch.Tensor
 
@@ -43,7 +43,7 @@ class Draws(NamedTuple):
 def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> Draws:
     """Offsets and flips for a batch, from the generator alone, on its device."""
     device = generator.device
-    span = 2 * data.crop_padding + 1
+    span = 2 * data.crop_padding + _margin(data) + 1
     offsets_2B = torch.randint(span, (2, num_images), generator=generator, device=device)
     flips_B = torch.zeros(num_images, dtype=torch.bool, device=device)
     if data.flip:
@@ -52,18 +52,22 @@ def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> Draws
 
 
 def augment(images_BHWC: torch.Tensor, data: DataConfig, generator: torch.Generator) -> torch.Tensor:
-    """Pad, random crop, random flip (where `data.flip`), normalise: uint8 (B, H, W, C) to float32 (B, C, H, W)."""
+    """Pad, random crop, random flip (where `data.flip`), normalise: uint8 (B, H, W, C) to float32 (B, C, h, w).
+
+    h, w are H, W less what `data.stored_size` is above `data.image_size`.
+    """
     draws = draw(len(images_BHWC), data, generator)
     return normalize(crop_and_flip(images_BHWC, data, Draws(*(d.to(images_BHWC.device) for d in draws))), data)
 
 
 def crop_and_flip(images_BHWC: torch.Tensor, data: DataConfig, draws: Draws) -> torch.Tensor:
-    """The augmented images, still uint8 (B, H, W, C).
+    """The augmented images, still uint8 (B, h, w, C).
 
     Padding is never materialised: each pixel's source is computed and gathered.
     Raises ConfigError for a reflection wider than the image.
     """
-    num, height, width, _ = images_BHWC.shape
+    num, height, width, channels = images_BHWC.shape
+    out_height, out_width = height - _margin(data), width - _margin(data)
     padding, reflect = data.crop_padding, data.crop_padding_mode == "reflect"
     if reflect and padding >= min(height, width):
         raise ConfigError(
@@ -71,13 +75,13 @@ def crop_and_flip(images_BHWC: torch.Tensor, data: DataConfig, draws: Draws) -> 
             f"reflected by at most {min(height, width) - 1}."
         )
     device = images_BHWC.device
-    rows_BH = draws.rows_B[:, None] + (torch.arange(height, device=device) - padding)
-    columns_BW = torch.arange(width, device=device).expand(num, width)
-    columns_BW = torch.where(draws.flips_B[:, None], width - 1 - columns_BW, columns_BW)
+    rows_BH = draws.rows_B[:, None] + (torch.arange(out_height, device=device) - padding)
+    columns_BW = torch.arange(out_width, device=device).expand(num, out_width)
+    columns_BW = torch.where(draws.flips_B[:, None], out_width - 1 - columns_BW, columns_BW)
     columns_BW = columns_BW + (draws.columns_B[:, None] - padding)
     first_B = torch.arange(num, device=device)[:, None] * (height * width)
     index_BHW = (first_B + _inside(rows_BH, height) * width)[:, :, None] + _inside(columns_BW, width)[:, None, :]
-    out_BHWC = images_BHWC.reshape(-1, 3).index_select(0, index_BHW.view(-1)).view(images_BHWC.shape)
+    out_BHWC = images_BHWC.reshape(-1, 3).index_select(0, index_BHW.view(-1)).view(num, out_height, out_width, channels)
     if not reflect and padding:
         outside = _outside(rows_BH, height)[:, :, None] | _outside(columns_BW, width)[:, None, :]
         out_BHWC.masked_fill_(outside[..., None], 0)
@@ -96,6 +100,10 @@ def _affine(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor
     """(x / 255 - mean) / std as x * scale + shift; (C, 1, 1) each."""
     mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in NORMALIZATIONS[name])
     return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+
+
+def _margin(data: DataConfig) -> int:
+    return data.stored_size - data.image_size
 
 
 def _inside(index: torch.Tensor, size: int) -> torch.Tensor:

@@ -17,7 +17,7 @@ class Known(NamedTuple):
     class_names: tuple[str, ...] | None
     """Index = label; None where the source must name them."""
     image_size: int
-    """Default side of the prepared square images, in pixels."""
+    """Default side of the prepared square images, in pixels; birds are cropped to 224 when they are used."""
     obtain: str
     """Where the images come from, in one sentence."""
 
@@ -49,7 +49,7 @@ KNOWN = {
             32,
             f"https://cs.stanford.edu/~acoates/stl10 (labelled images) as {_PARQUET}",
         ),
-        Known("cub200", 200, None, 224, f"https://www.vision.caltech.edu/datasets/cub_200_2011 as {_PARQUET}"),
+        Known("cub200", 200, None, 256, f"https://www.vision.caltech.edu/datasets/cub_200_2011 as {_PARQUET}"),
     )
 }
 

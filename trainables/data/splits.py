@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trainables.config import DataConfig
+from trainables.data.crop import centre_crop
 from trainables.data.store import Split, Store
 from trainables.errors import ConfigError, DataError
 from trainables.randomness import stream_seed
@@ -24,6 +25,8 @@ class Subset:
 
     split: Split
     indices_N: np.ndarray
+    side: int | None = None
+    """Images and masks are cropped to so many central pixels; None: as stored."""
 
     def __len__(self) -> int:
         return len(self.indices_N)
@@ -31,26 +34,30 @@ class Subset:
     def batch(self, positions_B: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (B, H, W, C) uint8 and labels (B) int64 at some positions; copies, free to be written to."""
         rows_B = self.indices_N[positions_B]
-        return torch.from_numpy(self.split.images_NHWC[rows_B]), torch.from_numpy(self.split.labels_N[rows_B])
+        return self._pixels(self.split.images_NHWC, rows_B), torch.from_numpy(self.split.labels_N[rows_B])
 
     def masks(self, positions_B: np.ndarray | None = None) -> torch.Tensor:
         """Object masks (B, H, W) uint8, 0 or 1, of all images or at some positions; DataError where there are none."""
         if self.split.masks_NHW is None:
             raise DataError("this data set has no object masks; cluttered-digits has them.")
         rows_B = self.indices_N if positions_B is None else self.indices_N[positions_B]
-        return torch.from_numpy(self.split.masks_NHW[rows_B])
+        return self._pixels(self.split.masks_NHW, rows_B)
 
     def head(self, limit: int | None) -> "Subset":
         """At most so many of the images, stratified by class and always the same ones; None: all."""
         if limit is None or limit >= len(self):
             return self
         order_N = stratified_order(self.split.labels_N[self.indices_N], np.random.default_rng(0))
-        return Subset(self.split, self.indices_N[np.sort(order_N[:limit])])
+        return Subset(self.split, self.indices_N[np.sort(order_N[:limit])], self.side)
 
     def tensors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """All images (N, H, W, C), kept as uint8, and labels (N) int64, on a device."""
         images_NHWC, labels_N = self.batch(np.arange(len(self)))
         return images_NHWC.to(device), labels_N.to(device)
+
+    def _pixels(self, stored_NHW: np.ndarray, rows_B: np.ndarray) -> torch.Tensor:
+        shown_NHW = stored_NHW if self.side is None else centre_crop(stored_NHW, self.side)
+        return torch.from_numpy(shown_NHW[rows_B])
 
 
 class Subsets(NamedTuple):
@@ -62,6 +69,7 @@ class Subsets(NamedTuple):
 def select(store: Store, data: DataConfig) -> Subsets:
     """Sets validation images aside from the training split, then applies the limits.
 
+    Training images keep their stored size, since augmentation crops them; the others are cropped at the centre.
     The validation images depend on the split seed and `val_images` alone, and a smaller limit's images are among a
     larger one's. Where the store knows groups, no group lends images to both training and validation.
     Raises ConfigError when more images are asked for than there are.
@@ -71,8 +79,12 @@ def select(store: Store, data: DataConfig) -> Subsets:
     train_N, val_N = _set_aside(train, num_val, data.split_seed)
     return Subsets(
         Subset(train, _limit("train_images", data.train_images, train.labels_N, train_N, data.split_seed)),
-        Subset(train, val_N),
-        Subset(test, _limit("test_images", data.test_images, test.labels_N, np.arange(len(test.labels_N)), 0)),
+        Subset(train, val_N, data.image_size),
+        Subset(
+            test,
+            _limit("test_images", data.test_images, test.labels_N, np.arange(len(test.labels_N)), 0),
+            data.image_size,
+        ),
     )
 
 

@@ -9,10 +9,11 @@ from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
-from trainables.models import vgg, wrn
+from trainables.models import vgg, vgg16, wrn, wrn50
 from trainables.models.aib import AIB
 from trainables.models.attention import SpatialAttention
 from trainables.models.classifier import Classifier
+from trainables.models.pretrained import require_pretrainable
 from trainables.models.quantizer import AnchorQuantizer
 from trainables.randomness import stream
 
@@ -52,11 +53,14 @@ def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifie
 
 _Assembler = Callable[[Backbone, TrialConfig, int], Classifier]
 
-_MODELS: dict[str, tuple[Backbone, _Assembler]] = {
-    "vgg-aib": (vgg, _aib),
-    "vgg-aib-qt": (vgg, _aib),
-    "wrn-aib": (wrn, _aib),
-    "wrn-aib-qt": (wrn, _aib),
+_VGG: dict[str, Backbone] = {"vgg-32": vgg, "vgg-16": vgg16}
+_WRN: dict[str, Backbone] = {"wrn-28-10": wrn, "wrn-50-2": wrn50}
+
+_MODELS: dict[str, tuple[dict[str, Backbone], _Assembler]] = {
+    "vgg-aib": (_VGG, _aib),
+    "vgg-aib-qt": (_VGG, _aib),
+    "wrn-aib": (_WRN, _aib),
+    "wrn-aib-qt": (_WRN, _aib),
 }
 
 MODELS = tuple(_MODELS)
@@ -66,26 +70,38 @@ MODELS = tuple(_MODELS)
 def build_model(config: TrialConfig, num_classes: int) -> Classifier:
     """The trial's model on the CPU in float32, initialised from `config.seed`; torch's default generator is not used.
 
-    Raises ConfigError for an unknown `model.name`, or dropout for a backbone that has none.
+    ImageNet weights are not part of it (`pretrained.load_imagenet`): most callers load a trained state next.
+    Raises ConfigError for an unknown `model.name`, or a backbone, dropout or pretrained weights it cannot have.
     """
     model = assemble(config, num_classes).to_empty(device="cpu")
-    backbone, _ = _MODELS[config.model.name]
-    backbone.initialize(model, stream(config.seed, "init"))
+    _backbone(config).initialize(model, stream(config.seed, "init"))
     return model
 
 
 def assemble(config: TrialConfig, num_classes: int) -> Classifier:
     """The trial's model on the meta device: every shape, no memory, no weights. Raises as `build_model`."""
+    backbone = _backbone(config)
+    if config.model.dropout > 0 and not backbone.HAS_DROPOUT:
+        raise ConfigError(
+            f"trial field 'model.dropout' is {config.model.dropout}; allowed for {config.model.name}: 0, its backbone "
+            f"{config.model.backbone} has no dropout."
+        )
+    require_pretrainable(config.model)
+    _, assembler = _MODELS[config.model.name]
+    with torch.device("meta"):
+        return assembler(backbone, config, num_classes)
+
+
+def _backbone(config: TrialConfig) -> Backbone:
     name = config.model.name
     if name not in _MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.0)[0]
         raise ConfigError(
             f"trial field 'model.name' is {name!r}; did you mean '{near}'? Allowed: {' | '.join(MODELS)}."
         )
-    backbone, assembler = _MODELS[name]
-    if config.model.dropout > 0 and not backbone.HAS_DROPOUT:
+    family, _ = _MODELS[name]
+    if config.model.backbone not in family:
         raise ConfigError(
-            f"trial field 'model.dropout' is {config.model.dropout}; allowed for {name}: 0, it has no dropout."
+            f"trial field 'model.backbone' is '{config.model.backbone}'; allowed for {name}: {' | '.join(family)}."
         )
-    with torch.device("meta"):
-        return assembler(backbone, config, num_classes)
+    return family[config.model.backbone]

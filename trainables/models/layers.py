@@ -26,3 +26,22 @@ class GlobalMean(nn.Module):
 def at_least_fp32(x: Tensor) -> Tensor:
     """The tensor in its own precision or float32, whichever is finer: what must not run in bf16 starts here."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class GridMean(nn.Module):
+    """Means over a grid of `side` x `side` windows, (B, C, H, W) to (B, C, side, side).
+
+    The windows of AdaptiveAvgPool2d, which overlap where the sides do not divide and may repeat cells of small maps;
+    its backward is not deterministic on GPUs, that of slices is.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        rows_BCSW = torch.stack([x_BCHW[:, :, window].mean(2) for window in self._windows(x_BCHW.shape[2])], 2)
+        return torch.stack([rows_BCSW[:, :, :, window].mean(3) for window in self._windows(x_BCHW.shape[3])], 3)
+
+    def _windows(self, size: int) -> list[slice]:
+        return [slice(i * size // self.side, -(-(i + 1) * size // self.side)) for i in range(self.side)]

@@ -20,7 +20,7 @@ def test_unknown_name_names_the_nearest_and_all_known() -> None:
         ("cifar10", 32, "aib data prepare cifar10 --from PATH"),
         ("cifar10", 16, "aib data prepare cifar10 --from PATH --image-size 16"),
         ("cluttered-digits", 32, "aib data prepare cluttered-digits"),
-        ("cub200", 224, "aib data prepare cub200 --from PATH"),
+        ("cub200", 256, "aib data prepare cub200 --from PATH"),
     ],
 )
 def test_prepare_command_is_ready_to_paste(name: str, size: int, command: str) -> None:
@@ -28,4 +28,4 @@ def test_prepare_command_is_ready_to_paste(name: str, size: int, command: str) -
 
 
 def test_default_image_size_of_own_data_is_32() -> None:
-    assert (default_image_size("cub200"), default_image_size("mine")) == (224, 32)
+    assert (default_image_size("cub200"), default_image_size("mine")) == (256, 32)
