@@ -1,4 +1,6 @@
-"""Published numbers of the article's Tables 1 and 2, keyed by our names of models, data sets and modifications."""
+"""Published numbers of the article's Tables 1 to 4, keyed by our names of models, data sets and modifications."""
+
+from typing import NamedTuple
 
 from trainables.metrics import MODIFICATIONS
 
@@ -36,6 +38,58 @@ _SCORES_PCT: dict[tuple[str, str], tuple[float, ...]] = {
     ("wrn-aib-qt", "cifar100"): (99.97, 97.07, 69.51, 25.80, 99.95, 98.52, 89.00, 63.10, 94.13, 93.17),
 }
 
+# Tables 3 and 4 by (side of the input in pixels, number of classes): millions of parameters; "FLOPs" in G and ms per
+# image for the AIB models.
+_PARAMETERS_M: dict[tuple[int, int], dict[str, float]] = {
+    (32, 10): {
+        "vgg-att3": 19.86,
+        "vgg-aib": 20.05,
+        "vgg-aib-qt": 20.05,
+        "wrn-abn": 64.35,
+        "wrn-aib": 65.00,
+        "wrn-aib-qt": 65.00,
+    },
+    (32, 100): {
+        "vgg-att3": 19.99,
+        "vgg-aib": 20.07,
+        "vgg-aib-qt": 20.07,
+        "wrn-abn": 64.48,
+        "wrn-aib": 65.11,
+        "wrn-aib-qt": 65.11,
+    },
+    (224, 200): {"vgg-aib": 24.28, "vgg-aib-qt": 24.28, "wrn-aib": 130.73, "wrn-aib-qt": 130.73},
+}
+_COSTS: dict[tuple[int, int], dict[str, tuple[float, float]]] = {
+    (32, 10): {
+        "vgg-aib": (3.79, 3.43),
+        "vgg-aib-qt": (3.79, 3.68),
+        "wrn-aib": (39.14, 8.53),
+        "wrn-aib-qt": (39.14, 8.55),
+    },
+    (32, 100): {
+        "vgg-aib": (3.79, 3.51),
+        "vgg-aib-qt": (3.79, 3.70),
+        "wrn-aib": (39.20, 8.60),
+        "wrn-aib-qt": (39.20, 8.84),
+    },
+    (224, 200): {
+        "vgg-aib": (16.75, 3.58),
+        "vgg-aib-qt": (16.75, 3.81),
+        "wrn-aib": (50.97, 10.47),
+        "wrn-aib-qt": (50.97, 10.66),
+    },
+}
+
+
+class PublishedSize(NamedTuple):
+    """One model's row of Tables 3 and 4; None where the article gives none."""
+
+    parameters_M: float
+    flops_G: float | None
+    """Multiply-accumulates of one draw of a and one of z, as the article counted them."""
+    ms_per_image: float | None
+    """On one TITAN Xp."""
+
 
 def published_error_pct(model: str, dataset: str) -> float | None:
     """Table 1's error; `stl10-train` and `stl10-test` are for models trained on CIFAR-10. None where not given."""
@@ -46,3 +100,11 @@ def published_error_pct(model: str, dataset: str) -> float | None:
 def published_interpretability_pct(model: str, dataset: str) -> dict[str, float]:
     """Table 2's ten scores by the names of `metrics.MODIFICATIONS`; empty where the article gives none."""
     return dict(zip(MODIFICATIONS, _SCORES_PCT.get((model, dataset), ()), strict=False))
+
+
+def published_size(model: str, image_size: int, num_classes: int) -> PublishedSize | None:
+    """Tables 3 and 4 for a model at an input size; None where neither has it."""
+    parameters_M = _PARAMETERS_M.get((image_size, num_classes), {}).get(model)
+    if parameters_M is None:
+        return None
+    return PublishedSize(parameters_M, *_COSTS[image_size, num_classes].get(model, (None, None)))

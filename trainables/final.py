@@ -65,14 +65,14 @@ def score_best(
         "test_error_top5_pct": test["error_top5_pct"],
         "best_test_epoch_error_pct": min(row["test_error_pct"] for row in history),
     }
+    if cross_domain.is_prepared(config, runtime):
+        found |= cross_domain.score_stl10(model, class_names, config, runtime, draws)
     limit = config.evaluation.interp_images
     found |= interpretability(model, subsets.val.head(limit), config, occluders_MHWC, runtime, draws)
     on_test = interpretability(model, subsets.test.head(limit), config, occluders_MHWC, runtime, draws)
     found |= {f"test_{name}": value for name, value in on_test.items()}
     if subsets.test.split.masks_NHW is not None:
         found |= localization(model, subsets.test, config, runtime, draws)
-    if cross_domain.is_prepared(config, runtime):
-        found |= cross_domain.score_stl10(model, class_names, config, runtime, draws)
     images_NHWC, labels_N = subsets.test.tensors(torch.device("cpu"))
     panels = example_panels(
         predictor(model, config, draws, runtime.device),
