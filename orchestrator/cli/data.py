@@ -9,6 +9,9 @@ from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, err, out, print_js
 
 app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
 
+SKIPPED_SHOWN = 20
+"""Bad rows that are printed one by one."""
+
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the square images in pixels.")]
 
@@ -19,7 +22,7 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     from rich.table import Table
 
     from orchestrator.study_paths import data_root
-    from trainables.data.catalog import KNOWN
+    from trainables.data.catalog import KNOWN, PARQUET
     from trainables.data.store import list_prepared
 
     prepared = list_prepared(data_root(root))
@@ -30,12 +33,19 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
             "prepared": True,
             "num_images": meta.num_images,
             "digest": meta.digest,
+            "accepts": KNOWN[meta.name].accepts if meta.name in KNOWN else PARQUET,
         }
         for meta in prepared
     ]
     there = {meta.name for meta in prepared}
     rows += [
-        {"dataset": known.name, "image_size": known.image_size, "prepared": False, "obtain": known.obtain}
+        {
+            "dataset": known.name,
+            "image_size": known.image_size,
+            "prepared": False,
+            "obtain": known.obtain,
+            "accepts": known.accepts,
+        }
         for known in KNOWN.values()
         if known.name not in there
     ]
@@ -43,12 +53,14 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
         print_json({"datasets": rows})
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("data set", "size", "prepared", "images or where to get it"):
+    for column in ("data set", "size", "prepared", "images, or where to get them", "--from takes"):
         table.add_column(column)
     for row in rows:
         counts = row.get("num_images")
         detail = ", ".join(f"{n} {split}" for split, n in counts.items()) if isinstance(counts, dict) else row["obtain"]
-        table.add_row(str(row["dataset"]), str(row["image_size"]), "yes" if row["prepared"] else "no", str(detail))
+        prepared_or_not = "yes" if row["prepared"] else "no"
+        accepts = str(row["accepts"] or "nothing")
+        table.add_row(str(row["dataset"]), str(row["image_size"]), prepared_or_not, str(detail), accepts)
     out.print(table)
 
 
@@ -57,18 +69,27 @@ def prepare(
     dataset: Dataset,
     root: Root = DEFAULT_ROOT,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Folder of Parquet files, or a torchvision root or archive.")
+        Path | None,
+        typer.Option("--from", help="Official archive or its folder, torchvision root, or folder of Parquet files."),
     ] = None,
     image_size: ImageSize = None,
+    extra: Annotated[
+        bool, typer.Option("--extra", help="svhn only: add the 531,131 additional images to the training split.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out and list images and labels that cannot be used.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Reads a data set once into memory-mapped arrays that all trials share."""
+    """Reads a data set once into memory-mapped arrays that all trials share; without --from it is downloaded."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from orchestrator.study_paths import data_root
     from trainables.data.catalog import default_image_size
     from trainables.data.prepare import prepare as prepare_store
+    from trainables.data.sources.bad_rows import BadRows
 
+    bad_rows = BadRows(skip_bad)
     columns = (TextColumn(f"preparing {dataset}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("images", total=None)
@@ -78,6 +99,8 @@ def prepare(
             image_size or default_image_size(dataset),
             source,
             lambda done, total: bar.update(task, completed=done, total=total),
+            bad_rows,
+            extra,
         )
     num_images = {split: len(arrays.labels_N) for split, arrays in store.splits.items()}
     facts = {
@@ -86,12 +109,19 @@ def prepare(
         "num_classes": store.num_classes,
         "num_images": num_images,
         "digest": store.digest,
+        "num_skipped": len(bad_rows.found),
+        "skipped": bad_rows.found,
     }
+    for line in bad_rows.found[:SKIPPED_SHOWN]:
+        err.print(f"skipped {line}", markup=False)
+    if len(bad_rows.found) > SKIPPED_SHOWN:
+        err.print(f"... and {len(bad_rows.found) - SKIPPED_SHOWN} more; all of them: aib data show {dataset} --json")
     if as_json:
         print_json(facts)
         return
+    skipped = f", {len(bad_rows.found)} bad rows skipped" if bad_rows.found else ""
     counts = ", ".join(f"{n} {split}" for split, n in num_images.items())
-    out.print(f"{store.name}: {counts}, {store.num_classes} classes, digest {store.digest[:16]}")
+    out.print(f"{store.name}: {counts}, {store.num_classes} classes, digest {store.digest[:16]}{skipped}")
 
 
 @app.command()
@@ -110,9 +140,12 @@ def show(
 
     from orchestrator.study_paths import data_root
     from trainables.data.catalog import default_image_size
-    from trainables.data.store import open_store
+    from trainables.data.store import open_store, read_meta, store_folder
 
-    store = open_store(data_root(root), dataset, image_size or default_image_size(dataset))
+    size = image_size or default_image_size(dataset)
+    store = open_store(data_root(root), dataset, size)
+    meta = read_meta(store_folder(data_root(root), dataset, size))
+    skipped = list(meta.skipped) if meta else []
     saved = []
     if save is not None:
         save.mkdir(parents=True, exist_ok=True)
@@ -134,6 +167,7 @@ def show(
             }
             for name, split in store.splits.items()
         },
+        "skipped": skipped,
         "saved": saved,
     }
     if as_json:
@@ -143,5 +177,7 @@ def show(
     out.print(f"classes: {', '.join(store.class_names)}")
     for name, split in store.splits.items():
         out.print(f"{name}: {len(split.labels_N)} images{', with object masks' if split.masks_NHW is not None else ''}")
+    if skipped:
+        out.print(f"left out when it was prepared: {len(skipped)} bad rows, which --json lists")
     for line in saved:
         out.print(line)

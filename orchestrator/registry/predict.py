@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestrator.tracking.figures import overlay_png
 from trainables.data.crop import centre_crop
-from trainables.data.sources.parquet import decode_image
+from trainables.data.sources.pixels import decode_image
 from trainables.errors import DataError
 from trainables.export import LoadedModel
 from trainables.inference import infer

@@ -19,37 +19,57 @@ class Known(NamedTuple):
     image_size: int
     """Default side of the prepared square images, in pixels; birds are cropped to 224 when they are used."""
     obtain: str
-    """Where the images come from, in one sentence."""
-
-    @property
-    def needs_source(self) -> bool:
-        """Whether `aib data prepare` wants `--from PATH`."""
-        return self.name not in ("cluttered-digits", "cifar10")
+    """Where the images come from."""
+    accepts: str | None
+    """What `aib data prepare --from PATH` takes, in one sentence; None where it takes nothing."""
 
 
-_PARQUET = "a folder with train.parquet and test.parquet (columns image, label)"
+PARQUET = "a folder with train.parquet and test.parquet, or train-*.parquet and test-*.parquet (columns image, label)"
 
 KNOWN = {
     known.name: known
     for known in (
-        Known("cluttered-digits", 10, DIGITS, 32, "composed from scikit-learn's handwritten digits; needs no files"),
+        Known("cluttered-digits", 10, DIGITS, 32, "composed from scikit-learn's handwritten digits", None),
         Known(
             "cifar10",
             10,
             ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
             32,
-            f"https://www.cs.toronto.edu/~kriz/cifar.html: cifar-10-python.tar.gz or its folder; or {_PARQUET}",
+            "https://www.cs.toronto.edu/~kriz/cifar.html",
+            f"cifar-10-python.tar.gz or its folder cifar-10-batches-py; or {PARQUET}",
         ),
-        Known("cifar100", 100, None, 32, f"https://www.cs.toronto.edu/~kriz/cifar.html as {_PARQUET}"),
-        Known("svhn", 10, DIGITS, 32, f"http://ufldl.stanford.edu/housenumbers (cropped digits) as {_PARQUET}"),
+        Known(
+            "cifar100",
+            100,
+            None,
+            32,
+            "https://www.cs.toronto.edu/~kriz/cifar.html",
+            f"cifar-100-python.tar.gz or its folder cifar-100-python; or {PARQUET}",
+        ),
+        Known(
+            "svhn",
+            10,
+            DIGITS,
+            32,
+            "http://ufldl.stanford.edu/housenumbers (cropped digits)",
+            f"a folder with train_32x32.mat and test_32x32.mat, for --extra extra_32x32.mat too; or {PARQUET}",
+        ),
         Known(
             "stl10",
             10,
             ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
             32,
-            f"https://cs.stanford.edu/~acoates/stl10 (labelled images) as {_PARQUET}",
+            "https://cs.stanford.edu/~acoates/stl10 (labelled images)",
+            f"stl10_binary.tar.gz or its folder stl10_binary; or {PARQUET}",
         ),
-        Known("cub200", 200, None, 256, f"https://www.vision.caltech.edu/datasets/cub_200_2011 as {_PARQUET}"),
+        Known(
+            "cub200",
+            200,
+            None,
+            256,
+            "https://www.vision.caltech.edu/datasets/cub_200_2011",
+            f"CUB_200_2011.tgz or its folder CUB_200_2011; or {PARQUET}, the boxes in their metadata",
+        ),
     )
 }
 
@@ -62,7 +82,7 @@ def known(name: str) -> Known:
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise ConfigError(
         f"trial field 'data.name' is '{name}', which is not a known data set and not prepared; {hint}"
-        f"known: {', '.join(KNOWN)}. Images of your own, as {_PARQUET}, become a data set with: "
+        f"known: {', '.join(KNOWN)}. Images of your own, as {PARQUET}, become a data set with: "
         f"{prepare_command(name, default_image_size(name))}"
     )
 

@@ -5,16 +5,17 @@ old ones, and replacing the meta file, one atomic step, makes them the data set:
 """
 
 import re
-import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
-from trainables.data.catalog import known, prepare_command
+from trainables.data.catalog import PARQUET, known, prepare_command
 from trainables.data.cluttered_digits import cluttered_digits_source
-from trainables.data.sources.cifar import ARCHIVE, FOLDER, cifar10_source, download_cifar10, find_cifar10
+from trainables.data.scratch import scratch_folder
+from trainables.data.sources.bad_rows import BadRows
+from trainables.data.sources.download import download
+from trainables.data.sources.official import OFFICIAL
 from trainables.data.sources.parquet import parquet_files, parquet_source
-from trainables.data.sources.source import Source
+from trainables.data.sources.source import Request, Source
 from trainables.data.store import META_FILE, SPLITS, Meta, Store, open_store, read_meta, store_folder
 from trainables.data.writer import sync, write_store
 from trainables.errors import ConfigError, DataError
@@ -27,24 +28,30 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def prepare(
-    name: str, data_root: Path, image_size: int, source: Path | None = None, progress: Progress | None = None
+    name: str,
+    data_root: Path,
+    image_size: int,
+    source: Path | None = None,
+    progress: Progress | None = None,
+    bad_rows: BadRows | None = None,
+    extra: bool = False,
 ) -> Store:
     """Prepares a data set under `data_root` and opens it; the same images prepared again leave it untouched.
 
-    `source`: a folder of Parquet files; for cifar10 also the official archive, its folder, or the folder above.
-    None downloads cifar10, and is how cluttered-digits is made.
+    `source`: a folder of Parquet files, or a known data set's official files in any form that they are published or
+    unpacked in. None downloads them, and is how cluttered-digits is made.
+    `bad_rows`: what to do with rows that cannot be used, and where they are listed; they end the preparing by default.
+    `extra`: whether SVHN's additional training images join its training split.
     Raises DataError for a missing, damaged or unsuitable source, ConfigError for a name or size out of range.
     """
-    _check(name, image_size)
+    bad_rows = bad_rows or BadRows()
+    _check(name, image_size, source, extra)
     try:
-        with ExitStack() as stack:
-            images = _source(name, image_size, source, stack)
-            data_root.mkdir(parents=True, exist_ok=True)
-            # A killed process leaves only this hidden folder behind, which nothing reads.
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=f".preparing-{name}-", dir=data_root))
-            made = Path(scratch) / "made"
+        with scratch_folder(data_root, name) as scratch:
+            images = _source(name, source, Request(image_size, scratch, bad_rows, extra))
+            made = scratch / "made"
             made.mkdir()
-            meta = write_store(made, name, image_size, images, _counter(images, progress))
+            meta = write_store(made, name, image_size, images, _counter(images, progress), bad_rows.found)
             _publish(made, meta, store_folder(data_root, name, image_size))
     except OSError as error:
         raise DataError(
@@ -54,37 +61,38 @@ def prepare(
     return open_store(data_root, name, image_size)
 
 
-def _check(name: str, image_size: int) -> None:
+def _check(name: str, image_size: int, source: Path | None, extra: bool) -> None:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"data set name {name!r}; allowed: 1 to 64 letters, digits, '.', '_' and '-'.")
     if not SMALLEST_PX <= image_size <= LARGEST_PX:
         raise ConfigError(f"image size {image_size} px; allowed: {SMALLEST_PX} to {LARGEST_PX}.")
+    if extra and name != "svhn":
+        raise ConfigError(f"--extra adds SVHN's additional training images; {name} has none. Leave it out.")
+    if name == "cluttered-digits" and source is not None:
+        raise ConfigError(f"cluttered-digits is composed, not read; leave out --from {source}.")
 
 
-def _source(name: str, image_size: int, path: Path | None, stack: ExitStack) -> Source:
+def _source(name: str, path: Path | None, request: Request) -> Source:
     if name == "cluttered-digits":
-        if path is not None:
-            raise ConfigError(f"cluttered-digits is composed, not read; leave out --from {path}.")
-        return cluttered_digits_source(image_size)
+        return cluttered_digits_source(request.image_size)
+    command = prepare_command(name, request.image_size)
+    if path is None and name not in OFFICIAL:
+        known(name)
+        raise DataError(f"data set '{name}' needs a source: {command}.")
     if path is None:
-        if name == "cifar10":
-            path = download_cifar10(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cifar10-"))))
-        else:
-            raise DataError(
-                f"data set '{name}' needs a source: {prepare_command(name, image_size)} ({known(name).obtain})."
-            )
+        path = request.scratch / "download"
+        path.mkdir()
+        files = OFFICIAL[name].downloads + (OFFICIAL[name].extra if request.extra else ())
+        download(OFFICIAL[name].title, files, path, f"{command} (PATH: {known(name).accepts}).")
     if not path.exists():
         raise DataError(f"{path} does not exist; give the path that holds the images: --from PATH.")
     if path.is_dir() and any(parquet_files(path, split) for split in SPLITS):
-        return parquet_source(name, path, image_size)
-    batches = find_cifar10(path) if name == "cifar10" else None
-    if batches is not None:
-        return cifar10_source(batches, image_size)
-    official = f", or {ARCHIVE}, or its folder {FOLDER}" if name == "cifar10" else ""
-    raise DataError(
-        f"{path} holds no images that can be prepared; allowed: a folder with train.parquet and test.parquet "
-        f"(or train-*.parquet and test-*.parquet){official}."
-    )
+        return parquet_source(name, path, request)
+    found = OFFICIAL[name].find(path) if name in OFFICIAL else None
+    if found is not None:
+        return OFFICIAL[name].source(found, request)
+    accepts = known(name).accepts if name in OFFICIAL else PARQUET
+    raise DataError(f"{path} holds no images that can be prepared; allowed: {accepts}.")
 
 
 def _counter(images: Source, progress: Progress | None) -> Callable[[int], None]:

@@ -9,7 +9,8 @@ Legend: N images, H = W image size, C = 3 channels.
 
 import hashlib
 import json
-from collections.abc import Mapping
+import mmap
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from trainables.errors import DataError
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
 SPLITS = ("train", "test")
+_HASHED_BYTES = 2**24
 
 
 class Split(NamedTuple):
@@ -57,6 +59,8 @@ class Meta:
     """sha256 over class names, image size and the bytes of all arrays."""
     source: str
     splits: Mapping[str, SplitFile]
+    skipped: tuple[str, ...] = ()
+    """Rows of the source that could not be used and were left out: file and row, and why."""
 
     @property
     def num_images(self) -> dict[str, int]:
@@ -76,7 +80,8 @@ class Meta:
         splits = {name: SplitFile(**entry) for name, entry in fields.pop("splits").items()}
         if tuple(splits) != SPLITS:
             raise ValueError(f"its splits are {list(splits)}, not {list(SPLITS)}")
-        return Meta(**fields | {"class_names": tuple(fields["class_names"]), "splits": splits})
+        lists = {"class_names": tuple(fields["class_names"]), "skipped": tuple(fields.get("skipped", ()))}
+        return Meta(**fields | lists | {"splits": splits})
 
 
 @dataclass(frozen=True)
@@ -110,14 +115,15 @@ def open_store(data_root: Path, name: str, image_size: int, verify: bool = False
     if meta is None:
         raise _not_prepared(data_root, name, image_size)
     try:
-        splits = map_splits(folder, meta)
+        splits = _map_splits(folder, meta)
     except FileNotFoundError:
         # Prepared anew between reading the meta file and opening what it named: the new one names other files.
         meta = read_meta(folder) or meta
-        splits = map_splits(folder, meta, missing_is_damage=True)
-    if verify and array_digest(meta.image_size, meta.class_names, splits) != meta.digest:
+        splits = _map_splits(folder, meta, missing_is_damage=True)
+    if verify and _digest(meta, splits) != meta.digest:
         raise _damaged(folder, meta.name, meta.image_size, "its bytes no longer give the digest of the meta file")
-    return Store(meta.name, meta.image_size, meta.class_names, meta.digest, splits, meta.source)
+    arrays = {name: mapped.split for name, mapped in splits.items()}
+    return Store(meta.name, meta.image_size, meta.class_names, meta.digest, arrays, meta.source)
 
 
 def list_prepared(data_root: Path) -> tuple[Meta, ...]:
@@ -141,18 +147,38 @@ def read_meta(folder: Path) -> Meta | None:
     return meta
 
 
-def array_digest(image_size: int, class_names: tuple[str, ...], splits: Mapping[str, Split]) -> str:
-    """sha256 over the class names, the image size and every array's name, shape and bytes."""
-    total = hashlib.sha256(json.dumps([FORMAT_VERSION, image_size, class_names]).encode())
+def begin_digest(image_size: int, class_names: tuple[str, ...]) -> "hashlib._Hash":
+    """sha256 of what a data set is beside its arrays, which are to be added split by split in the order of fields."""
+    return hashlib.sha256(json.dumps([FORMAT_VERSION, image_size, class_names]).encode())
+
+
+def hash_array(digest: "hashlib._Hash", split: str, field: str, array: np.ndarray, let_go: Callable[[], None]) -> None:
+    """Adds an array's name, shape and bytes; `let_go` is called now and then to free the mapped pages read so far."""
+    digest.update(json.dumps([split, field, array.dtype.str, array.shape]).encode())
+    content = array.data.cast("B")
+    for start in range(0, len(content), _HASHED_BYTES):
+        digest.update(content[start : start + _HASHED_BYTES])
+        let_go()
+
+
+class _Mapped(NamedTuple):
+    split: Split
+    pages: mmap.mmap
+
+    def let_go(self) -> None:
+        self.pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _digest(meta: Meta, splits: Mapping[str, _Mapped]) -> str:
+    digest = begin_digest(meta.image_size, meta.class_names)
     for name in SPLITS:
-        for field, array in splits[name]._asdict().items():
+        for field, array in splits[name].split._asdict().items():
             if array is not None:
-                total.update(json.dumps([name, field, array.dtype.str, array.shape]).encode())
-                total.update(memoryview(array).cast("B"))
-    return total.hexdigest()
+                hash_array(digest, name, field, array, splits[name].let_go)
+    return digest.hexdigest()
 
 
-def map_splits(folder: Path, meta: Meta, missing_is_damage: bool = False) -> dict[str, Split]:
+def _map_splits(folder: Path, meta: Meta, missing_is_damage: bool = False) -> dict[str, _Mapped]:
     """The arrays of the files a meta file names; DataError for a damaged one.
 
     FileNotFoundError for an absent one, unless `missing_is_damage`.
@@ -171,11 +197,13 @@ def map_splits(folder: Path, meta: Meta, missing_is_damage: bool = False) -> dic
     return splits
 
 
-def _map_split(path: Path, meta: Meta, entry: SplitFile) -> Split:
+def _map_split(path: Path, meta: Meta, entry: SplitFile) -> _Mapped:
     num_bytes = path.stat().st_size
     if num_bytes != entry.num_bytes:
         raise ValueError(f"it has {num_bytes:,} bytes, prepared were {entry.num_bytes:,}")
-    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    reader = pa.ipc.open_file(pa.py_buffer(pages))
     if reader.num_record_batches != 1:
         raise ValueError(f"it holds {reader.num_record_batches} record batches, not one")
     batch = reader.get_batch(0)
@@ -185,12 +213,13 @@ def _map_split(path: Path, meta: Meta, entry: SplitFile) -> Split:
     labels_N = _column(batch, "label", np.int64, (num,))
     if num and not 0 <= int(labels_N.min()) <= int(labels_N.max()) < len(meta.class_names):
         raise ValueError(f"it holds labels outside 0 to {len(meta.class_names) - 1}")
-    return Split(
+    split = Split(
         _column(batch, "image", np.uint8, (num, side, side, 3)),
         labels_N,
         _column(batch, "mask", np.uint8, (num, side, side)) if "mask" in columns else None,
         _column(batch, "group", np.int64, (num,)) if "group" in columns else None,
     )
+    return _Mapped(split, pages)
 
 
 def _column(batch: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,9 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from trainables.data.sources.source import Source
+from trainables.data.sources.bad_rows import BadRows
+from trainables.data.sources.source import Request, Source
 from trainables.data.store import Split, Store, open_store, store_folder
 from trainables.data.writer import write_store
+
+
+def request(scratch: Path, size: int = 32, skip: bool = False, extra: bool = False) -> Request:
+    """How sources are asked in these tests."""
+    return Request(size, scratch, BadRows(skip), extra)
 
 
 def pixels(num: int, side: int = 8, seed: int = 0) -> np.ndarray:

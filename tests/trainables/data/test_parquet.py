@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, write_parquet
-from trainables.data.sources.parquet import decode_image, parquet_source
+from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, request, write_parquet
+from trainables.data.sources.parquet import parquet_source
+from trainables.data.sources.pixels import decode_image
 from trainables.errors import DataError
 
 
 def read(folder: Path, name: str = "mine", size: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    pieces = list(parquet_source(name, folder, size).chunks("train"))
+    pieces = list(parquet_source(name, folder, request(folder, size)).chunks("train"))
     return np.concatenate([p.images_NHWC for p in pieces]), np.concatenate([p.labels_N for p in pieces])
 
 
@@ -53,7 +54,7 @@ def test_shards_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
 def test_class_names_come_from_metadata_then_catalogue_then_labels(
     tmp_path: Path, name: str, names: list[str] | None, expected: tuple[str, ...]
 ) -> None:
-    assert parquet_source(name, parquet_folder(tmp_path, names=names), 8).class_names == expected
+    assert parquet_source(name, parquet_folder(tmp_path, names=names), request(tmp_path, 8)).class_names == expected
 
 
 def test_other_sizes_are_resized_bilinearly_and_other_modes_made_rgb(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_bad_label_names_file_and_row(tmp_path: Path, labels: list[int | None], 
     folder = parquet_folder(tmp_path, names=["a", "b"])
     write_parquet(folder / "test.parquet", [GOOD] * 3, labels, ["a", "b"])
     with pytest.raises(DataError, match=rf"test\.parquet, {message}" if "row" in message else message):
-        parquet_source("mine", folder, 8)
+        parquet_source("mine", folder, request(tmp_path, 8))
 
 
 @pytest.mark.parametrize(
@@ -117,21 +118,21 @@ def test_wrong_columns_are_named(tmp_path: Path, columns: dict[str, list[object]
     folder = parquet_folder(tmp_path)
     pq.write_table(pa.table(columns), folder / "train.parquet")
     with pytest.raises(DataError, match=rf"train\.parquet.*{message}"):
-        parquet_source("mine", folder, 8)
+        parquet_source("mine", folder, request(tmp_path, 8))
 
 
 def test_missing_split_disagreeing_classes_and_bad_metadata_are_named(tmp_path: Path) -> None:
     folder = parquet_folder(tmp_path, names=["a", "b"])
     write_parquet(folder / "test.parquet", [GOOD], [0], ["b", "a"])
     with pytest.raises(DataError, match="name different classes"):
-        parquet_source("mine", folder, 8)
+        parquet_source("mine", folder, request(tmp_path, 8))
     table = pq.read_table(folder / "train.parquet").replace_schema_metadata({"class_names": "a, b"})
     pq.write_table(table, folder / "train.parquet")
     with pytest.raises(DataError, match=r"train\.parquet.*not a JSON list"):
-        parquet_source("mine", folder, 8)
+        parquet_source("mine", folder, request(tmp_path, 8))
     (folder / "test.parquet").unlink()
     with pytest.raises(DataError, match=r"no test\.parquet and no test-\*\.parquet"):
-        parquet_source("mine", folder, 8)
+        parquet_source("mine", folder, request(tmp_path, 8))
 
 
 def test_damaged_file_is_named(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:-3])
     with pytest.raises(DataError, match=r"train\.parquet is not a readable Parquet file"):
-        parquet_source("mine", folder, 8)
+        parquet_source("mine", folder, request(tmp_path, 8))
     path.write_bytes(b"\0" * 400 + content[400:])
     with pytest.raises(DataError, match=r"train\.parquet"):
         read(folder)

@@ -140,9 +140,9 @@ def test_unprepared_data_names_the_command_and_the_sizes_there_are(tmp_path: Pat
     [
         ("../evil", 32, None, ConfigError, "1 to 64 letters"),
         ("svhn", 4, None, ConfigError, "8 to 512"),
-        ("svhn", 32, None, DataError, "aib data prepare svhn --from PATH"),
+        ("mine", 32, None, ConfigError, "known: cluttered-digits"),
         ("svhn", 32, "absent", DataError, "absent does not exist"),
-        ("svhn", 32, ".", DataError, r"a folder with train\.parquet"),
+        ("svhn", 32, ".", DataError, r"a folder with train_32x32\.mat.*train\.parquet"),
         ("svnh", 32, None, ConfigError, "did you mean 'svhn'"),
         ("cluttered-digits", 32, ".", ConfigError, "leave out --from"),
         ("cluttered-digits", 8, None, ConfigError, "16 or more"),

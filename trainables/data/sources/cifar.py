@@ -1,118 +1,123 @@
-"""CIFAR-10's official Python batches, from their folder, from the archive as downloaded, or by downloading.
+"""CIFAR-10's and CIFAR-100's official Python batches.
 
 The batches are pickles. Each is checked against its published MD5, then read by an unpickler that can rebuild numpy
 arrays and nothing else.
 """
 
-import hashlib
-import io
 import pickle
-import tarfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy._core.multiarray import _reconstruct  # where numpy's own pickles find it
-from PIL import Image
 
-from trainables.data.catalog import KNOWN, prepare_command
-from trainables.data.sources.source import Source
+from trainables.data.catalog import KNOWN
+from trainables.data.sources.archive import Layout
+from trainables.data.sources.bad_rows import good_labels
+from trainables.data.sources.checksum import check_md5
+from trainables.data.sources.download import Download
+from trainables.data.sources.pixels import resize_images
+from trainables.data.sources.source import Request, Source, rows_per_piece
 from trainables.data.store import Split
 from trainables.errors import DataError
 
-FOLDER = "cifar-10-batches-py"
-ARCHIVE = "cifar-10-python.tar.gz"
-BATCH_IMAGES = 10_000
-DOWNLOAD_STALL_S = 30.0
-
-BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
-OFFICIAL_MD5 = {  # as published by torchvision.datasets.CIFAR10
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
+SIDE_PX = 32
 
 
-def find_cifar10(source: Path) -> Path | None:
-    """The batches' folder or the archive, given either of them or the folder that holds one; None if neither."""
-    candidates = (source / FOLDER, source, source / ARCHIVE)
-    for path in candidates:
-        if (path / BATCHES["test"][0]).is_file() or (path.is_file() and path.name.endswith((".tar.gz", ".tgz"))):
-            return path
-    return None
+class Cifar(NamedTuple):
+    """The files of one of the two data sets, with the MD5 that torchvision publishes for each."""
+
+    title: str
+    download: Download
+    folder: str
+    batches: Mapping[str, tuple[str, ...]]
+    """Batches of each split, in order."""
+    batch_images: Mapping[str, int]
+    """Images in each batch of a split."""
+    labels_key: str
+    num_classes: int
+    class_names: tuple[str, ...] | None
+    """None where a file of the folder tells them."""
+    names_file: str | None
+    names_key: str
+    md5: Mapping[str, str]
+
+    @property
+    def layout(self) -> Layout:
+        batches = tuple(name for names in self.batches.values() for name in names)
+        return Layout(self.download.file, self.folder, batches + ((self.names_file,) if self.names_file else ()))
+
+    def find(self, path: Path) -> Path | None:
+        return self.layout.find(path)
+
+    def source(self, place: Path, request: Request) -> Source:
+        """The batches in a found folder or archive; DataError for other files than the published ones."""
+        folder = self.layout.unpacked(place, request.scratch)
+        class_names = self._class_names(folder)
+
+        def chunks(split: str) -> Iterator[Split]:
+            for batch in self.batches[split]:
+                yield from self._images(folder / batch, self.batch_images[split], request)
+
+        num_images = {split: self.batch_images[split] * len(names) for split, names in self.batches.items()}
+        return Source(class_names, f"{self.folder} {place.resolve()}", num_images, chunks)
+
+    def _class_names(self, folder: Path) -> tuple[str, ...]:
+        if self.names_file is None:
+            assert self.class_names is not None
+            return self.class_names
+        path = folder / self.names_file
+        try:
+            names = self._load(path)[self.names_key]
+            if len(names) != self.num_classes or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"it names {len(names)} classes, {self.title} has {self.num_classes}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(path, error) from error
+        return tuple(names)
+
+    def _images(self, path: Path, num: int, request: Request) -> Iterator[Split]:
+        batch = self._load(path)
+        try:
+            data, labels_N = batch["data"], np.asarray(batch[self.labels_key])
+            if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (num, 3 * SIDE_PX**2):
+                raise ValueError(f"its 'data' is not uint8 of shape ({num}, {3 * SIDE_PX**2})")
+            if labels_N.shape != (num,) or labels_N.dtype.kind != "i":
+                raise ValueError(f"its '{self.labels_key}' are not {num} whole numbers")
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(path, error) from error
+        good_N = good_labels(
+            labels_N, self.num_classes, lambda row: f"{path}, row {row}", self.layout.advice[:-1], request.bad_rows
+        )
+        step = rows_per_piece(request.image_size)
+        for start in range(0, num, step):
+            good = good_N[start : start + step]
+            images_NCHW = data[start : start + step][good].reshape(-1, 3, SIDE_PX, SIDE_PX)
+            images_NHWC = resize_images(images_NCHW.transpose(0, 2, 3, 1), request.image_size)
+            yield Split(images_NHWC, labels_N[start : start + step][good].astype(np.int64))
+
+    def _load(self, path: Path) -> dict[str, Any]:
+        """One pickled dictionary, its MD5 checked first."""
+        check_md5(path, self.md5[path.name], self.layout.advice)
+        try:
+            with path.open("rb") as file:
+                # As bytes: a batch of text would be a second copy of its images.
+                content = _ArraysOnly(file, encoding="bytes").load()
+            return {_text(key): _texts(value) for key, value in content.items()}
+        except Exception as error:
+            # A hostile or broken pickle may raise anything; none of it is worth more than the file and the reason.
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: Path, error: Exception) -> DataError:
+        return DataError(f"{path} is not a {self.title} batch: {error}. {self.layout.advice}")
 
 
-def cifar10_source(
-    path: Path, image_size: int, md5: Mapping[str, str] = OFFICIAL_MD5, batch_images: int = BATCH_IMAGES
-) -> Source:
-    """The batches at `path` (folder or archive), resized bilinearly where `image_size` is not 32.
-
-    `md5` and `batch_images` describe other files than the official ones.
-    """
-
-    def chunks(split: str) -> Iterator[Split]:
-        for batch in BATCHES[split]:
-            where = f"{path}, {batch}" if path.is_file() else f"{path / batch}"
-            content = _read(path, batch)
-            found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-            if found != md5[batch]:
-                raise DataError(f"{where} has MD5 {found}, published is {md5[batch]}. Fetch {ARCHIVE} again.")
-            yield _resized(_parse(where, content, batch_images), image_size)
-
-    names = KNOWN["cifar10"].class_names
-    assert names is not None
-    num_images = {split: batch_images * len(batches) for split, batches in BATCHES.items()}
-    return Source(names, f"cifar-10-batches-py {path.resolve()}", num_images, chunks)
+def _text(value: Any) -> Any:
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
-def download_cifar10(folder: Path) -> Path:
-    """Downloads the archive into a folder; DataError, with the command that needs no network, when it cannot."""
-    import socket
-
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import download_url
-
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_STALL_S)
-    try:
-        download_url(CIFAR10.url, str(folder), filename=ARCHIVE, md5=CIFAR10.tgz_md5)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"this machine could not download CIFAR-10 from {CIFAR10.url} ({error}). Get {ARCHIVE} on another "
-            f"machine, then: {prepare_command('cifar10', 32)} (PATH: the archive, its folder {FOLDER}, or a folder "
-            "with train.parquet and test.parquet)."
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-    return folder / ARCHIVE
-
-
-def _read(path: Path, batch: str) -> bytes:
-    try:
-        if path.is_dir():
-            return (path / batch).read_bytes()
-        with tarfile.open(path, "r:gz") as archive:
-            member = archive.extractfile(f"{FOLDER}/{batch}")
-            if member is None:
-                raise KeyError(f"{FOLDER}/{batch} is not a file")
-            return member.read()
-    except FileNotFoundError as error:
-        raise DataError(f"{path / batch} is missing; unpack {ARCHIVE} again.") from error
-    except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
-        raise DataError(f"{path}: {batch} cannot be read ({error}). Fetch {ARCHIVE} again.") from error
-
-
-def _resized(batch: Split, image_size: int) -> Split:
-    if image_size == 32:
-        return batch
-    size = (image_size, image_size)
-    images = [Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in batch.images_NHWC]
-    return batch._replace(images_NHWC=np.stack([np.asarray(image) for image in images]))
+def _texts(value: Any) -> Any:
+    return [_text(item) for item in value] if isinstance(value, list) else value
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -132,17 +137,46 @@ class _ArraysOnly(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an image batch") from None
 
 
-def _parse(where: str, content: bytes, batch_images: int) -> Split:
-    """One batch: `data` uint8 (N, 3072), channel planes in rows; `labels` N whole numbers 0 to 9."""
-    try:
-        batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
-        data, labels = batch["data"], np.asarray(batch["labels"])
-        if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (batch_images, 3 * 32 * 32):
-            raise ValueError(f"its 'data' is not uint8 of shape ({batch_images}, 3072)")
-        if labels.shape != (batch_images,) or labels.dtype.kind != "i" or not 0 <= labels.min() <= labels.max() <= 9:
-            raise ValueError(f"its 'labels' are not {batch_images} whole numbers from 0 to 9")
-    except Exception as error:
-        # A hostile or broken pickle may raise anything; none of it is worth more than the file's name and the reason.
-        raise DataError(f"{where} is not a CIFAR-10 batch: {error}. Fetch {ARCHIVE} again.") from error
-    images_NCHW = data.reshape(batch_images, 3, 32, 32)
-    return Split(np.ascontiguousarray(images_NCHW.transpose(0, 2, 3, 1)), labels.astype(np.int64))
+CIFAR10 = Cifar(
+    title="CIFAR-10",
+    download=Download(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        "c58f30108f718f92721af3b95e74349a",
+    ),
+    folder="cifar-10-batches-py",
+    batches={"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)},
+    batch_images={"train": 10_000, "test": 10_000},
+    labels_key="labels",
+    num_classes=10,
+    class_names=KNOWN["cifar10"].class_names,
+    names_file=None,
+    names_key="label_names",
+    md5={
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+    },
+)
+CIFAR100 = Cifar(
+    title="CIFAR-100",
+    download=Download(
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        "eb9058c3a382ffc7106e4002c42a8d85",
+    ),
+    folder="cifar-100-python",
+    batches={"train": ("train",), "test": ("test",)},
+    batch_images={"train": 50_000, "test": 10_000},
+    labels_key="fine_labels",
+    num_classes=100,
+    class_names=None,
+    names_file="meta",
+    names_key="fine_label_names",
+    md5={
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
+)

@@ -1,0 +1,87 @@
+"""Official archives: found where users keep them, and unpacked file by file, never trusting what a member claims."""
+
+import shutil
+import tarfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from trainables.errors import DataError
+
+MAX_UNPACKED_BYTES = 4 * 2**30
+"""More than any official file that is unpacked; a bomb stops here."""
+_DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error)
+
+
+class Layout(NamedTuple):
+    """How a data set lies on disk: as the archive it is published in, and as the folder that comes out of it."""
+
+    archive: str
+    folder: str
+    files: tuple[str, ...]
+    """What is needed of the folder, by names relative to it; the first one marks it."""
+    subfolder: str | None = None
+    """A folder in it that is needed with everything below."""
+
+    @property
+    def advice(self) -> str:
+        return f"Fetch {self.archive} again."
+
+    def find(self, path: Path) -> Path | None:
+        """The folder or an archive, given either of them or the folder that holds one; None if neither."""
+        for place in (path / self.folder, path, path / self.archive):
+            if (place / self.files[0]).is_file() or (place.is_file() and place.name.endswith((".tar.gz", ".tgz"))):
+                return place
+        return None
+
+    def unpacked(self, place: Path, scratch: Path) -> Path:
+        """The folder at a found place; an archive's files are written below `scratch` first.
+
+        Raises DataError for a damaged archive, and for one with links or with names that lead elsewhere.
+        """
+        if place.is_dir():
+            return place
+        try:
+            with tarfile.open(place, "r|gz") as archive:
+                self._write(place, archive, scratch)
+        except _DAMAGED as error:
+            raise DataError(f"{place} cannot be unpacked: {error}. {self.advice}") from error
+        for file in self.files:
+            if not (scratch / self.folder / file).is_file():
+                raise DataError(f"{place} holds no {self.folder}/{file}. {self.advice}")
+        return scratch / self.folder
+
+    def _write(self, place: Path, archive: tarfile.TarFile, scratch: Path) -> None:
+        missing = set(self.files)
+        left = MAX_UNPACKED_BYTES
+        for member, inside in _members(place, archive):
+            name = inside.relative_to(self.folder).as_posix() if inside.parts[:1] == (self.folder,) else ""
+            if not member.isfile() or not self._needed(name, missing):
+                continue
+            left -= member.size
+            if left < 0:
+                raise DataError(f"{place} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes. {self.advice}")
+            content = archive.extractfile(member)
+            assert content is not None
+            target = scratch / inside
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with content, target.open("xb") as out:
+                shutil.copyfileobj(content, out, 2**20)
+            missing.discard(name)
+            # What follows the last needed file can be gigabytes.
+            if not missing and self.subfolder is None:
+                return
+
+    def _needed(self, name: str, missing: Collection[str]) -> bool:
+        return name in missing or (self.subfolder is not None and name.startswith(f"{self.subfolder}/"))
+
+
+def _members(place: Path, archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
+    for member in archive:
+        inside = PurePosixPath(member.name)
+        if inside.is_absolute() or ".." in inside.parts or "\\" in member.name:
+            raise DataError(f"{place}: member {member.name!r} leads out of the archive; nothing of it is used.")
+        if not (member.isfile() or member.isdir()):
+            raise DataError(f"{place}: member {member.name!r} is a link or a device; no official archive holds one.")
+        yield member, inside

@@ -1,0 +1,67 @@
+"""One image's pixels as a data set keeps them: decoded with care, cropped to a box, resized to a square."""
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+MAX_PIXELS = 50_000_000
+"""Larger images are refused before they are decoded: a few kB can claim gigapixels."""
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def decode_image(encoded: bytes | None, image_size: int, box: Sequence[float] | None = None) -> np.ndarray:
+    """One encoded image as uint8 RGB (image_size, image_size, 3); ValueError says why it cannot be used.
+
+    `box` (left, top, width, height), in pixels, is cut out first, rounded to whole pixels and to the image's edges.
+    """
+    if not encoded:
+        raise ValueError("the image is null" if encoded is None else "the image has no bytes")
+    try:
+        # Only formats decoded inside the process and without external programs.
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"the image claims {width} x {height} pixels, allowed are {MAX_PIXELS:,}")
+            if image.mode not in _MODES:
+                raise ValueError(f"the image has mode {image.mode}; allowed: 8-bit grey or colour")
+            image.load()
+            rgb = image.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"the image is too large: {error}") from error
+    except (OSError, SyntaxError, EOFError, MemoryError) as error:
+        raise ValueError(f"the image cannot be decoded ({error}); allowed: {', '.join(_FORMATS)}") from error
+    if box is not None:
+        rgb = rgb.crop(_inside(box, rgb.size))
+    if rgb.size != (image_size, image_size):
+        rgb = rgb.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def resize_images(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
+    """uint8 RGB images as squares of another side, bilinearly; the same array where they have that side already."""
+    if images_NHWC.shape[1:3] == (image_size, image_size):
+        return np.ascontiguousarray(images_NHWC)
+    resized_NHWC = np.empty((len(images_NHWC), image_size, image_size, 3), np.uint8)
+    for i, image_HWC in enumerate(images_NHWC):
+        image = Image.fromarray(np.ascontiguousarray(image_HWC))
+        resized_NHWC[i] = np.asarray(image.resize((image_size, image_size), Image.Resampling.BILINEAR))
+    return resized_NHWC
+
+
+def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    if len(box) != 4 or not all(isinstance(side, int | float) and math.isfinite(side) for side in box):
+        raise ValueError(f"the box {list(box)} is not left, top, width, height in pixels")
+    left, top, width, height = box
+    edges = (
+        max(0, round(left)),
+        max(0, round(top)),
+        min(size[0], round(left + width)),
+        min(size[1], round(top + height)),
+    )
+    if edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise ValueError(f"the box {list(box)} holds no pixel of the image, which has {size[0]} x {size[1]}")
+    return edges
