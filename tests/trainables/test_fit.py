@@ -7,7 +7,14 @@ import torch
 
 from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
 from trainables import metrics
-from trainables.checkpoint import checkpoint_folder, latest_checkpoint, read_history, read_state, read_tensors
+from trainables.checkpoint import (
+    checkpoint_folder,
+    has_tensors,
+    latest_checkpoint,
+    read_history,
+    read_state,
+    read_tensors,
+)
 from trainables.data.splits import select
 from trainables.data.store import open_store
 from trainables.errors import CheckpointError, DivergedError
@@ -74,6 +81,61 @@ def test_wide_resnet_with_dropout_resumes_bit_for_bit(digits_root: Path, tmp_pat
     torch.rand(3)
     resumed = run(digits_root, tmp_path / "cut", **small)
     assert without_timings([resumed[-1].metrics]) == without_timings([whole[-1].metrics])
+
+
+BIRDS = {
+    "model__backbone": "wrn-50-2",
+    "model": "wrn-aib-qt",
+    "data__train_images": 40,
+    "epochs": 3,
+    "evaluation__interp_every_epochs": 0,
+    "optim__algorithm": "adam",
+    "optim__betas": [0.5, 0.999],
+    "optim__lr": 1e-3,
+    "optim__weight_decay": 0.0,
+    "optim__anchor_lr_ratio": 0.0,
+    "optim__ema_decay": 0.8,
+    "model__pretrained": "none",
+}
+"""What the released recipe for birds has and the others have not, on a small scale."""
+
+
+def test_adam_and_the_averaged_weights_resume_bit_for_bit(digits_root: Path, tmp_path: Path) -> None:
+    whole = run(digits_root, tmp_path / "whole", **BIRDS)
+    run(digits_root, tmp_path / "cut", stop_after=1, **BIRDS)
+    torch.rand(3)
+    resumed = run(digits_root, tmp_path / "cut", **BIRDS)
+    assert without_timings(resumed[-1].history) == without_timings(whole[-1].history)
+    ours, theirs = latest_checkpoint(tmp_path / "cut"), latest_checkpoint(tmp_path / "whole")
+    assert ours is not None
+    assert theirs is not None
+    for name in ("model", "best", "optimizer", "average"):
+        a, b = read_tensors(ours, name), read_tensors(theirs, name)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert torch.equal(read_tensors(ours, "model")["quantizer.anchors"], torch.linspace(0, 1, 50))
+
+
+def test_the_better_of_raw_and_averaged_weights_is_reported_and_kept(digits_root: Path, tmp_path: Path) -> None:
+    # So slow an average stays at the start while the weights diverge from it, and so it is better at last.
+    rows = run(digits_root, tmp_path, **{**BIRDS, "optim__lr": 0.3, "optim__ema_decay": 0.9, "epochs": 4})[-1].history
+    for row in rows:
+        assert set(metrics.RAW_AND_AVERAGED) <= set(row)
+        assert row["val_error_pct"] == min(row["val_raw_error_pct"], row["val_ema_error_pct"])
+    folder = latest_checkpoint(tmp_path)
+    assert folder is not None
+    last = min(rows, key=lambda row: (row["val_error_pct"], row["val_nll"]))
+    if last["epoch"] == rows[-1]["epoch"]:
+        kept = "average" if last["val_ema_error_pct"] < last["val_raw_error_pct"] else "model"
+        best, expected = read_tensors(folder, "best"), read_tensors(folder, kept)
+        assert all(torch.equal(best[key], expected[key]) for key in best)
+
+
+def test_no_average_is_kept_unless_asked_for(whole: Path) -> None:
+    folder = latest_checkpoint(whole)
+    assert folder is not None
+    assert not has_tensors(folder, "average")
+    assert not set(metrics.RAW_AND_AVERAGED) & set(read_history(folder)[0])
 
 
 def test_a_second_trial_in_the_process_equals_the_same_in_a_fresh_one(digits_root: Path, whole: Path) -> None:
