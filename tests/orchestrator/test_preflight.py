@@ -1,0 +1,73 @@
+"""Data and pretrained weights, checked before anything starts."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from orchestrator.preflight import check_data, checks
+from orchestrator.study_paths import StudyPaths
+from search_spaces.schema import SearchSpec
+from trainables.errors import ConfigError, DataError
+from trainables.models import pretrained
+
+QUIET = Console(quiet=True)
+
+
+def spec(**trial: object) -> SearchSpec:
+    small = {
+        "dataset": "cluttered-digits",
+        "data.image_size": 16,
+        "evaluation.occluder_dataset": "cluttered-digits",
+        "data.train_images": 90,
+    }
+    return SearchSpec.from_dict({"name": "s", "trial": {**small, **trial}, "space": {}, "trials": 1})
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where VGG-16's weights would be, on a machine without them that reaches nobody."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(pretrained, "_url", lambda _model: "http://127.0.0.1:9/")
+    return tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
+
+
+def test_missing_imagenet_weights_are_refused_before_the_data_is_touched(offline: Path, tmp_path: Path) -> None:
+    wanting = spec(model="vgg-aib", **{"model.backbone": "vgg-16"})
+    with pytest.raises(
+        DataError, match=rf"are not at {offline}, .* set model\.pretrained to none to train from scratch"
+    ):
+        check_data(wanting, tmp_path / "data", QUIET)
+    assert not (tmp_path / "data").exists()
+
+
+def test_from_scratch_nothing_is_asked_for(offline: Path, digits_root: Path) -> None:
+    scratch = spec(model="vgg-aib", **{"model.backbone": "vgg-16", "model.pretrained": "none", "model.width": 0.0625})
+    assert check_data(scratch, digits_root, QUIET).dataset.num_train == 90
+    assert not offline.parent.exists()
+
+
+def test_a_plan_tells_where_the_weights_are_looked_for(offline: Path, tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path / "runs", "s")
+    wanting = spec(model="vgg-aib", **{"model.backbone": "vgg-16"})
+    (found,) = [check for check in checks(wanting, paths) if check[0] == "weights"]
+    assert found[1] is False
+    assert str(offline) in found[2]
+    offline.parent.mkdir(parents=True)
+    offline.touch()
+    (found,) = [check for check in checks(wanting, paths) if check[0] == "weights"]
+    assert found[1] is True
+    assert not [check for check in checks(spec(), paths) if check[0] == "weights"]
+
+
+def test_images_are_wanted_at_their_stored_size(tmp_path: Path) -> None:
+    birds = spec(dataset="cub200", **{"model.pretrained": "none", "data.image_size": 56})
+    with pytest.raises(DataError, match=r"'cub200' is not prepared at image size 64 .*--image-size 64"):
+        check_data(birds, tmp_path, QUIET)
+    found = dict((name, message) for name, _, message in checks(birds, StudyPaths(tmp_path, "s")))
+    assert "aib data prepare cub200 --from PATH --image-size 64" in found["data"]
+
+
+def test_a_backbone_of_another_family_is_refused(digits_root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'model\.backbone' is 'wrn-50-2'; allowed for vgg-aib"):
+        check_data(spec(model="vgg-aib", **{"model.backbone": "wrn-50-2"}), digits_root, QUIET)
