@@ -109,6 +109,25 @@ def test_baselines_of_table_3_are_compared_by_parameters(model: str, num_classes
     assert found["note"] == "Table 3 counts parameters in this row, without BatchNorm statistics."
 
 
+@pytest.mark.parametrize(
+    ("model", "parameters_m", "flops_g", "macs_g"),
+    [("vgg-aib", 24.28, 16.75, 16.74), ("vgg-aib-qt", 24.28, 16.75, 16.74), ("wrn-aib-qt", 130.73, 50.97, 19.62)],
+)
+def test_birds_stand_on_the_imagenet_networks(
+    tmp_path: Path, model: str, parameters_m: float, flops_g: float, macs_g: float
+) -> None:
+    found = describe_model(tmp_path, model, "cub200", ["recipe=released"])
+    assert (found["paper"]["parameters_M"], found["paper"]["flops_G"]) == (parameters_m, flops_g)
+    assert round(found["paper"]["parameters_counted_alike"] / 1e6, 2) == parameters_m
+    assert round(found["macs"] / 1e9, 2) == macs_g
+    assert found["attention_map"] == [14, 14]
+
+
+@pytest.mark.parametrize("change", ["data.image_size=64", "model.width=0.5"])
+def test_another_input_or_width_has_no_published_figures(tmp_path: Path, change: str) -> None:
+    assert describe_model(tmp_path, "vgg-aib", "cub200", [change, "model.pretrained=none"])["paper"] is None
+
+
 def test_another_latent_size_is_named_as_the_reason(tmp_path: Path) -> None:
     found = describe_model(tmp_path, "vgg-aib", "cifar10", ["bottleneck.latent_dim=1024"])
     assert "bottleneck.latent_dim is 1024 instead of 256" in found["paper"]["note"]

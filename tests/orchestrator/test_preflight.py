@@ -1,4 +1,4 @@
-"""What `aib plan` and the start of a search say of the data."""
+"""Data and pretrained weights, checked before anything starts."""
 
 from pathlib import Path
 
@@ -10,19 +10,30 @@ from orchestrator.study_paths import study_paths
 from search_spaces.schema import SearchSpec
 from tests.trainables.data.images import write_prepared
 from trainables.data.catalog import KNOWN
-from trainables.errors import DataError
+from trainables.errors import ConfigError, DataError
+from trainables.models import pretrained
 
+QUIET = Console(quiet=True)
 CIFAR10, STL10 = (KNOWN[name].class_names or () for name in ("cifar10", "stl10"))
 
 
-def spec(dataset: str = "cifar10") -> SearchSpec:
-    trial = {"dataset": dataset, "data.image_size": 16, "model.width": 0.0625}
-    occluders = {"evaluation.occluder_dataset": "cluttered-digits"}
-    return SearchSpec.from_dict({"name": "s", "trial": {**trial, **occluders}, "space": {}, "trials": 1})
+def spec(**trial: object) -> SearchSpec:
+    small = {
+        "dataset": "cluttered-digits",
+        "data.image_size": 16,
+        "evaluation.occluder_dataset": "cluttered-digits",
+        "data.train_images": 90,
+    }
+    return SearchSpec.from_dict({"name": "s", "trial": {**small, **trial}, "space": {}, "trials": 1})
+
+
+def labelled(dataset: str = "cifar10") -> SearchSpec:
+    """A trial on all of a few images with class names."""
+    return spec(dataset=dataset, **{"data.train_images": None, "model.width": 0.0625})
 
 
 def told(root: Path, dataset: str = "cifar10") -> dict[str, tuple[bool, str]]:
-    return {name: (ok, message) for name, ok, message in checks(spec(dataset), study_paths(root, "s"))}
+    return {name: (ok, message) for name, ok, message in checks(labelled(dataset), study_paths(root, "s"))}
 
 
 def test_cross_domain_figures_that_will_be_missing_are_a_note(tmp_path: Path) -> None:
@@ -34,7 +45,7 @@ def test_cross_domain_figures_that_will_be_missing_are_a_note(tmp_path: Path) ->
     assert not ok
     for word in ("stl10_train_error_pct", "stl10_test_error_pct", "aib data prepare stl10 --from PATH --image-size 16"):
         assert word in message
-    assert check_data(spec(), data, Console(quiet=True)).store.name == "cifar10"
+    assert check_data(labelled(), data, QUIET).store.name == "cifar10"
     write_prepared(data, "stl10", 16, STL10, 4)
     assert "cross-domain" not in told(tmp_path)
 
@@ -53,4 +64,53 @@ def test_damaged_stl10_is_found_before_the_search_not_after_it(tmp_path: Path) -
     content[len(content) // 2] ^= 1
     arrow.write_bytes(content)
     with pytest.raises(DataError, match="stl10"):
-        check_data(spec(), data, Console(quiet=True))
+        check_data(labelled(), data, QUIET)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where VGG-16's weights would be, on a machine without them that reaches nobody."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(pretrained, "_url", lambda _model: "http://127.0.0.1:9/")
+    return tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
+
+
+def test_missing_imagenet_weights_are_refused_before_the_data_is_touched(offline: Path, tmp_path: Path) -> None:
+    wanting = spec(model="vgg-aib", **{"model.backbone": "vgg-16"})
+    with pytest.raises(
+        DataError, match=rf"are not at {offline}, .* set model\.pretrained to none to train from scratch"
+    ):
+        check_data(wanting, tmp_path / "data", QUIET)
+    assert not (tmp_path / "data").exists()
+
+
+def test_from_scratch_nothing_is_asked_for(offline: Path, digits_root: Path) -> None:
+    scratch = spec(model="vgg-aib", **{"model.backbone": "vgg-16", "model.pretrained": "none", "model.width": 0.0625})
+    assert check_data(scratch, digits_root, QUIET).dataset.num_train == 90
+    assert not offline.parent.exists()
+
+
+def test_a_plan_tells_where_the_weights_are_looked_for(offline: Path, tmp_path: Path) -> None:
+    paths = study_paths(tmp_path / "runs", "s")
+    wanting = spec(model="vgg-aib", **{"model.backbone": "vgg-16"})
+    (found,) = [check for check in checks(wanting, paths) if check[0] == "weights"]
+    assert found[1] is False
+    assert str(offline) in found[2]
+    offline.parent.mkdir(parents=True)
+    offline.touch()
+    (found,) = [check for check in checks(wanting, paths) if check[0] == "weights"]
+    assert found[1] is True
+    assert not [check for check in checks(spec(), paths) if check[0] == "weights"]
+
+
+def test_images_are_wanted_at_their_stored_size(tmp_path: Path) -> None:
+    birds = spec(dataset="cub200", **{"model.pretrained": "none", "data.image_size": 56})
+    with pytest.raises(DataError, match=r"'cub200' is not prepared at image size 64 .*--image-size 64"):
+        check_data(birds, tmp_path, QUIET)
+    found = dict((name, message) for name, _, message in checks(birds, study_paths(tmp_path, "s")))
+    assert "aib data prepare cub200 --from PATH --image-size 64" in found["data"]
+
+
+def test_a_backbone_of_another_family_is_refused(digits_root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'model\.backbone' is 'wrn-50-2'; allowed for vgg-aib"):
+        check_data(spec(model="vgg-aib", **{"model.backbone": "wrn-50-2"}), digits_root, QUIET)

@@ -36,6 +36,23 @@ def test_counts_are_those_of_tables_3_and_4(
 
 
 @pytest.mark.parametrize(
+    ("model", "parameters", "giga_macs"),
+    [
+        ("vgg-aib", 24_275_731, 16.74),
+        ("vgg-aib-qt", 24_275_731 + 20, 16.74),
+        # Table 3's 130.73 M less the 20 736 000 of a group that never runs.
+        ("wrn-aib", 130_726_675 - 20_736_000, 19.62),
+        ("wrn-aib-qt", 109_990_675 + 20, 19.62),
+    ],
+)
+def test_counts_at_224_pixels_are_those_of_the_networks_that_run(model: str, parameters: int, giga_macs: float) -> None:
+    counts = count(released(model, dataset="cub200"), 200)
+    assert counts.parameters == parameters
+    assert round(counts.macs / 1e9, 2) == giga_macs
+    assert (counts.map_height, counts.map_width) == (14, 14)
+
+
+@pytest.mark.parametrize(
     ("model", "parts"),
     [
         (

@@ -7,14 +7,23 @@ import torch
 
 from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
 from trainables import metrics
-from trainables.checkpoint import checkpoint_folder, latest_checkpoint, read_history, read_state, read_tensors
+from trainables.checkpoint import (
+    checkpoint_folder,
+    has_tensors,
+    latest_checkpoint,
+    read_history,
+    read_state,
+    read_tensors,
+)
 from trainables.data.splits import select
 from trainables.data.store import open_store
 from trainables.errors import CheckpointError, DivergedError
 from trainables.evaluate import evaluate, final_draws
-from trainables.fit import EpochReport, fit
+from trainables.final import occluders
+from trainables.fit import EpochReport, _evaluate_epoch, fit
 from trainables.models.build import build_model
 from trainables.runtime import Runtime
+from trainables.training import Training
 
 
 def run(root: Path, trial: Path | None = None, stop_after: int | None = None, **changes: object) -> list[EpochReport]:
@@ -74,6 +83,69 @@ def test_wide_resnet_with_dropout_resumes_bit_for_bit(digits_root: Path, tmp_pat
     torch.rand(3)
     resumed = run(digits_root, tmp_path / "cut", **small)
     assert without_timings([resumed[-1].metrics]) == without_timings([whole[-1].metrics])
+
+
+BIRDS = {
+    "model__backbone": "wrn-50-2",
+    "model": "wrn-aib-qt",
+    "data__train_images": 40,
+    "epochs": 3,
+    "evaluation__interp_every_epochs": 0,
+    "optim__algorithm": "adam",
+    "optim__betas": [0.5, 0.999],
+    "optim__lr": 1e-3,
+    "optim__weight_decay": 0.0,
+    "optim__anchor_lr_ratio": 0.0,
+    "optim__ema_decay": 0.8,
+    "model__pretrained": "none",
+}
+"""What the released recipe for birds has and the others have not, on a small scale."""
+
+
+def test_adam_and_the_averaged_weights_resume_bit_for_bit(digits_root: Path, tmp_path: Path) -> None:
+    whole = run(digits_root, tmp_path / "whole", **BIRDS)
+    run(digits_root, tmp_path / "cut", stop_after=1, **BIRDS)
+    torch.rand(3)
+    resumed = run(digits_root, tmp_path / "cut", **BIRDS)
+    assert without_timings(resumed[-1].history) == without_timings(whole[-1].history)
+    ours, theirs = latest_checkpoint(tmp_path / "cut"), latest_checkpoint(tmp_path / "whole")
+    assert ours is not None
+    assert theirs is not None
+    for name in ("model", "best", "optimizer", "average"):
+        a, b = read_tensors(ours, name), read_tensors(theirs, name)
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert torch.equal(read_tensors(ours, "model")["quantizer.anchors"], torch.linspace(0, 1, 50))
+
+
+def test_the_better_of_raw_and_averaged_weights_is_reported_and_kept(digits_root: Path, whole: Path) -> None:
+    config, runtime = tiny_trial(optim__ema_decay=0.9), Runtime(data_root=digits_root)
+    store = open_store(digits_root, "cluttered-digits", 16)
+    subsets, occluders_MHWC = select(store, config.data), occluders(config, runtime)
+    trained = read_tensors(latest_checkpoint(whole) or whole, "best")
+    kept = {}
+    for place in ("raw", "ema"):
+        training = Training.start(config, store, runtime)
+        assert training.average is not None
+        models = {"raw": training.model, "ema": training.average.model}
+        models[place].load_state_dict(trained)
+        found, evaluated = _evaluate_epoch(training, subsets, occluders_MHWC, 1, runtime)
+        training.finish_epoch(1, found, evaluated)
+        chosen = next(name for name, model in models.items() if model is evaluated)
+        assert found["val_error_pct"] == min(found["val_raw_error_pct"], found["val_ema_error_pct"])
+        assert found["val_error_pct"] == found[f"val_{chosen}_error_pct"]
+        assert found["test_error_pct"] == found[f"test_{chosen}_error_pct"]
+        kept[chosen] = training.best_weights
+    # Whichever of the two sets of weights is better, it is so in either place.
+    assert set(kept) == {"raw", "ema"}
+    assert all(torch.equal(value, kept["ema"][name]) for name, value in kept["raw"].items())
+
+
+def test_no_average_is_kept_unless_asked_for(whole: Path) -> None:
+    folder = latest_checkpoint(whole)
+    assert folder is not None
+    assert not has_tensors(folder, "average")
+    assert not set(metrics.RAW_AND_AVERAGED) & set(read_history(folder)[0])
 
 
 def test_a_second_trial_in_the_process_equals_the_same_in_a_fresh_one(digits_root: Path, whole: Path) -> None:

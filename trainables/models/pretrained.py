@@ -5,6 +5,7 @@ beginning of their SHA-256, which is checked at every use: a file that is cut sh
 """
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.request
@@ -117,10 +118,7 @@ def load_imagenet(network: nn.Module, model: ModelConfig) -> None:
 
 def _download(model: ModelConfig, path: Path) -> None:
     """All or nothing: several processes may download at a time, and the last one's file stays."""
-    from torchvision.models import get_weight
-
-    weights = WEIGHTS[model.backbone]
-    url: str = get_weight(weights.entry).url
+    url = _url(model)
     aside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,15 +132,22 @@ def _download(model: ModelConfig, path: Path) -> None:
         if not _digest(aside).startswith(_hash_prefix(path)):
             raise OSError("what arrived has another SHA-256")
         os.replace(aside, path)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"the ImageNet weights of {model.backbone} are not at {path}, and this machine could not download them "
-            f"from {url} ({error}). Download {weights.file} on another machine and put it there (TORCH_HOME moves the "
+            f"from {url} ({error}). Download {path.name} on another machine and put it there (TORCH_HOME moves the "
             "folder), or set model.pretrained to none to train from scratch."
         ) from error
     finally:
         if aside is not None:
             aside.unlink(missing_ok=True)
+
+
+def _url(model: ModelConfig) -> str:
+    from torchvision.models import get_weight
+
+    url: str = get_weight(WEIGHTS[model.backbone].entry).url
+    return url
 
 
 def _hash_prefix(path: Path) -> str:

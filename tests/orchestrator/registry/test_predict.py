@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import struct
 import zlib
@@ -111,3 +112,16 @@ def test_an_absent_file_a_folder_and_a_huge_file_are_named(tmp_path: Path) -> No
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(DataError, match=r"huge\.png"):
         read_image(huge, SIZE)
+
+
+def test_a_file_is_resized_to_the_stored_size_and_cropped_as_in_evaluation(loaded: LoadedModel, tmp_path: Path) -> None:
+    config = loaded.config.override({"data.stored_size": SIZE + 4})
+    cropping = dataclasses.replace(loaded, config=config)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    path = save(tmp_path / "a.png", picture)
+    stored_HWC = np.asarray(Image.fromarray(picture).resize((SIZE + 4, SIZE + 4), Image.Resampling.BILINEAR))
+    (found,) = predict_images(cropping, [path], tmp_path / "out")
+    expected = infer(cropping, stored_HWC[None, 2:-2, 2:-2]).probabilities_NC[0]
+    assert list(found.probabilities.values()) == pytest.approx(expected.tolist())
+    (whole,) = predict_images(loaded, [path], tmp_path / "whole")
+    assert list(whole.probabilities.values()) != pytest.approx(expected.tolist())

@@ -76,9 +76,8 @@ def write_prepared(root: Path, name: str, side: int, class_names: tuple[str, ...
     counts = {split: len(arrays.labels_N) for split, arrays in splits.items()}
     folder = store_folder(root, name, side)
     folder.mkdir(parents=True)
-    write_store(
-        folder, name, side, Source(class_names, "made here", counts, lambda s: iter([splits[s]])), lambda _: None
-    )
+    source = Source(class_names, "made here", counts, lambda split: iter([splits[split]]))
+    write_store(folder, name, side, source, lambda _: None, ())
     return open_store(root, name, side)
 
 

@@ -19,13 +19,14 @@ def data(**changes: Any) -> DataConfig:
 
 def one_by_one(config: DataConfig, seed: int) -> torch.Tensor:
     """The same augmentation, image by image, in numpy."""
+    height, width = (side - (config.stored_size - config.image_size) for side in IMAGES.shape[1:3])
     draws = draw(len(IMAGES), config, torch.Generator().manual_seed(seed))
     mean, std = (np.array(values) for values in NORMALIZATIONS[config.normalization])
     pad, out = config.crop_padding, []
     for image, row, column, flip in zip(IMAGES.numpy(), *(part.tolist() for part in draws), strict=True):
         margins = ((pad, pad), (pad, pad), (0, 0))
         padded = np.pad(image, margins, mode="reflect" if config.crop_padding_mode == "reflect" else "constant")
-        crop = padded[row : row + 12, column : column + 10]
+        crop = padded[row : row + height, column : column + width]
         crop = crop[:, ::-1] if flip else crop
         out.append(((crop / 255 - mean) / std).transpose(2, 0, 1))
     return torch.from_numpy(np.stack(out)).float()
@@ -40,6 +41,19 @@ def test_augment_equals_the_image_by_image_reference(mode: str, flip: bool, padd
     assert got.dtype == torch.float32
     assert got.is_contiguous()
     torch.testing.assert_close(got, one_by_one(config, 3), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("padding", "mode"), [(0, "reflect"), (2, "reflect"), (2, "zeros")])
+def test_larger_stored_images_are_cropped_at_random(padding: int, mode: str) -> None:
+    config = data(stored_size=256, image_size=253, crop_padding=padding, crop_padding_mode=mode)
+    got = augment(IMAGES, config, torch.Generator().manual_seed(3))
+    assert got.shape == (64, 3, 9, 7)
+    torch.testing.assert_close(got, one_by_one(config, 3), rtol=0, atol=2e-6)
+    draws = draw(2000, config, torch.Generator().manual_seed(0))
+    places = 2 * padding + 4
+    for offsets in (draws.rows_B, draws.columns_B):
+        assert np.bincount(offsets.numpy()).shape == (places,)
+        assert np.bincount(offsets.numpy()).min() > 0.7 * 2000 / places
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)

@@ -106,3 +106,19 @@ def test_head_is_stratified_and_masks_are_optional() -> None:
     masked = Subset(subset.split._replace(masks_NHW=masks), np.array([7, 9]))
     assert masked.masks()[:, 0, 0].tolist() == [7, 9]
     assert masked.masks(np.array([1]))[:, 0, 0].tolist() == [9]
+
+
+def test_larger_stored_images_and_masks_are_cropped_at_the_centre_but_for_training() -> None:
+    store = store_of(LABELS)
+    stored = store.splits["test"].images_NHWC
+    side = stored.shape[1] - 3
+    masks = (stored[..., 0] > 100).astype(np.uint8)
+    splits = {
+        name: split._replace(masks_NHW=masks[:1].repeat(len(split.labels_N), 0)) for name, split in store.splits.items()
+    }
+    subsets = select(dataclasses.replace(store, splits=splits), data(image_size=side))
+    images, _ = subsets.test.tensors(torch.device("cpu"))
+    assert np.array_equal(images.numpy(), stored[:, 1:-2, 1:-2])
+    assert np.array_equal(subsets.test.masks()[0].numpy(), masks[0, 1:-2, 1:-2])
+    assert subsets.val.head(3).tensors(torch.device("cpu"))[0].shape == (3, side, side, 3)
+    assert subsets.train.tensors(torch.device("cpu"))[0].shape[1:] == stored.shape[1:]
