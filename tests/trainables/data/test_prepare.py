@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, write_parquet
 from trainables.data.prepare import prepare
-from trainables.data.store import list_prepared, open_store
+from trainables.data.sources.bad_rows import BadRows
+from trainables.data.store import list_prepared, open_store, read_meta
 from trainables.errors import ConfigError, DataError
 
 
@@ -66,6 +68,45 @@ def test_failed_preparing_leaves_the_old_data_and_nothing_else(tmp_path: Path) -
         prepare("pets", tmp_path / "data", 8, bad)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["pets-8"]
     assert open_store(tmp_path / "data", "pets", 8, verify=True).digest == store.digest
+
+
+def test_skipped_rows_are_listed_and_kept_with_the_data(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path / "in", names=["a", "b"])
+    good = [encode(image) for image in pixels(6)]
+    write_parquet(folder / "train.parquet", [*good[:2], b"no image", *good[3:]], [0, 1, 0, 2, None, 1], ["a", "b"])
+    bad_rows = BadRows(skip=True)
+    store = prepare("pets", tmp_path / "data", 8, folder, bad_rows=bad_rows)
+    assert np.array_equal(store.splits["train"].images_NHWC, pixels(6)[[0, 1, 5]])
+    assert store.splits["train"].labels_N.tolist() == [0, 1, 1]
+    for row, why in ((2, "cannot be decoded"), (3, "label 2 is out of range"), (4, "the label is null")):
+        assert [why in line for line in bad_rows.found if f"train.parquet, row {row}: " in line] == [True]
+    meta = read_meta(tmp_path / "data/pets-8")
+    assert meta is not None
+    assert meta.skipped == tuple(bad_rows.found)
+    assert len(meta.skipped) == 3
+
+
+def test_nothing_but_bad_rows_is_refused(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path / "in")
+    write_parquet(folder / "test.parquet", [b"no image"] * 3, [0, 1, 0])
+    with pytest.raises(DataError, match="the test split holds no usable images"):
+        prepare("pets", tmp_path / "data", 8, folder, bad_rows=BadRows(skip=True))
+
+
+@pytest.mark.parametrize(
+    ("num", "subset", "fits"), [(10, False, True), (8, True, True), (8, False, False), (11, True, False)]
+)
+def test_other_number_of_classes_than_known_is_refused(tmp_path: Path, num: int, subset: bool, fits: bool) -> None:
+    folder = parquet_folder(tmp_path / "in", names=[f"class {i}" for i in range(num)])
+    for split in ("train", "test"):
+        table = pq.read_table(folder / f"{split}.parquet")
+        metadata = table.schema.metadata | ({b"subset": b"some of them"} if subset else {})
+        pq.write_table(table.replace_schema_metadata(metadata), folder / f"{split}.parquet")
+    if fits:
+        assert prepare("cifar10", tmp_path / "data", 8, folder).num_classes == num
+        return
+    with pytest.raises(DataError, match=rf"names {num} classes in its metadata, cifar10 has 10.*another name"):
+        prepare("cifar10", tmp_path / "data", 8, folder)
 
 
 def test_killed_preparing_leaves_nothing_that_opens(tmp_path: Path) -> None:
@@ -145,6 +186,7 @@ def test_unprepared_data_names_the_command_and_the_sizes_there_are(tmp_path: Pat
         ("svhn", 32, ".", DataError, r"a folder with train_32x32\.mat.*train\.parquet"),
         ("svnh", 32, None, ConfigError, "did you mean 'svhn'"),
         ("cluttered-digits", 32, ".", ConfigError, "leave out --from"),
+        ("stl10", 32, ".", DataError, r"stl10_binary\.tar\.gz"),
         ("cluttered-digits", 8, None, ConfigError, "16 or more"),
     ],
 )
@@ -175,3 +217,8 @@ def test_real_stl10_is_resized(tmp_path: Path) -> None:
     store = prepare("stl10", tmp_path, 32, real_data("stl10"))
     assert store.splits["test"].images_NHWC.shape == (800, 32, 32, 3)
     assert store.class_names[1] == "bird"
+
+
+def test_extra_is_for_svhn_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--extra adds SVHN's additional training images; cifar10 has none"):
+        prepare("cifar10", tmp_path, 32, parquet_folder(tmp_path / "in"), extra=True)

@@ -1,0 +1,42 @@
+"""Preparing holds a piece of a data set at a time, however large it is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.trainables.data.test_svhn import make_svhn
+
+SMALL, LARGE = 2_000, 30_000
+ALLOWED_GROWTH_MIB = 40
+"""The large set's pixels alone are 88 MiB."""
+
+PREPARE = """
+import resource, sys
+from pathlib import Path
+from tests.trainables.data.test_svhn import with_digests
+from trainables.data.sources.bad_rows import BadRows
+from trainables.data.prepare import prepare
+from trainables.data.sources import official
+for folder in sys.argv[2:]:
+    svhn = with_digests(Path(folder))
+    official.OFFICIAL["svhn"] = official.OFFICIAL["svhn"]._replace(find=svhn.find, source=svhn.source)
+    for _ in range(2):  # the second time, the data set in place is read through and compared
+        prepare("svhn", Path(sys.argv[1]) / Path(folder).name, 32, Path(folder))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    folders = []
+    for num in (SMALL, LARGE):
+        images = {"train": np.zeros((num, 32, 32, 3), np.uint8), "test": np.zeros((100, 32, 32, 3), np.uint8)}
+        images["train"][:, 0, 0, 0] = np.arange(num) % 256
+        labels = {part: [1 + i % 10 for i in range(len(array))] for part, array in images.items()}
+        folders.append(str(tmp_path / f"in-{num}"))
+        make_svhn(Path(folders[-1]), images, labels)
+    command = [sys.executable, "-c", PREPARE, str(tmp_path / "data"), *folders]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    small_mib, large_mib = map(int, result.stdout.split())
+    assert large_mib - small_mib < ALLOWED_GROWTH_MIB, f"peak went from {small_mib} to {large_mib} MiB"
