@@ -185,7 +185,7 @@ def test_a_loss_that_is_not_finite_is_named(digits_root: Path) -> None:
 
 
 def _train(runtime: Runtime) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    reports = list(fit(tiny_trial(epochs=2), runtime))
+    reports = list(fit(tiny_trial(epochs=2, optim__ema_decay=0.9), runtime))
     return without_timings(reports[-1].history), {}
 
 
