@@ -1,34 +1,22 @@
 """A trial's model by name, with weights that depend on the trial's seed alone."""
 
-import difflib
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
-from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models import vgg, wrn
 from trainables.models.aib import AIB
 from trainables.models.attention import SpatialAttention
+from trainables.models.backbone import Backbone
+from trainables.models.baselines import assembly
 from trainables.models.classifier import Classifier
 from trainables.models.quantizer import AnchorQuantizer
+from trainables.models.traits import MODELS, traits
 from trainables.randomness import stream
 
-
-class Backbone(Protocol):
-    """The parts a backbone's file offers."""
-
-    @property
-    def HAS_DROPOUT(self) -> bool: ...  # noqa: N802
-
-    def features(self, width: float, dropout: float) -> nn.Module: ...
-    def attention_mean(self, width: float, num_classes: int, dropout: float) -> nn.Module: ...
-    def encoder(self, width: float, latent_dim: int, dropout: float) -> nn.Module: ...
-    def decoder(self, latent_dim: int, num_classes: int) -> nn.Module: ...
-    def map_side(self, image_side: int) -> int: ...
-    def initialize(self, model: nn.Module, generator: torch.Generator) -> None: ...
+__all__ = ["MODELS", "assemble", "build_model"]
 
 
 def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
@@ -42,7 +30,7 @@ def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifie
             config.attention.sigma_offset,
         ),
         quantizer=AnchorQuantizer(config.attention.num_anchors) if config.quantized else None,
-        encoder=backbone.encoder(width, latent_dim, dropout),
+        encoder=backbone.encoder(width, 2 * latent_dim, dropout),
         decoder=backbone.decoder(latent_dim, num_classes),
         modulation=config.attention.modulation,
         latent_dim=latent_dim,
@@ -53,14 +41,19 @@ def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifie
 _Assembler = Callable[[Backbone, TrialConfig, int], Classifier]
 
 _MODELS: dict[str, tuple[Backbone, _Assembler]] = {
+    "vgg": (vgg, assembly.plain),
+    "vgg-gap": (vgg, assembly.vgg_gap),
+    "vgg-pan": (vgg, assembly.vgg_pan),
+    "vgg-dvib": (vgg, assembly.dvib),
+    "vgg-att2": (vgg, assembly.vgg_att2),
+    "vgg-att3": (vgg, assembly.vgg_att3),
     "vgg-aib": (vgg, _aib),
     "vgg-aib-qt": (vgg, _aib),
+    "wrn": (wrn, assembly.plain),
+    "wrn-abn": (wrn, assembly.wrn_abn),
     "wrn-aib": (wrn, _aib),
     "wrn-aib-qt": (wrn, _aib),
 }
-
-MODELS = tuple(_MODELS)
-"""Every `model.name` that can be built."""
 
 
 def build_model(config: TrialConfig, num_classes: int) -> Classifier:
@@ -77,11 +70,7 @@ def build_model(config: TrialConfig, num_classes: int) -> Classifier:
 def assemble(config: TrialConfig, num_classes: int) -> Classifier:
     """The trial's model on the meta device: every shape, no memory, no weights. Raises as `build_model`."""
     name = config.model.name
-    if name not in _MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"trial field 'model.name' is {name!r}; did you mean '{near}'? Allowed: {' | '.join(MODELS)}."
-        )
+    traits(name)
     backbone, assembler = _MODELS[name]
     if config.model.dropout > 0 and not backbone.HAS_DROPOUT:
         raise ConfigError(
