@@ -21,7 +21,9 @@ from trainables.randomness import stream
 from trainables.runtime import Runtime
 from trainables.sums import BatchSums
 
-_QUANTITIES = ("images", "errors", "top5_errors", "nll", "kl_nats", "attention_std", "attention_entropy")
+_QUANTITIES = ("images", "errors", "top5_errors", "nll")
+_OF_LATENT = ("kl_nats",)
+_OF_MAP = ("attention_std", "attention_entropy")
 
 
 class Draws(NamedTuple):
@@ -61,14 +63,16 @@ def batches(num_images: int, batch_size: int, runtime: Runtime) -> Iterator[tupl
 def evaluate(
     model: Classifier, subset: Subset, split: str, config: TrialConfig, runtime: Runtime, draws: Draws
 ) -> dict[str, float]:
-    """Error, top-5 error, cross-entropy and KL in nats, spread and entropy of the maps used; collective over the ranks.
+    """Error, top-5 error, cross-entropy in nats; KL in nats of a model with a bottleneck; spread and entropy of the
+    headline map of a model with maps. Collective over the ranks.
 
     `attention_std` and `attention_entropy` are `interpretability.contrast` of each image's map, averaged over images.
     """
     model.eval()
     size = config.evaluation.batch_size
     images_NHWC, labels_N = subset.tensors(runtime.device)
-    sums = BatchSums(-(-len(subset) // size), _QUANTITIES)
+    found = (*(_OF_LATENT if model.latent_dim is not None else ()), *(_OF_MAP if model.map_sizes else ()))
+    sums = BatchSums(-(-len(subset) // size), (*_QUANTITIES, *found))
     for number, rows in batches(len(subset), size, runtime):
         generator = stream(config.seed, "evaluate", split, number, device=runtime.device)
         logits_BC, output = predict_batch(model, images_NHWC[rows], config, draws, generator)
@@ -79,21 +83,23 @@ def evaluate(
         "error_pct": 100.0 * total["errors"] / n,
         "error_top5_pct": 100.0 * total["top5_errors"] / n,
         "nll": total["nll"] / n,
-        "kl_nats": total["kl_nats"] / n,
-        "attention_std": total["attention_std"] / n,
-        "attention_entropy": total["attention_entropy"] / n,
+        **{name: total[name] / n for name in found},
     }
 
 
 def _batch_sums(logits_BC: torch.Tensor, labels_B: torch.Tensor, output: Output) -> dict[str, float | torch.Tensor]:
     num_top = min(5, logits_BC.shape[1])
     top_BT = logits_BC.topk(num_top, dim=1).indices
-    return {
+    sums: dict[str, float | torch.Tensor] = {
         "images": float(len(labels_B)),
         "errors": (logits_BC.argmax(1) != labels_B).sum(),
         "top5_errors": (top_BT != labels_B[:, None]).all(1).sum(),
         "nll": functional.cross_entropy(logits_BC, labels_B, reduction="sum").double(),
-        "kl_nats": kl_nats(output.latent_mean_SBK, output.latent_std_SBK).mean(0).double().sum(),
-        "attention_std": contrast.std(output.map_BHW).sum(),
-        "attention_entropy": contrast.entropy(output.map_BHW).sum(),
     }
+    if output.latent is not None:
+        sums["kl_nats"] = kl_nats(output.latent.mean_SBK, output.latent.std_SBK).mean(0).double().sum()
+    if output.maps:
+        map_BHW = next(iter(output.maps.values()))
+        sums["attention_std"] = contrast.std(map_BHW).sum()
+        sums["attention_entropy"] = contrast.entropy(map_BHW).sum()
+    return sums

@@ -21,6 +21,7 @@ from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
 from trainables.interpretability.examples import example_panels
 from trainables.interpretability.localization import score_localization
 from trainables.interpretability.score import Predict, Prediction, score_interpretability
+from trainables.metrics import on_test
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
 from trainables.randomness import stream
@@ -45,11 +46,14 @@ def score_best(
     best_epoch: int,
     subsets: Subsets,
     class_names: Sequence[str],
-    occluders_MHWC: torch.Tensor,
+    occluders_MHWC: torch.Tensor | None,
     runtime: Runtime,
 ) -> FinalScore:
     """`metrics.FINAL`, interpretability and, where the data allows them, `metrics.LOCALIZATION` and
-    `metrics.CROSS_DOMAIN`; collective."""
+    `metrics.CROSS_DOMAIN`; collective.
+
+    A model without maps (`occluders_MHWC` is None) has errors only, and no examples.
+    """
     model = build_model(config, len(class_names)).to(runtime.device)
     model.load_state_dict(weights)
     draws = final_draws(config)
@@ -59,7 +63,6 @@ def score_best(
         "best_epoch": float(best_epoch),
         "final_val_error_pct": val["error_pct"],
         "final_val_nll": val["nll"],
-        "final_val_attention_std": val["attention_std"],
         "final_test_error_pct": test["error_pct"],
         "final_test_nll": test["nll"],
         "test_error_top5_pct": test["error_top5_pct"],
@@ -67,10 +70,13 @@ def score_best(
     }
     if cross_domain.is_prepared(config, runtime):
         found |= cross_domain.score_stl10(model, class_names, config, runtime, draws)
+    if occluders_MHWC is None:
+        return FinalScore(found, {})
+    found["final_val_attention_std"] = val["attention_std"]
     limit = config.evaluation.interp_images
     found |= interpretability(model, subsets.val.head(limit), config, occluders_MHWC, runtime, draws)
-    on_test = interpretability(model, subsets.test.head(limit), config, occluders_MHWC, runtime, draws)
-    found |= {f"test_{name}": value for name, value in on_test.items()}
+    scores = interpretability(model, subsets.test.head(limit), config, occluders_MHWC, runtime, draws)
+    found |= {on_test(name): value for name, value in scores.items()}
     if subsets.test.split.masks_NHW is not None:
         found |= localization(model, subsets.test, config, runtime, draws)
     images_NHWC, labels_N = subsets.test.tensors(torch.device("cpu"))
@@ -93,7 +99,7 @@ def interpretability(
     runtime: Runtime,
     draws: Draws,
 ) -> dict[str, float]:
-    """`metrics.INTERPRETABILITY` over a subset; collective."""
+    """`metrics.INTERPRETABILITY` over a subset, and `metrics.INTERP_FURTHER` of every further map; collective."""
     images_NHWC, _ = subset.tensors(torch.device("cpu"))
     return score_interpretability(
         predictor(model, config, draws, runtime.device),
@@ -103,6 +109,7 @@ def interpretability(
         occluders_MHWC=occluders_MHWC,
         config=config.evaluation,
         seed=MODIFICATION_SEED,
+        further=tuple(model.map_sizes)[1:],
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
@@ -125,7 +132,7 @@ def localization(
 
 
 def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torch.device) -> Predict:
-    """What the interpretability protocol asks of a model: predicted classes and maps of raw images.
+    """What the interpretability protocol asks of a model: predicted classes and maps of raw images. The model has maps.
 
     The noise of a batch is the same for the clean images and for each of their modifications.
     """
@@ -134,7 +141,8 @@ def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torc
     def predict(images_BHWC: torch.Tensor, batch: int) -> Prediction:
         generator = stream(config.seed, "interpretability", batch, device=device)
         logits_BC, output = predict_batch(model, images_BHWC.to(device), config, draws, generator)
-        return Prediction(logits_BC.argmax(1), output.map_BHW)
+        headline, *further = output.maps
+        return Prediction(logits_BC.argmax(1), output.maps[headline], {name: output.maps[name] for name in further})
 
     return predict
 

@@ -23,8 +23,7 @@ from trainables.data.store import open_store
 from trainables.errors import DivergedError
 from trainables.evaluate import evaluate, search_draws
 from trainables.final import interpretability, localization, occluders, score_best
-from trainables.losses import LossTerms
-from trainables.metrics import INTERP_SUMMARY, VAL_LOCALIZATION
+from trainables.metrics import INTERP_FURTHER_SUMMARY, INTERP_SUMMARY, VAL_LOCALIZATION, without_map
 from trainables.models.classifier import Classifier
 from trainables.optim import learning_rate, set_learning_rate
 from trainables.randomness import stream, stream_seed
@@ -57,7 +56,7 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
     if resume is not None:
         training.restore(resume)
         _check_resumable(training, resume)
-    occluders_MHWC = occluders(config, runtime)
+    occluders_MHWC = occluders(config, runtime) if training.model.map_sizes else None
     resident = subsets.train.tensors(runtime.device)
     model = _distributed(training, runtime)
     for epoch in range(training.epoch + 1, config.epochs + 1):
@@ -107,7 +106,8 @@ def _train_epoch(
     set_learning_rate(training.optimizer, lr)
     model.train()
     order_N = torch.randperm(len(labels_N), generator=stream(config.seed, "order", epoch))
-    sums = torch.zeros(len(LossTerms._fields) + 1, dtype=torch.float64, device=runtime.device)
+    names: tuple[str, ...] = ()
+    sums, images_seen = torch.zeros((), dtype=torch.float64, device=runtime.device), 0
     for step, batch in enumerate(_global_batches(order_N, config.optim.batch_size, runtime.world_size)):
         rows = batch.tensor_split(runtime.world_size)[runtime.rank].to(runtime.device)
         key = (epoch, step, runtime.rank)
@@ -119,14 +119,17 @@ def _train_epoch(
         terms = train_step(model, training.optimizer, x_BCHW, labels_N[rows], noise, config, share)
         if training.average is not None:
             training.average.update(training.model)
-        sums += torch.stack([*(term.double() * len(rows) for term in terms), torch.tensor(float(len(rows)))])
+        names, values = zip(*terms.present().items(), strict=True)
+        sums = sums + torch.stack(values).double() * len(rows)
+        images_seen += len(rows)
+    sums = torch.cat([sums, sums.new_tensor([images_seen])])
     if runtime.world_size > 1:
         dist.all_reduce(sums)
         _share_buffers(training.model)
         if training.average is not None:
             _share_buffers(training.average.model)
     *totals, num_images = sums.tolist()
-    means = {name: total / num_images for name, total in zip(LossTerms._fields, totals, strict=True)}
+    means = {name: total / num_images for name, total in zip(names, totals, strict=True)}
     if not all(map(math.isfinite, means.values())):
         raise DivergedError(
             f"the training loss is not finite in epoch {epoch} ({means}); lower optim.lr ({lr}) or "
@@ -134,11 +137,8 @@ def _train_epoch(
         )
     seconds = time.perf_counter() - started
     return {
-        "train_loss": means["total"],
-        "train_nll": means["nll"],
-        "train_kl_nats": means["kl_nats"],
-        "train_codebook": means["codebook"],
-        "train_commitment": means["commitment"],
+        "train_loss": means.pop("total"),
+        **{f"train_{name}": mean for name, mean in means.items()},
         "images_per_s": num_images / seconds,
         "epoch_s": seconds,
         "lr": lr,
@@ -160,7 +160,7 @@ def _share_buffers(model: torch.nn.Module) -> None:
 
 
 def _evaluate_epoch(
-    training: Training, subsets: Subsets, occluders_MHWC: torch.Tensor, epoch: int, runtime: Runtime
+    training: Training, subsets: Subsets, occluders_MHWC: torch.Tensor | None, epoch: int, runtime: Runtime
 ) -> tuple[dict[str, float], Classifier]:
     """The epoch's metrics, and the weights they are of: where an average is kept, the better of it and the raw ones."""
     config = training.config
@@ -171,13 +171,14 @@ def _evaluate_epoch(
     vals = {name: evaluate(model, subsets.val, "val", config, runtime, draws) for name, model in candidates.items()}
     tests = {name: evaluate(model, subsets.test, "test", config, runtime, draws) for name, model in candidates.items()}
     chosen = min(candidates, key=lambda name: (vals[name]["error_pct"], vals[name]["nll"]))
-    val, model = vals[chosen], candidates[chosen]
-    metrics = {f"val_{name}": val[name] for name in ("error_pct", "nll", "kl_nats")}
-    metrics |= {f"val_{name}": val[name] for name in ("attention_std", "attention_entropy")}
+    model = candidates[chosen]
+    metrics = {f"val_{name}": value for name, value in vals[chosen].items() if name != "error_top5_pct"}
     metrics["test_error_pct"] = tests[chosen]["error_pct"]
     if training.average is not None:
         for split, found in (("val", vals), ("test", tests)):
             metrics |= {f"{split}_{name}_error_pct": found[name]["error_pct"] for name in candidates}
+    if occluders_MHWC is None:
+        return metrics, model
     if subsets.val.split.masks_NHW is not None:
         located = localization(model, subsets.val, config, runtime, draws)
         metrics[VAL_LOCALIZATION] = located["attention_in_mask_ratio"]
@@ -185,12 +186,19 @@ def _evaluate_epoch(
     if every and (epoch % every == 0 or epoch == 1):
         scored = subsets.val.head(config.evaluation.interp_epoch_images)
         scores = interpretability(model, scored, config, occluders_MHWC, runtime, draws)
-        metrics |= {name: scores[name] for name in INTERP_SUMMARY}
+        metrics |= {name: value for name, value in scores.items() if _is_summary(name)}
         metrics["interp_epoch"] = float(epoch)
     elif training.history:
         # A search needs every objective after every epoch: the last score stands until the next.
-        metrics |= {name: value for name, value in training.history[-1].items() if name.startswith("interp")}
+        metrics |= {
+            name: value for name, value in training.history[-1].items() if without_map(name).startswith("interp")
+        }
     return metrics, model
+
+
+def _is_summary(name: str) -> bool:
+    metric = without_map(name)
+    return metric in (INTERP_SUMMARY if metric == name else INTERP_FURTHER_SUMMARY)
 
 
 def _check_resumable(training: Training, resume: Path) -> None:

@@ -14,8 +14,8 @@ from trainables.randomness import stream
 class Inference(NamedTuple):
     probabilities_NC: np.ndarray
     """float32; softmax of the logits averaged over the draws."""
-    maps_Nhw: np.ndarray
-    """float32 attention map, without noise."""
+    maps_Nhw: np.ndarray | None
+    """float32 headline map, without noise; None of a model without maps."""
 
 
 def infer(loaded: LoadedModel, images_NHWC: np.ndarray, draws: Draws | None = None) -> Inference:
@@ -31,16 +31,20 @@ def infer(loaded: LoadedModel, images_NHWC: np.ndarray, draws: Draws | None = No
         )
     draws = draws or final_draws(loaded.config)
     parts = [_one(loaded, image_HWC, draws) for image_HWC in images_NHWC]
-    height, width = loaded.model.map_size
-    return Inference(
-        np.stack([p for p, _ in parts]) if parts else np.empty((0, len(loaded.class_names)), np.float32),
-        np.stack([m for _, m in parts]) if parts else np.empty((0, height, width), np.float32),
-    )
+    probabilities_NC = np.empty((len(parts), len(loaded.class_names)), np.float32)
+    for row, (probabilities_C, _) in enumerate(parts):
+        probabilities_NC[row] = probabilities_C
+    if not loaded.model.map_sizes:
+        return Inference(probabilities_NC, None)
+    maps_Nhw = np.empty((len(parts), *next(iter(loaded.model.map_sizes.values()))), np.float32)
+    for row, (_, maps) in enumerate(parts):
+        maps_Nhw[row] = next(iter(maps.values()))
+    return Inference(probabilities_NC, maps_Nhw)
 
 
-def _one(loaded: LoadedModel, image_HWC: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+def _one(loaded: LoadedModel, image_HWC: np.ndarray, draws: Draws) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     # One image a pass: convolutions of another batch size may differ in the last digits.
     image_1HWC = torch.from_numpy(np.array(image_HWC))[None]
     generator = stream(loaded.config.seed, "inference")
     logits_1C, output = predict_batch(loaded.model, image_1HWC, loaded.config, draws, generator)
-    return logits_1C.softmax(1)[0].numpy(), output.map_BHW[0].float().numpy()
+    return logits_1C.softmax(1)[0].numpy(), {name: maps[0].float().numpy() for name, maps in output.maps.items()}

@@ -1,11 +1,14 @@
 """Every metric's name, once. `{split}_{quantity}_{unit}`; logged with step = epoch."""
 
+from collections.abc import Sequence
+
 PER_EPOCH = (
     "train_loss",
     "train_nll",
     "train_kl_nats",
     "train_codebook",
     "train_commitment",
+    "train_auxiliary_nll",
     "val_error_pct",
     "test_error_pct",
     "val_nll",
@@ -16,9 +19,9 @@ PER_EPOCH = (
     "epoch_s",
     "lr",
 )
-"""Reported after every epoch. Losses are per image; `val_attention_std` is the mean over images of one map's
-standard deviation over its cells; `val_attention_entropy` the mean entropy of one map normalised to sum 1, over
-ln(H W): 1 is flat."""
+"""Reported after every epoch, as far as the model has it (`searchable`). Losses are per image; `val_attention_std` is
+the mean over images of one map's standard deviation over its cells; `val_attention_entropy` the mean entropy of one map
+normalised to sum 1, over ln(H W): 1 is flat."""
 
 OCCLUSION_SIZES_PX = (4, 8, 12, 16)
 HIGH_RADIUS, LOW_RADIUS = 4, 12
@@ -74,6 +77,27 @@ INTERPRETABILITY = (
 )
 """Everything `interpretability.score` returns."""
 
+INTERP_FURTHER_SUMMARY = (*INTERP_MEANS.values(), *INTERP_MAPS)
+INTERP_FURTHER = (*INTERP_FURTHER_SUMMARY, *(interp_metric(name, "minmax") for name in MODIFICATIONS))
+"""What is reported of a model's further maps, each name with the map's and a slash in front (`of_map`)."""
+
+
+def of_map(name: str, metric: str) -> str:
+    """`l2/interp_centered_pct`: a figure of a map that is not the model's headline map."""
+    return f"{name}/{metric}"
+
+
+def without_map(metric: str) -> str:
+    """The inverse: `interp_centered_pct` of whichever map."""
+    return metric.rsplit("/", 1)[-1]
+
+
+def on_test(metric: str) -> str:
+    """The same figure on test images: `test_interp_centered_pct`, of a further map `l2/test_interp_centered_pct`."""
+    head, slash, name = metric.rpartition("/")
+    return f"{head}{slash}test_{name}"
+
+
 FINAL = (
     "best_epoch",
     "final_val_error_pct",
@@ -122,3 +146,23 @@ The plain names then belong to the weights with the lower validation error, the 
 
 SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
 """What an objective, a constraint or a scheduler may name: known after every epoch."""
+
+_OF_BOTTLENECK = ("train_kl_nats", "val_kl_nats")
+_OF_QUANTIZER = ("train_codebook", "train_commitment")
+_OF_SECOND_HEAD = ("train_auxiliary_nll",)
+_OF_MAP = ("val_attention_std", "val_attention_entropy", VAL_LOCALIZATION, *INTERP_SUMMARY)
+
+
+def searchable(maps: Sequence[str], *, latent: bool, quantized: bool, auxiliary: bool) -> tuple[str, ...]:
+    """Those of SEARCHABLE that a model with these maps and parts reports, and those of its further maps.
+
+    A figure of what a model has not is absent from its reports, not 0.
+    """
+    absent = {
+        *(() if maps else _OF_MAP),
+        *(() if latent else _OF_BOTTLENECK),
+        *(() if quantized else _OF_QUANTIZER),
+        *(() if auxiliary else _OF_SECOND_HEAD),
+    }
+    further = (of_map(name, metric) for name in maps[1:] for metric in INTERP_FURTHER_SUMMARY)
+    return (*(metric for metric in SEARCHABLE if metric not in absent), *further)

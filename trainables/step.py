@@ -1,11 +1,11 @@
-"""One training step: the rank's share of the global batch through the model, Eq. 10, one SGD update."""
+"""One training step: the rank's share of the global batch through the model, its loss, one SGD update."""
 
 import torch
 from torch import nn
 
 from trainables import numerics
 from trainables.config import TrialConfig
-from trainables.losses import LossTerms, aib_loss
+from trainables.losses import LossTerms, loss_terms
 from trainables.models.classifier import Noise
 
 
@@ -25,7 +25,7 @@ def train_step(
     """
     optimizer.zero_grad(set_to_none=True)
     with numerics.autocast(config, x_BCHW.device):
-        terms = aib_loss(model(x_BCHW, noise), labels_B, config)
+        terms = loss_terms(model(x_BCHW, noise), labels_B, config)
     (terms.total * share).backward()
     optimizer.step()
-    return LossTerms(*(term.detach() for term in terms))
+    return LossTerms(**{name: term.detach() for name, term in terms.present().items()})

@@ -3,7 +3,7 @@
 import pytest
 
 from trainables.config import TrialConfig
-from trainables.models.build import assemble
+from trainables.models.build import MODELS, assemble
 from trainables.models.counts import count
 
 
@@ -32,7 +32,79 @@ def test_counts_are_those_of_tables_3_and_4(
     if with_buffers is not None:
         assert counts.parameters_with_buffers == with_buffers
     assert round(counts.macs / 1e9, 2) == giga_macs
-    assert (counts.map_height, counts.map_width) == (16, 16)
+    assert counts.map_sizes == {"attention": (16, 16)}
+
+
+def conv(channels_in: int, channels_out: int, kernel: int = 3) -> int:
+    """Weights without bias."""
+    return kernel * kernel * channels_in * channels_out
+
+
+def wide_group(channels_in: int, channels_out: int, stride: int) -> int:
+    """Four basic blocks: two BatchNorms and two convolutions each, a 1x1 one where the shape changes."""
+    blocks = [(channels_in, channels_out), *[(channels_out, channels_out)] * 3]
+    pairs = sum(2 * a + conv(a, b) + 2 * b + conv(b, b) for a, b in blocks)
+    return pairs + (conv(channels_in, channels_out, 1) if channels_in != channels_out or stride != 1 else 0)
+
+
+def wrn_parameters(num_classes: int) -> int:
+    """WRN-28-10: stem, three groups, BatchNorm, classifier."""
+    groups = wide_group(16, 160, 1) + wide_group(160, 320, 2) + wide_group(320, 640, 2)
+    return conv(3, 16) + groups + 2 * 640 + 640 * num_classes + num_classes
+
+
+def pan_parameters(num_classes: int) -> int:
+    """The plain VGG, three gates of 3x3 score nets, a last 1x1 one without the bias of its score, a BatchNorm."""
+    nets = [(256, 3, 1), (512, 3, 1), (512, 3, 1), (512, 1, 0)]
+    plain = 19_707_456 + 512 * num_classes + num_classes
+    return plain + sum(conv(c, 128, k) + 128 + 2 * 128 + 128 + bias for c, k, bias in nets) + 2 * 512
+
+
+@pytest.mark.parametrize(
+    ("model", "num_classes", "parameters", "maps"),
+    [
+        ("vgg", 10, 19_712_586, {}),
+        ("vgg", 100, 19_758_756, {}),
+        ("vgg-gap", 10, 19_712_586, {"cam": (8, 8)}),
+        ("vgg-gap", 100, 19_758_756, {"cam": (8, 8)}),
+        (
+            "vgg-pan",
+            10,
+            pan_parameters(10),
+            {"last": (4, 4), "gate3": (4, 4), "gate2": (8, 8), "gate1": (16, 16)},
+        ),
+        # vgg-aib without its attention: 2 305 of the mean path, 10 of sigma's 3x3 convolution.
+        ("vgg-dvib", 10, 20_040_789 - 2_315, {}),
+        ("vgg-dvib", 100, 20_063_919 - 2_315, {}),
+        ("vgg-att2", 10, 19_718_730, {"l3": (4, 4), "l2": (8, 8)}),
+        ("vgg-att3", 10, 19_855_434, {"l3": (4, 4), "l2": (8, 8), "l1": (16, 16)}),
+        ("vgg-att3", 100, 19_993_764, {"l3": (4, 4), "l2": (8, 8), "l1": (16, 16)}),
+        ("wrn", 10, wrn_parameters(10), {}),
+        ("wrn", 100, wrn_parameters(100), {}),
+        ("wrn-abn", 10, 64_349_486, {"attention": (16, 16)}),
+        ("wrn-abn", 100, 64_475_666, {"attention": (16, 16)}),
+    ],
+)
+def test_baselines_have_the_published_sizes(
+    model: str, num_classes: int, parameters: int, maps: dict[str, tuple[int, int]]
+) -> None:
+    counts = count(released(model), num_classes)
+    assert counts.parameters == parameters
+    assert counts.map_sizes == maps
+    assert list(counts.map_sizes) == list(maps)
+
+
+@pytest.mark.parametrize(("model", "with_buffers"), [("vgg-att3", 19_865_945), ("wrn-abn", 64_378_376)])
+def test_baselines_hold_their_batchnorm_statistics_beside(model: str, with_buffers: int) -> None:
+    assert count(released(model), 10).parameters_with_buffers == with_buffers
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_width_scales_every_channel_count(model: str) -> None:
+    """At half the width nearly a quarter of the weights is left: what joins two scaled layers, and no more."""
+    whole, halved = (count(released(model, **{"model.width": w, "bottleneck.latent_dim": 1}), 10) for w in (1.0, 0.5))
+    assert 0.249 < halved.parameters / whole.parameters < 0.253
+    assert halved.map_sizes == whole.map_sizes
 
 
 @pytest.mark.parametrize(
@@ -103,5 +175,5 @@ def test_count_is_of_one_image_whatever_the_anchors() -> None:
 
 def test_half_the_side_halves_the_map() -> None:
     counts = count(released("vgg-aib", **{"data.image_size": 16}), 10)
-    assert (counts.map_height, counts.map_width) == (8, 8)
+    assert counts.map_sizes == {"attention": (8, 8)}
     assert counts.parameters == 20_040_789

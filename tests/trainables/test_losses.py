@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from trainables.config import TrialConfig
-from trainables.losses import LossTerms, aib_loss
-from trainables.models.build import build_model
-from trainables.models.classifier import Classifier, Noise, Output
+from trainables.losses import LossTerms, loss_terms
+from trainables.models.build import MODELS, build_model
+from trainables.models.classifier import AttentionDraws, Classifier, Latent, Noise, Output
 from trainables.randomness import stream
 
 
@@ -29,17 +29,25 @@ def output(num_attention: int, num_latent: int, quantized: bool = True) -> Outpu
         return torch.randn(shape, generator=g, dtype=torch.float64)
 
     a = normal(s, 4, 2, 6).requires_grad_()
+    quantized_SBHW = normal(s, 4, 2, 6).requires_grad_() if quantized else None
     return Output(
         logits_STBC=normal(s, t, 4, 3),
-        attention_SBHW=a,
-        modulation_SBHW=a,
-        quantized_SBHW=normal(s, 4, 2, 6).requires_grad_() if quantized else None,
-        attention_mean_BHW=normal(4, 2, 6),
-        attention_std_BHW=normal(4, 2, 6).exp(),
-        map_BHW=normal(4, 2, 6),
-        latent_mean_SBK=normal(s, 4, 5),
-        latent_std_SBK=normal(s, 4, 5).exp(),
+        maps={"attention": normal(4, 2, 6)},
+        attention=AttentionDraws(a, a, quantized_SBHW, normal(4, 2, 6), normal(4, 2, 6).exp()),
+        latent=Latent(normal(s, 4, 5), normal(s, 4, 5).exp()),
     )
+
+
+def scores(out: Output) -> tuple[Tensor, Tensor]:
+    """a and a_q."""
+    assert out.attention is not None
+    assert out.attention.quantized_SBHW is not None
+    return out.attention.draws_SBHW, out.attention.quantized_SBHW
+
+
+def latent(out: Output) -> Latent:
+    assert out.latent is not None
+    return out.latent
 
 
 LABELS = torch.tensor([0, 2, 1, 2])
@@ -51,15 +59,14 @@ def nll_of_every_draw(logits_STBC: Tensor) -> Tensor:
 
 def test_paper_loss_is_equation_10() -> None:
     config, out = trial("vgg-aib-qt", "paper"), output(2, 3)
-    assert out.quantized_SBHW is not None
     nll = nll_of_every_draw(out.logits_STBC).mean()
-    kl = kl_divergence(Normal(out.latent_mean_SBK, out.latent_std_SBK), Normal(0.0, 1.0)).sum(-1).mean()
-    distance = sum(
-        (out.attention_SBHW[s, b] - out.quantized_SBHW[s, b]).norm() ** 2 for s in range(2) for b in range(4)
-    ) / (2 * 4)
-    terms = aib_loss(out, LABELS, config)
+    kl = kl_divergence(Normal(*latent(out)), Normal(0.0, 1.0)).sum(-1).mean()
+    a, a_q = scores(out)
+    distance = sum((a[s, b] - a_q[s, b]).norm() ** 2 for s in range(2) for b in range(4)) / (2 * 4)
+    terms = loss_terms(out, LABELS, config)
     expected = LossTerms(nll + 0.01 * kl + 0.4 * distance + 0.1 * distance, nll, kl, distance, distance)
-    for found, value in zip(terms, expected, strict=True):
+    assert terms.auxiliary_nll is None
+    for found, value in zip(terms.present().values(), expected.present().values(), strict=True):
         assert found.shape == ()
         torch.testing.assert_close(found, value)
 
@@ -67,12 +74,12 @@ def test_paper_loss_is_equation_10() -> None:
 @pytest.mark.parametrize(("model", "kl_scale"), [("vgg-aib-qt", 0.5), ("wrn-aib-qt", 1.0)])
 def test_released_loss_is_that_of_the_code(model: str, kl_scale: float) -> None:
     config, out = trial(model, "released"), output(2, 3)
-    assert out.quantized_SBHW is not None
     nll = nll_of_every_draw(out.logits_STBC.mean((0, 1))).mean()
-    wide = Normal(out.latent_mean_SBK, out.latent_std_SBK.exp())
+    wide = Normal(latent(out).mean_SBK, latent(out).std_SBK.exp())
     kl = kl_divergence(wide, Normal(0.0, 1.0)).sum(-1).mean()
-    distance = (out.attention_SBHW - out.quantized_SBHW).square().mean()
-    terms = aib_loss(out, LABELS, config)
+    a, a_q = scores(out)
+    distance = (a - a_q).square().mean()
+    terms = loss_terms(out, LABELS, config)
     expected = (nll + 0.01 * kl_scale * kl) / math.log(2) + 0.5 * distance
     torch.testing.assert_close(terms.total, expected)
     torch.testing.assert_close(terms.nll, nll)
@@ -82,14 +89,36 @@ def test_released_loss_is_that_of_the_code(model: str, kl_scale: float) -> None:
 
 def test_recipes_take_the_same_cross_entropy_of_a_single_draw() -> None:
     out = output(1, 1)
-    paper, released = (aib_loss(out, LABELS, trial("vgg-aib-qt", r)).nll for r in ("paper", "released"))
+    paper, released = (loss_terms(out, LABELS, trial("vgg-aib-qt", r)).nll for r in ("paper", "released"))
     torch.testing.assert_close(paper, released)
 
 
-def test_without_a_quantizer_its_terms_are_zero() -> None:
-    terms = aib_loss(output(1, 1, quantized=False), LABELS, trial("vgg-aib", "paper"))
-    assert terms.codebook.item() == terms.commitment.item() == 0.0
+def test_a_term_of_what_a_model_has_not_is_absent() -> None:
+    out = output(1, 1, quantized=False)
+    terms = loss_terms(out, LABELS, trial("vgg-aib", "paper"))
+    assert set(terms.present()) == {"total", "nll", "kl_nats"}
     torch.testing.assert_close(terms.total, terms.nll + 0.01 * terms.kl_nats)
+    plain = loss_terms(Output(out.logits_STBC, maps={}), LABELS, trial("vgg", "paper"))
+    assert set(plain.present()) == {"total", "nll"}
+    torch.testing.assert_close(plain.total, nll_of_every_draw(out.logits_STBC).mean())
+
+
+@pytest.mark.parametrize(("recipe", "per_nat"), [("paper", 1.0), ("released", 1 / math.log(2))])
+def test_a_second_head_adds_its_cross_entropy(recipe: str, per_nat: float) -> None:
+    logits_STBC, auxiliary_BC = output(1, 1).logits_STBC, output(1, 1).logits_STBC[0, 0].flip(1) * 2
+    out = Output(logits_STBC, maps={}, auxiliary_logits_BC=auxiliary_BC)
+    terms = loss_terms(out, LABELS, trial("wrn-abn", recipe))
+    perception, attention = (nll_of_every_draw(logits).mean() for logits in (logits_STBC[0, 0], auxiliary_BC))
+    assert set(terms.present()) == {"total", "nll", "auxiliary_nll"}
+    torch.testing.assert_close(terms.auxiliary_nll, attention)
+    torch.testing.assert_close(terms.total, (perception + attention) * per_nat)
+
+
+def test_the_dvib_loss_is_cross_entropy_and_weighted_divergence() -> None:
+    out = output(1, 3)._replace(attention=None, maps={})
+    terms = loss_terms(out, LABELS, trial("vgg-dvib", "paper", {"bottleneck.beta": 0.1}))
+    kl = kl_divergence(Normal(*latent(out)), Normal(0.0, 1.0)).sum(-1).mean()
+    torch.testing.assert_close(terms.total, nll_of_every_draw(out.logits_STBC).mean() + 0.1 * kl)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +134,8 @@ def test_without_a_quantizer_its_terms_are_zero() -> None:
 )
 def test_each_field_weights_its_own_term(changes: dict[str, object], factor: tuple[float, ...]) -> None:
     out = output(1, 2)
-    plain = aib_loss(out, LABELS, trial("vgg-aib-qt", "paper"))
-    changed = aib_loss(out, LABELS, trial("vgg-aib-qt", "paper", changes))
+    plain = loss_terms(out, LABELS, trial("vgg-aib-qt", "paper"))
+    changed = loss_terms(out, LABELS, trial("vgg-aib-qt", "paper", changes))
     parts = (plain.nll, 0.01 * plain.kl_nats, 0.4 * plain.codebook, 0.1 * plain.commitment)
     torch.testing.assert_close(changed.total, sum(f * part for f, part in zip(factor, parts, strict=True)))
 
@@ -114,21 +143,20 @@ def test_each_field_weights_its_own_term(changes: dict[str, object], factor: tup
 def test_codebook_moves_anchors_only_and_commitment_the_attention_only() -> None:
     config = trial("vgg-aib-qt", "paper")
     first, second = output(1, 1), output(1, 1)
-    aib_loss(first, LABELS, config).codebook.backward()
-    aib_loss(second, LABELS, config).commitment.backward()
-    assert first.quantized_SBHW is not None
-    assert second.quantized_SBHW is not None
-    assert first.attention_SBHW.grad is None
-    assert second.quantized_SBHW.grad is None
-    difference = (first.attention_SBHW - first.quantized_SBHW).detach()
-    torch.testing.assert_close(first.quantized_SBHW.grad, -2 * difference / 4)
-    torch.testing.assert_close(second.attention_SBHW.grad, 2 * difference / 4)
+    loss_terms(first, LABELS, config).codebook.backward()
+    loss_terms(second, LABELS, config).commitment.backward()
+    (first_a, first_a_q), (second_a, second_a_q) = scores(first), scores(second)
+    assert first_a.grad is None
+    assert second_a_q.grad is None
+    difference = (first_a - first_a_q).detach()
+    torch.testing.assert_close(first_a_q.grad, -2 * difference / 4)
+    torch.testing.assert_close(second_a.grad, 2 * difference / 4)
 
 
 def in_float64(config: TrialConfig) -> tuple[Classifier, Tensor, Tensor, Noise]:
     g = torch.Generator().manual_seed(4)
     model = build_model(config, 3).double()
-    noise = Noise(*(n.double() for n in model.draw_noise(4, 2, 3, g)))
+    noise = Noise(*(None if n is None else n.double() for n in model.draw_noise(4, 2, 3, g)))
     return model, torch.randn(4, 3, 16, 16, generator=g, dtype=torch.float64), LABELS, noise
 
 
@@ -146,7 +174,7 @@ def test_gradient_of_the_total_loss_is_its_finite_difference(model_name: str, re
             p.add_(torch.randn(p.shape, generator=stream("start", name), dtype=torch.float64), alpha=0.1)
 
     def loss() -> Tensor:
-        return aib_loss(model(x, noise), labels, config).total
+        return loss_terms(model(x, noise), labels, config).total
 
     loss().backward()
     for part in ("features", "attention.mean_path", "attention.std_conv", "encoder", "decoder"):
@@ -166,7 +194,7 @@ def test_gradient_of_the_anchors_is_the_finite_difference_of_the_codebook_term()
     model, x, labels, noise = in_float64(config)
     model.eval()
     anchors = dict(model.named_parameters())["quantizer.anchors"]
-    aib_loss(model(x, noise), labels, config).total.backward()
+    loss_terms(model(x, noise), labels, config).total.backward()
     assert anchors.grad is not None
     slopes = []
     with torch.no_grad():
@@ -174,20 +202,20 @@ def test_gradient_of_the_anchors_is_the_finite_difference_of_the_codebook_term()
             values = []
             for step in (1e-7, -2e-7, 1e-7):
                 anchors[i] += step
-                values.append(aib_loss(model(x, noise), labels, config).codebook)
+                values.append(loss_terms(model(x, noise), labels, config).codebook)
             slopes.append(0.4 * (values[0] - values[1]) / 2e-7)
     assert anchors.grad.abs().max() > 0
     torch.testing.assert_close(anchors.grad, torch.stack(slopes), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("model_name", ["vgg-aib", "vgg-aib-qt", "wrn-aib", "wrn-aib-qt"])
+@pytest.mark.parametrize("model_name", MODELS)
 def test_every_parameter_gets_a_gradient_with_deterministic_algorithms(model_name: str) -> None:
     config = trial(model_name, "released")
     model, x, labels, noise = in_float64(config)
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
-        aib_loss(model(x, noise), labels, config).total.backward()
+        loss_terms(model(x, noise), labels, config).total.backward()
     finally:
         torch.use_deterministic_algorithms(before)
     assert [name for name, p in model.named_parameters() if p.grad is None] == []

@@ -11,7 +11,8 @@ from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models.attention import SpatialAttention, modulate
 from trainables.models.build import MODELS, build_model
-from trainables.models.classifier import Classifier, Output
+from trainables.models.classifier import AttentionDraws, Classifier, Latent, Output
+from trainables.models.traits import traits
 
 NUM_CLASSES = 7
 
@@ -35,32 +36,64 @@ def run(model: Classifier, num_attention: int, num_latent: int, num_images: int 
     return result
 
 
+def drawn(out: Output) -> AttentionDraws:
+    assert out.attention is not None
+    return out.attention
+
+
+def latent(out: Output) -> Latent:
+    assert out.latent is not None
+    return out.latent
+
+
+def tensors(out: Output) -> list[Tensor]:
+    found = [out.logits_STBC, *out.maps.values(), *(out.attention or ()), *(out.latent or ()), out.auxiliary_logits_BC]
+    return [value for value in found if value is not None]
+
+
+MAPPED = pytest.mark.parametrize("name", [name for name in MODELS if traits(name).maps])
+AIB_MODELS = [name for name in MODELS if traits(name).draws_attention]
+
+
 @pytest.mark.parametrize("side", [32, 16])
 @pytest.mark.parametrize("name", MODELS)
-def test_output_has_the_documented_shapes(name: str, side: int) -> None:
+def test_output_has_what_the_models_traits_say_in_the_documented_shapes(name: str, side: int) -> None:
+    has, cells = traits(name), side // 2
     model = build_model(trial(name, {"data.image_size": side}), NUM_CLASSES)
-    cells = side // 2
-    assert model.map_size == (cells, cells)
     out = run(model, 2, 4, side=side)
-    assert out.logits_STBC.shape == (2, 4, 3, NUM_CLASSES)
-    assert out.attention_SBHW.shape == out.modulation_SBHW.shape == (2, 3, cells, cells)
-    assert out.attention_mean_BHW.shape == out.attention_std_BHW.shape == (3, cells, cells)
-    assert out.latent_mean_SBK.shape == out.latent_std_SBK.shape == (2, 3, 5)
-    assert (out.quantized_SBHW is None) == (not name.endswith("-qt"))
-    assert out.quantized_SBHW is None or out.quantized_SBHW.shape == (2, 3, cells, cells)
-    assert ((out.attention_mean_BHW > 0) & (out.attention_mean_BHW < 1)).all()
-    assert (out.attention_std_BHW > 0).all()
-    assert all(map_BHW.shape == (3, cells, cells) for map_BHW in model.attention_maps(images(3, side)).values())
+    num_draws = (2 if has.draws_attention else 1, 4 if has.latent else 1)
+    assert out.logits_STBC.shape == (*num_draws, 3, NUM_CLASSES)
+    assert tuple(out.maps) == tuple(model.map_sizes) == has.maps
+    assert all(map_Bhw.shape == (3, *model.map_sizes[name]) for name, map_Bhw in out.maps.items())
+    assert not any(map_Bhw.requires_grad for map_Bhw in out.maps.values())
+    assert (out.attention is not None) == has.draws_attention == model.draws_attention
+    assert (out.latent is not None) == has.latent == (model.latent_dim is not None)
+    assert (out.auxiliary_logits_BC is not None) == has.auxiliary
+    if out.attention is not None:
+        assert model.map_sizes == {"attention": (cells, cells)}
+        assert out.attention.draws_SBHW.shape == out.attention.modulation_SBHW.shape == (2, 3, cells, cells)
+        assert out.attention.mean_BHW.shape == out.attention.std_BHW.shape == (3, cells, cells)
+        assert ((out.attention.mean_BHW > 0) & (out.attention.mean_BHW < 1)).all()
+        assert (out.attention.std_BHW > 0).all()
+        quantized_SBHW = out.attention.quantized_SBHW
+        assert (quantized_SBHW is not None) == has.quantized
+        assert quantized_SBHW is None or quantized_SBHW.shape == (2, 3, cells, cells)
+    if out.latent is not None:
+        assert out.latent.mean_SBK.shape == out.latent.std_SBK.shape == (num_draws[0], 3, 5)
+    if out.auxiliary_logits_BC is not None:
+        assert out.auxiliary_logits_BC.shape == (3, NUM_CLASSES)
 
 
 @pytest.mark.parametrize("side", [8, 20, 33, 64])
-@pytest.mark.parametrize("name", ["vgg-aib-qt", "wrn-aib-qt"])
-def test_other_image_sizes_run_too(name: str, side: int) -> None:
-    out = run(build_model(trial(name, {"data.image_size": side}), NUM_CLASSES), 1, 1, side=side)
-    assert out.logits_STBC.isfinite().all()
-
-
 @pytest.mark.parametrize("name", MODELS)
+def test_other_image_sizes_run_too(name: str, side: int) -> None:
+    model = build_model(trial(name, {"data.image_size": side}), NUM_CLASSES)
+    out = run(model, 1, 1, side=side)
+    assert out.logits_STBC.isfinite().all()
+    assert {name: tuple(map_Bhw.shape[1:]) for name, map_Bhw in out.maps.items()} == model.map_sizes
+
+
+@pytest.mark.parametrize("name", AIB_MODELS)
 def test_many_draws_at_once_equal_draws_one_by_one(name: str) -> None:
     model = build_model(trial(name), NUM_CLASSES).eval()
     x, noise = images(3), model.draw_noise(3, 2, 3, generator())
@@ -72,7 +105,7 @@ def test_many_draws_at_once_equal_draws_one_by_one(name: str) -> None:
             )
             out: Output = model(x, single)
             torch.testing.assert_close(out.logits_STBC[0, 0], whole.logits_STBC[s, t], rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(out.attention_SBHW[0], whole.attention_SBHW[s])
+            torch.testing.assert_close(drawn(out).draws_SBHW[0], drawn(whole).draws_SBHW[s])
     assert not torch.allclose(whole.logits_STBC[0, 0], whole.logits_STBC[1, 0], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(whole.logits_STBC[0, 0], whole.logits_STBC[0, 1], rtol=1e-4, atol=1e-5)
 
@@ -97,10 +130,10 @@ def test_the_draw_is_mean_plus_std_times_noise_and_is_not_clamped() -> None:
     model = build_model(trial("vgg-aib", {"attention.sigma_offset": -3.0}), NUM_CLASSES).eval()
     noise = model.draw_noise(3, 4, 1, generator())
     out: Output = model(images(3), noise)
-    expected = out.attention_mean_BHW + out.attention_std_BHW * noise.attention_SBHW
-    torch.testing.assert_close(out.attention_SBHW, expected)
-    assert (out.attention_SBHW < 0).any()
-    assert (out.attention_SBHW > 1).any()
+    expected = drawn(out).mean_BHW + drawn(out).std_BHW * noise.attention_SBHW
+    torch.testing.assert_close(drawn(out).draws_SBHW, expected)
+    assert (drawn(out).draws_SBHW < 0).any()
+    assert (drawn(out).draws_SBHW > 1).any()
 
 
 def test_sigma_is_softplus_of_a_convolution_of_the_mean() -> None:
@@ -129,25 +162,37 @@ def test_modulation_field_reaches_the_model(how: str, dark: bool) -> None:
     with torch.no_grad():
         mean, std = model.attention(model.features(images(2)))
         zero = noise._replace(attention_SBHW=(-mean / std)[None], latent_STBK=torch.zeros(1, 1, 2, 5))
-        latent = model(images(2), zero).latent_mean_SBK[0]
-    assert torch.allclose(latent[0], latent[1], rtol=1e-3, atol=1e-7) == dark
+        means_BK = latent(model(images(2), zero)).mean_SBK[0]
+    assert torch.allclose(means_BK[0], means_BK[1], rtol=1e-3, atol=1e-7) == dark
 
 
-def test_maps_are_a_function_of_the_image_and_quantized_where_the_model_quantizes() -> None:
-    plain = build_model(trial("vgg-aib"), NUM_CLASSES).eval()
-    torch.testing.assert_close(plain.attention_maps(images(2))["attention"], run(plain, 1, 1, 2).attention_mean_BHW)
-    quantizing = build_model(trial("vgg-aib-qt"), NUM_CLASSES).eval()
-    first, second = (quantizing.attention_maps(images(2))["attention"] for _ in range(2))
-    assert torch.equal(first, second)
-    assert torch.isin(first, dict(quantizing.named_parameters())["quantizer.anchors"]).all()
+@MAPPED
+def test_maps_are_a_function_of_the_image_alone(name: str) -> None:
+    # Many anchors: a map of few would be the same for every image before training.
+    model = build_model(trial(name, {"attention.num_anchors": 4000}), NUM_CLASSES).eval()
+    with torch.no_grad():
+        first, second = (model(images(2), model.draw_noise(2, 2, 1, generator(seed))).maps for seed in (1, 2))
+        alone = model(images(2)[:1], model.draw_noise(1, 1, 1, generator(3))).maps
+    for key, map_Bhw in first.items():
+        assert torch.equal(map_Bhw, second[key])
+        assert not torch.equal(map_Bhw[0], map_Bhw[1])
+        torch.testing.assert_close(alone[key], map_Bhw[:1], rtol=1e-4, atol=1 / 4000)
+
+
+def test_the_aib_map_is_the_mean_and_quantized_where_the_model_quantizes() -> None:
+    out = run(build_model(trial("vgg-aib"), NUM_CLASSES).eval(), 1, 1, 2)
+    assert torch.equal(out.maps["attention"], drawn(out).mean_BHW.detach())
+    model = build_model(trial("vgg-aib-qt"), NUM_CLASSES).eval()
+    anchors = dict(model.named_parameters())["quantizer.anchors"]
+    assert torch.isin(run(model, 1, 1, 2).maps["attention"], anchors).all()
 
 
 def test_a_quantizing_model_multiplies_by_anchor_values() -> None:
     model = build_model(trial("wrn-aib-qt"), NUM_CLASSES).eval()
     out = run(model, 2, 1)
-    assert out.quantized_SBHW is not None
-    assert torch.equal(out.modulation_SBHW, out.quantized_SBHW)
-    assert not torch.equal(out.modulation_SBHW, out.attention_SBHW)
+    assert drawn(out).quantized_SBHW is not None
+    assert torch.equal(drawn(out).modulation_SBHW, drawn(out).quantized_SBHW)
+    assert not torch.equal(drawn(out).modulation_SBHW, drawn(out).draws_SBHW)
 
 
 def test_noise_is_standard_normal_and_keyed_by_its_generator() -> None:
@@ -163,7 +208,7 @@ def test_noise_is_standard_normal_and_keyed_by_its_generator() -> None:
     assert all(torch.equal(a, b) for a, b in zip(noise, again, strict=True))
 
 
-@pytest.mark.parametrize("name", ["vgg-aib-qt", "wrn-aib-qt"])
+@pytest.mark.parametrize("name", MODELS)
 def test_weights_depend_on_the_seed_alone(name: str) -> None:
     torch.manual_seed(1)
     first = build_model(trial(name), NUM_CLASSES).state_dict()
@@ -173,10 +218,11 @@ def test_weights_depend_on_the_seed_alone(name: str) -> None:
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(value, second[key]) for key, value in first.items())
     other = build_model(trial(name, {"seed": 1}), NUM_CLASSES).state_dict()
-    assert not torch.equal(first["features.0.weight"], other["features.0.weight"])
+    stem = next(key for key in first if key.endswith("0.weight"))
+    assert not torch.equal(first[stem], other[stem])
 
 
-@pytest.mark.parametrize("name", ["vgg-aib-qt", "wrn-aib-qt"])
+@pytest.mark.parametrize("name", MODELS)
 def test_every_value_is_initialized(name: str) -> None:
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)  # fills fresh memory with NaN
@@ -215,8 +261,8 @@ def test_wrn_starts_normal_by_outputs_with_batchnorm_weights_1() -> None:
 
 def test_attention_noise_starts_small() -> None:
     out = run(build_model(trial("vgg-aib", {"model.width": 0.25}), NUM_CLASSES), 1, 1)
-    assert 0.001 < out.attention_std_BHW.mean().item() < 0.03
-    assert 0.001 < out.latent_std_SBK.mean().item() < 0.05
+    assert 0.001 < drawn(out).std_BHW.mean().item() < 0.03
+    assert 0.001 < latent(out).std_SBK.mean().item() < 0.05
 
 
 def test_width_scales_channels_but_neither_latents_nor_classes() -> None:
@@ -234,9 +280,9 @@ def test_bf16_autocast_leaves_draws_quantizer_and_logits_in_fp32() -> None:
     model = build_model(trial("vgg-aib-qt"), NUM_CLASSES).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = run(model, 2, 1)
-    assert all(value.dtype == torch.float32 for value in out if value is not None)
-    assert torch.isin(out.modulation_SBHW, dict(model.named_parameters())["quantizer.anchors"]).all()
-    torch.testing.assert_close(out.attention_mean_BHW, run(model, 2, 1).attention_mean_BHW, rtol=0.05, atol=0.05)
+    assert all(value.dtype == torch.float32 for value in tensors(out))
+    assert torch.isin(drawn(out).modulation_SBHW, dict(model.named_parameters())["quantizer.anchors"]).all()
+    torch.testing.assert_close(drawn(out).mean_BHW, drawn(run(model, 2, 1)).mean_BHW, rtol=0.05, atol=0.05)
 
 
 def test_channels_last_gives_the_same_numbers() -> None:
@@ -260,13 +306,3 @@ def test_wrn_dropout_acts_in_training_only() -> None:
     x = images(2)
     assert not torch.equal(model.train().features(x), model.features(x))
     assert torch.equal(model.eval().features(x), model.features(x))
-
-
-@pytest.mark.parametrize("name", ["vgg-aib", "vgg-aib-qt"])
-def test_the_map_that_scores_see_holds_no_noise(name: str) -> None:
-    model = build_model(trial(name), NUM_CLASSES).eval()
-    with torch.no_grad():
-        first, second = (model(images(2), model.draw_noise(2, 2, 1, generator(seed))) for seed in (1, 2))
-    assert not torch.equal(first.attention_SBHW, second.attention_SBHW)
-    assert torch.equal(first.map_BHW, second.map_BHW)
-    torch.testing.assert_close(first.map_BHW, model.attention_maps(images(2))["attention"])

@@ -7,7 +7,8 @@ images) and the contrast of the maps, without which a score cannot be judged.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,7 +31,9 @@ class Prediction(NamedTuple):
     labels_B: Tensor
     """Predicted class index."""
     maps_BHW: Tensor
-    """Attention map: the mean over the attention draws, quantised where the model quantises."""
+    """The headline map, without noise."""
+    further: Mapping[str, Tensor] = MappingProxyType({})
+    """The model's other maps (B, h, w) by name."""
 
 
 Predict = Callable[[Tensor, int], Prediction]
@@ -57,10 +60,13 @@ def score_interpretability(
     occluders_MHWC: Tensor,
     config: EvaluationConfig,
     seed: int,
+    further: Sequence[str] = (),
     rank: int = 0,
     world_size: int = 1,
 ) -> dict[str, float]:
     """All figures of `metrics.INTERPRETABILITY` over the first `num_images` images: eleven passes of the model.
+
+    `further` names the predictions' further maps; each is reported as `metrics.INTERP_FURTHER` under `metrics.of_map`.
 
     Batch b belongs to rank b % world_size; every rank returns the same figures, equal to the last bit for any number
     of ranks. The modified images depend only on (seed, modification, batch index): pass a seed that does not change
@@ -77,21 +83,27 @@ def score_interpretability(
     # Checked on every rank before the first pass: a rank that stops alone would leave the others waiting.
     require_modifiable(uint8_batch(images, num_images - 1, num_images), occluders_MHWC)
     num_batches = math.ceil(num_images / batch_size)
-    sums = BatchSums(num_batches, _columns())
+    sums = BatchSums(num_batches, _columns(further))
     for batch in range(rank, num_batches, world_size):
         images_BHWC = uint8_batch(images, batch * batch_size, min((batch + 1) * batch_size, num_images))
         clean = _on_cpu(predict(images_BHWC, batch))
-        sums.add(batch, _contrast_sums(clean.maps_BHW))
+        sums.add(batch, {"images": len(images_BHWC)})
+        for prefix, maps in _maps(clean, further):
+            sums.add(batch, _prefixed(prefix, _contrast_sums(maps)))
         paired_B = torch.full((images_BHWC.shape[0],), images_BHWC.shape[0] > 1)
         others_BHW = clean.maps_BHW.roll(1, dims=0)
-        sums.add(batch, _agreement_sums(metrics.INTERP_CHANCE, clean.maps_BHW, others_BHW, paired_B, config))
+        curve = {"pct": config.interp_threshold, **metrics.INTERP_CURVE}
+        sums.add(batch, _agreement_sums(metrics.INTERP_CHANCE, clean.maps_BHW, others_BHW, paired_B, curve))
         for name in metrics.MODIFICATIONS:
             generator = stream(seed, "interpretability", name, batch)
             modified_BHWC = modify(images_BHWC, name, occluders_MHWC, config.filtered_range, generator)
             found = _on_cpu(predict(modified_BHWC, batch))
             kept_B = found.labels_B == clean.labels_B
-            sums.add(batch, _agreement_sums(name, clean.maps_BHW, found.maps_BHW, kept_B, config))
-    return _figures(sums.totals(world_size))
+            for (prefix, first), (_, second) in zip(_maps(clean, further), _maps(found, further), strict=True):
+                thresholds = {"pct": config.interp_threshold} if prefix else curve
+                sums.add(batch, _prefixed(prefix, _agreement_sums(name, first, second, kept_B, thresholds)))
+    totals = sums.totals(world_size)
+    return {name: value for prefix in ("", *further) for name, value in _figures(totals, prefix).items()}
 
 
 def uint8_batch(images: ImageSource, start: int, stop: int) -> Tensor:
@@ -102,33 +114,54 @@ def uint8_batch(images: ImageSource, start: int, stop: int) -> Tensor:
 
 def _on_cpu(prediction: Prediction) -> Prediction:
     # float64 from here on: near-constant maps differ in digits that float32 loses, and not every device has it.
-    return Prediction(prediction.labels_B.cpu(), prediction.maps_BHW.detach().cpu().double())
+    further = {name: maps.detach().cpu().double() for name, maps in prediction.further.items()}
+    return Prediction(prediction.labels_B.cpu(), prediction.maps_BHW.detach().cpu().double(), further)
 
 
-def _columns() -> list[str]:
-    per_subject = [
-        name
-        for subject in _SUBJECTS
-        for name in (
-            f"{subject} pairs",
-            f"{subject} not finite",
-            *(metrics.interp_metric(subject, r, q) for r in READINGS for q in ("pct", *metrics.INTERP_CURVE)),
-            *(metrics.interp_metric(subject, r, "mean_cosine") for r in READINGS),
-        )
+def _maps(prediction: Prediction, further: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    """The headline map under no name, then the further ones."""
+    yield "", prediction.maps_BHW
+    for name in further:
+        yield name, prediction.further[name]
+
+
+def _of(prefix: str, name: str) -> str:
+    return metrics.of_map(prefix, name) if prefix else name
+
+
+def _prefixed(prefix: str, sums: dict[str, float | Tensor]) -> dict[str, float | Tensor]:
+    return {_of(prefix, name): value for name, value in sums.items()}
+
+
+def _columns(further: Sequence[str]) -> list[str]:
+    return [
+        "images",
+        *metrics.INTERP_MAPS,
+        *(name for subject in _SUBJECTS for name in _agreement_columns(subject, ("pct", *metrics.INTERP_CURVE))),
+        *(
+            _of(prefix, name)
+            for prefix in further
+            for name in (
+                *metrics.INTERP_MAPS,
+                *(name for subject in metrics.MODIFICATIONS for name in _agreement_columns(subject, ("pct",))),
+            )
+        ),
     ]
-    return ["images", *metrics.INTERP_MAPS, *per_subject]
+
+
+def _agreement_columns(subject: str, quantities: Sequence[str]) -> list[str]:
+    named = [metrics.interp_metric(subject, r, q) for r in READINGS for q in (*quantities, "mean_cosine")]
+    return [f"{subject} pairs", f"{subject} not finite", *named]
 
 
 def _contrast_sums(maps_BHW: Tensor) -> dict[str, float | Tensor]:
     measured = (contrast.std(maps_BHW), contrast.variation(maps_BHW), contrast.entropy(maps_BHW))
-    sums = {name: values_B.sum() for name, values_B in zip(metrics.INTERP_MAPS, measured, strict=True)}
-    return {"images": maps_BHW.shape[0], **sums}
+    return {name: values_B.sum() for name, values_B in zip(metrics.INTERP_MAPS, measured, strict=True)}
 
 
 def _agreement_sums(
-    subject: str, first_BHW: Tensor, second_BHW: Tensor, counted_B: Tensor, config: EvaluationConfig
+    subject: str, first_BHW: Tensor, second_BHW: Tensor, counted_B: Tensor, thresholds: Mapping[str, float]
 ) -> dict[str, float | Tensor]:
-    thresholds = {"pct": config.interp_threshold, **metrics.INTERP_CURVE}
     sums: dict[str, float | Tensor] = {
         f"{subject} pairs": counted_B.sum(),
         f"{subject} not finite": (~second_BHW.isfinite()).any(),
@@ -141,25 +174,30 @@ def _agreement_sums(
     return sums
 
 
-def _figures(totals: dict[str, float]) -> dict[str, float]:
+def _figures(totals: dict[str, float], prefix: str) -> dict[str, float]:
+    """`metrics.INTERPRETABILITY` of the headline map (no prefix), `metrics.INTERP_FURTHER` of another."""
     num_images = totals["images"]
-    broken = [subject for subject in _SUBJECTS if totals[f"{subject} not finite"]]
+    subjects = metrics.MODIFICATIONS if prefix else _SUBJECTS
+    broken = [subject for subject in subjects if totals[_of(prefix, f"{subject} not finite")]]
     if broken:
         raise DivergedError(
             f"attention maps are not finite under {', '.join(broken)}; the model has diverged: lower 'optim.lr'."
         )
-    figures = {name: totals[name] / num_images for name in metrics.INTERP_MAPS}
-    for subject in _SUBJECTS:
-        pairs = totals[f"{subject} pairs"]
-        if subject != metrics.INTERP_CHANCE:
+    figures = {_of(prefix, name): totals[_of(prefix, name)] / num_images for name in metrics.INTERP_MAPS}
+    quantities = ("pct",) if prefix else ("pct", *metrics.INTERP_CURVE, "mean_cosine")
+    for subject in subjects:
+        pairs = totals[_of(prefix, f"{subject} pairs")]
+        if not prefix and subject != metrics.INTERP_CHANCE:
             figures[f"{subject}_consistent_pct"] = 100 * pairs / num_images
         for reading in READINGS:
-            for quantity in ("pct", *metrics.INTERP_CURVE):
-                name = metrics.interp_metric(subject, reading, quantity)
-                figures[name] = 100 * totals[name] / pairs if pairs else 0.0
-            name = metrics.interp_metric(subject, reading, "mean_cosine")
-            figures[name] = totals[name] / pairs if pairs else 0.0
+            for quantity in quantities:
+                name = _of(prefix, metrics.interp_metric(subject, reading, quantity))
+                scale = 1 if quantity == "mean_cosine" else 100
+                figures[name] = scale * totals[name] / pairs if pairs else 0.0
     for reading in READINGS:
-        scores = [figures[metrics.interp_metric(name, reading)] for name in metrics.MODIFICATIONS]
-        figures[metrics.INTERP_MEANS[reading]] = math.fsum(scores) / len(scores)
-    return figures
+        scores = [figures[_of(prefix, metrics.interp_metric(name, reading))] for name in metrics.MODIFICATIONS]
+        figures[_of(prefix, metrics.INTERP_MEANS[reading])] = math.fsum(scores) / len(scores)
+    if not prefix:
+        return figures
+    reported = [_of(prefix, name) for name in metrics.INTERP_FURTHER]
+    return {name: figures[name] for name in reported}

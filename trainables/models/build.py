@@ -1,35 +1,23 @@
 """A trial's model by name, with weights that depend on the trial's seed alone."""
 
-import difflib
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
-from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models import vgg, vgg16, wrn, wrn50
 from trainables.models.aib import AIB
 from trainables.models.attention import SpatialAttention
+from trainables.models.backbone import Backbone
+from trainables.models.baselines import assembly
 from trainables.models.classifier import Classifier
 from trainables.models.pretrained import require_pretrainable
 from trainables.models.quantizer import AnchorQuantizer
+from trainables.models.traits import MODELS, traits
 from trainables.randomness import stream
 
-
-class Backbone(Protocol):
-    """The parts a backbone's file offers."""
-
-    @property
-    def HAS_DROPOUT(self) -> bool: ...  # noqa: N802
-
-    def features(self, width: float, dropout: float) -> nn.Module: ...
-    def attention_mean(self, width: float, num_classes: int, dropout: float) -> nn.Module: ...
-    def encoder(self, width: float, latent_dim: int, dropout: float) -> nn.Module: ...
-    def decoder(self, latent_dim: int, num_classes: int) -> nn.Module: ...
-    def map_side(self, image_side: int) -> int: ...
-    def initialize(self, model: nn.Module, generator: torch.Generator) -> None: ...
+__all__ = ["MODELS", "assemble", "build_model"]
 
 
 def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
@@ -43,7 +31,7 @@ def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifie
             config.attention.sigma_offset,
         ),
         quantizer=AnchorQuantizer(config.attention.num_anchors) if config.quantized else None,
-        encoder=backbone.encoder(width, latent_dim, dropout),
+        encoder=backbone.encoder(width, 2 * latent_dim, dropout),
         decoder=backbone.decoder(latent_dim, num_classes),
         modulation=config.attention.modulation,
         latent_dim=latent_dim,
@@ -55,16 +43,23 @@ _Assembler = Callable[[Backbone, TrialConfig, int], Classifier]
 
 _VGG: dict[str, Backbone] = {"vgg-32": vgg, "vgg-16": vgg16}
 _WRN: dict[str, Backbone] = {"wrn-28-10": wrn, "wrn-50-2": wrn50}
+_VGG_32: dict[str, Backbone] = {"vgg-32": vgg}
+_WRN_28: dict[str, Backbone] = {"wrn-28-10": wrn}
 
 _MODELS: dict[str, tuple[dict[str, Backbone], _Assembler]] = {
+    "vgg": (_VGG, assembly.plain),
+    "vgg-gap": (_VGG_32, assembly.vgg_gap),
+    "vgg-pan": (_VGG_32, assembly.vgg_pan),
+    "vgg-dvib": (_VGG, assembly.dvib),
+    "vgg-att2": (_VGG_32, assembly.vgg_att2),
+    "vgg-att3": (_VGG_32, assembly.vgg_att3),
     "vgg-aib": (_VGG, _aib),
     "vgg-aib-qt": (_VGG, _aib),
+    "wrn": (_WRN, assembly.plain),
+    "wrn-abn": (_WRN_28, assembly.wrn_abn),
     "wrn-aib": (_WRN, _aib),
     "wrn-aib-qt": (_WRN, _aib),
 }
-
-MODELS = tuple(_MODELS)
-"""Every `model.name` that can be built."""
 
 
 def build_model(config: TrialConfig, num_classes: int) -> Classifier:
@@ -94,11 +89,7 @@ def assemble(config: TrialConfig, num_classes: int) -> Classifier:
 
 def _backbone(config: TrialConfig) -> Backbone:
     name = config.model.name
-    if name not in _MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"trial field 'model.name' is {name!r}; did you mean '{near}'? Allowed: {' | '.join(MODELS)}."
-        )
+    traits(name)
     family, _ = _MODELS[name]
     if config.model.backbone not in family:
         raise ConfigError(

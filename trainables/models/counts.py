@@ -20,8 +20,8 @@ class ModelCounts(NamedTuple):
 
     Table 4 calls them FLOPs; its WRN rows count modules that were registered twice several times over.
     """
-    map_height: int
-    map_width: int
+    map_sizes: dict[str, tuple[int, int]]
+    """Height and width of the model's maps by name, the headline map first."""
 
 
 def count(config: TrialConfig, num_classes: int) -> ModelCounts:
@@ -30,13 +30,12 @@ def count(config: TrialConfig, num_classes: int) -> ModelCounts:
     side = config.data.image_size
     with torch.device("meta"):
         image = torch.empty(1, 3, side, side)
-        noise = Noise(*(torch.empty(shape) for shape in model.noise_shapes(1, 1, 1)))
+        noise = Noise(*(None if shape is None else torch.empty(shape) for shape in model.noise_shapes(1, 1, 1)))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image, noise)
     return ModelCounts(
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         parameters_with_buffers=sum(value.numel() for value in model.state_dict().values()),
         macs=counter.get_total_flops() // 2,
-        map_height=model.map_size[0],
-        map_width=model.map_size[1],
+        map_sizes=model.map_sizes,
     )

@@ -27,22 +27,32 @@ def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Module:
     return nn.Conv2d(scaled(256, width), 1, 3, padding=1)
 
 
-def encoder(width: float, latent_dim: int, dropout: float) -> nn.Sequential:
-    """Modulated features to (B, 2K). The last mean is over one cell up to images of 32 pixels."""
+def fourth_block(width: float) -> list[nn.Module]:
+    """Three units of 512 channels on the features, and a pool that halves the side."""
+    return [*_block(scaled(256, width), scaled(512, width), 3), _pool()]
+
+
+def fifth_block(width: float, *, pooled: bool = True) -> list[nn.Module]:
+    """Three more, with their pool or without."""
     c = scaled(512, width)
+    return [*_block(c, c, 3), *_pools(pooled)]
+
+
+def last_block(width: float, *, pooled: bool = True) -> list[nn.Module]:
+    """Two units with a pool after each, or none, and the 1x1 convolution that stands for a dense layer."""
+    c = scaled(512, width)
+    return [*_block(c, c, 1), *_pools(pooled), *_block(c, c, 1), *_pools(pooled), nn.Conv2d(c, c, 1)]
+
+
+def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
+    """Features to (B, outputs). The last mean is over one cell up to images of 32 pixels."""
     return nn.Sequential(
-        *_block(scaled(256, width), c, 3),
-        _pool(),
-        *_block(c, c, 3),
-        _pool(),
-        *_block(c, c, 1),
-        _pool(),
-        *_block(c, c, 1),
-        _pool(),
-        nn.Conv2d(c, c, 1),
+        *fourth_block(width),
+        *fifth_block(width),
+        *last_block(width),
         nn.ReLU(inplace=True),
         GlobalMean(),
-        nn.Linear(c, 2 * latent_dim),
+        nn.Linear(scaled(512, width), outputs),
     )
 
 
@@ -66,7 +76,7 @@ def initialize(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2), generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_running_stats()
             nn.init.uniform_(module.weight, generator=generator)
             nn.init.zeros_(module.bias)
@@ -80,6 +90,10 @@ def _block(c_in: int, c_out: int, depth: int) -> list[nn.Module]:
         conv = nn.Conv2d(c_out if i else c_in, c_out, 3, padding=1)
         layers += [conv, nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
     return layers
+
+
+def _pools(wanted: bool) -> list[nn.Module]:
+    return [_pool()] if wanted else []
 
 
 def _pool() -> nn.MaxPool2d:

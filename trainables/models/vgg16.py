@@ -42,10 +42,10 @@ def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequent
     return nn.Sequential(*more, nn.Conv2d(c, 1, 3, padding=1))
 
 
-def encoder(width: float, latent_dim: int, dropout: float) -> nn.Sequential:
-    """Modulated features to (B, 2K): 3 x 3 means, FC."""
+def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
+    """Modulated features to (B, outputs): 3 x 3 means, FC."""
     cells = POOLED_SIDE * POOLED_SIDE
-    return nn.Sequential(GridMean(POOLED_SIDE), nn.Flatten(), nn.Linear(scaled(512, width) * cells, 2 * latent_dim))
+    return nn.Sequential(GridMean(POOLED_SIDE), nn.Flatten(), nn.Linear(scaled(512, width) * cells, outputs))
 
 
 def decoder(latent_dim: int, num_classes: int) -> nn.Sequential:

@@ -43,29 +43,40 @@ def features(width: float, dropout: float) -> nn.Sequential:
     return nn.Sequential(first, _group(stem, c1, 1, dropout), _group(c1, c2, 2, dropout))
 
 
-def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequential:
-    """Mean path before the sigmoid: Supplement C's "extra residual block", in the released code a whole group."""
+def class_maps(width: float, num_classes: int, dropout: float) -> list[nn.Module]:
+    """Features to one map per class, (B, C, side/2, side/2), none below 0: a group, BN, Conv(1x1, C), BN, ReLU."""
     c = scaled(640, width)
-    return nn.Sequential(
+    return [
         _group(scaled(320, width), c, 1, dropout),
         nn.BatchNorm2d(c),
         nn.Conv2d(c, num_classes, 1, bias=False),
         nn.BatchNorm2d(num_classes),
         nn.ReLU(inplace=True),
-        nn.Conv2d(num_classes, 1, 3, padding=1, bias=False),
-        nn.BatchNorm2d(1),
-    )
+    ]
 
 
-def encoder(width: float, latent_dim: int, dropout: float) -> nn.Sequential:
-    """Modulated features to (B, 2K): the third group, BN, ReLU, mean over the cells, FC."""
+def map_of_classes(num_classes: int) -> list[nn.Module]:
+    """The class maps to one map before the sigmoid: Conv(3x3, 1), BN."""
+    return [nn.Conv2d(num_classes, 1, 3, padding=1, bias=False), nn.BatchNorm2d(1)]
+
+
+def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequential:
+    """Mean path before the sigmoid: Supplement C's "extra residual block", in the released code a whole group.
+
+    It is the attention branch of ABN (Fukui et al., 2019) without its classifier.
+    """
+    return nn.Sequential(*class_maps(width, num_classes, dropout), *map_of_classes(num_classes))
+
+
+def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
+    """Features to (B, outputs): the third group, BN, ReLU, mean over the cells, FC."""
     c = scaled(640, width)
     return nn.Sequential(
         _group(scaled(320, width), c, 2, dropout),
         nn.BatchNorm2d(c),
         nn.ReLU(inplace=True),
         GlobalMean(),
-        nn.Linear(c, 2 * latent_dim),
+        nn.Linear(c, outputs),
     )
 
 

@@ -65,13 +65,13 @@ def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequent
     return nn.Sequential(group, nn.Conv2d(_out(512, width), 1, 3, padding=1))
 
 
-def encoder(width: float, latent_dim: int, dropout: float) -> nn.Sequential:
-    """Modulated features to (B, 2K): the fourth group, mean over the cells, FC."""
+def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
+    """Modulated features to (B, outputs): the fourth group, mean over the cells, FC."""
     return nn.Sequential(
         OrderedDict[str, nn.Module](
             layer4=_group(_out(256, width), 512, 3, 2, width),
             mean=GlobalMean(),
-            fc=nn.Linear(_out(512, width), 2 * latent_dim),
+            fc=nn.Linear(_out(512, width), outputs),
         )
     )
 
