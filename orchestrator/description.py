@@ -23,7 +23,7 @@ def describe_model(root: Path, model: str, dataset: str, sets: list[str]) -> dic
     config = TrialConfig.from_dict(spec.trial)
     num_classes = _num_classes(data_root(root), dataset)
     found = count(config, num_classes)
-    maps = {"attention": [found.map_height, found.map_width]}
+    maps = {name: list(size) for name, size in found.map_sizes.items()}
     return {
         "model": model,
         "dataset": dataset,
