@@ -38,7 +38,8 @@ def describe_model(root: Path, model: str, dataset: str, sets: list[str]) -> dic
         "parameters": found.parameters,
         "parameters_with_buffers": found.parameters_with_buffers,
         "macs": found.macs,
-        "attention_map": [found.map_height, found.map_width],
+        "attention_map": next(map(list, found.map_sizes.values()), None),
+        "maps": {name: list(size) for name, size in found.map_sizes.items()},
         "paper": _paper(config, num_classes),
     }
 

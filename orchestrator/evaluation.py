@@ -21,9 +21,12 @@ def evaluate_model(
     """The keys of `aib evaluate --json`: the test split of a data set under the model's final draws.
 
     On the data set the model was trained on, its own test images; on another one all of its test images, at the
-    model's image size. Raises ConfigError where the classes are other ones in number, DataError where not prepared.
+    model's image size. Raises ConfigError where the classes are other ones in number, or the score of a model
+    without maps is asked for; DataError where not prepared.
     """
     config, runtime = loaded.config, _runtime(data_root)
+    if with_interpretability and not loaded.model.map_sizes:
+        raise ConfigError(f"{config.model.name} has no spatial map to score; leave out --interpretability.")
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
     store = open_store(data_root, name, config.data.image_size)
@@ -32,18 +35,11 @@ def evaluate_model(
     test = select(store, config.data).test if own else _whole_test(store)
     model, draws = loaded.model.to(runtime.device), final_draws(config)
     found = evaluate(model, test, "test", config, runtime, draws)
-    metrics = {
-        "test_error_pct": found["error_pct"],
-        "test_error_top5_pct": found["error_top5_pct"],
-        "test_nll": found["nll"],
-        "test_kl_nats": found["kl_nats"],
-        "test_attention_std": found["attention_std"],
-        "test_attention_entropy": found["attention_entropy"],
-    }
+    metrics = {f"test_{name}": value for name, value in found.items()}
     if with_interpretability:
         scored = test.head(config.evaluation.interp_images)
         metrics |= interpretability(model, scored, config, occluders(config, runtime), runtime, draws)
-    if test.split.masks_NHW is not None:
+    if model.map_sizes and test.split.masks_NHW is not None:
         metrics |= localization(model, test, config, runtime, draws)
     return {"dataset": name, "num_images": len(test), "metrics": metrics}
 

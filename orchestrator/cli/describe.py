@@ -21,12 +21,14 @@ def describe(
     if as_json:
         print_json(found)
         return
-    height, width = found["attention_map"]
     out.print(f"{found['model']} on {found['dataset']}, {found['num_classes']} classes, recipe {found['recipe']}")
     out.print(f"  parameters                 {found['parameters']:>15,}")
     out.print(f"  with BatchNorm statistics  {found['parameters_with_buffers']:>15,}")
     out.print(f"  multiply-accumulates       {found['macs']:>15,}  (one draw of a and of z)")
-    out.print(f"  attention map              {f'{height} x {width}':>15}")
+    for name, (height, width) in found["maps"].items():
+        out.print(f"  map {name:<22} {f'{height} x {width}':>15}")
+    if not found["maps"]:
+        out.print(f"  map {'none':>38}")
     if found["paper"]:
         out.print("  the paper's Tables 3 and 4:")
         for name, value in found["paper"].items():
