@@ -87,14 +87,19 @@ def _export(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Candidate]:
         val_error_pct=mean(errors),
         val_error_std_pct=sample_std(errors),
         num_seeds=len(errors),
-        interp_centered_pct=mean(spread["interp_centered_pct"]),
-        interp_centered_chance_pct=mean(spread["interp_centered_chance_pct"]),
-        attention_std=best.outcome["final_val_attention_std"],
+        interp_centered_pct=_mean_of(spread, "interp_centered_pct"),
+        interp_centered_chance_pct=_mean_of(spread, "interp_centered_chance_pct"),
+        attention_std=best.outcome.get("final_val_attention_std"),
         data_digest=_validation_digest(stored["data"]["digest"], config),
         recorded_error_pct=best.outcome["final_val_error_pct"],
         reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources),
     )
     return folder, candidate
+
+
+def _mean_of(spread: dict[str, list[float]], metric: str) -> float | None:
+    """None for a score that the model, having no maps, does not report."""
+    return mean(spread[metric]) if metric in spread else None
 
 
 def _validation_digest(digest: str, config: TrialConfig) -> str:

@@ -24,10 +24,12 @@ def evaluate_model(
 
     On the data set the model was trained on, its own test images; on another one all of its test images, at the
     model's stored size. Where the other one numbers or names its classes differently (STL-10 for CIFAR-10 models),
-    both of its splits, class by class as they are called. Raises ConfigError for other classes, DataError where not
-    prepared.
+    both of its splits, class by class as they are called. Raises ConfigError for other classes, or where the score of
+    a model without maps is asked for; DataError where not prepared.
     """
     config, runtime = loaded.config, _runtime(data_root)
+    if with_interpretability and not loaded.model.map_sizes:
+        raise ConfigError(f"{config.model.name} has no spatial map to score; leave out --interpretability.")
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
     store = open_store(data_root, name, config.data.stored_size)
@@ -41,18 +43,11 @@ def evaluate_model(
         num_images += len(store.splits["train"].labels_N)
     else:
         found = evaluate(model, test, "test", config, runtime, draws)
-        metrics = {
-            "test_error_pct": found["error_pct"],
-            "test_error_top5_pct": found["error_top5_pct"],
-            "test_nll": found["nll"],
-            "test_kl_nats": found["kl_nats"],
-            "test_attention_std": found["attention_std"],
-            "test_attention_entropy": found["attention_entropy"],
-        }
+        metrics = {f"test_{name}": value for name, value in found.items()}
     if with_interpretability:
         scored = test.head(config.evaluation.interp_images)
         metrics |= interpretability(model, scored, config, occluders(config, runtime), runtime, draws)
-    if test.split.masks_NHW is not None:
+    if model.map_sizes and test.split.masks_NHW is not None:
         metrics |= localization(model, test, config, runtime, draws)
     return {"dataset": name, "num_images": num_images, "metrics": metrics}
 

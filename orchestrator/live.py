@@ -97,7 +97,8 @@ def _line(record: TrialRecord, epochs: int) -> str:
         parts.append(f"val error {last['val_error_pct']:.2f} %")
         if "interp_centered_pct" in last:
             parts.append(f"interp {last['interp_centered_pct']:.1f} %")
-        parts.append(f"map std {last['val_attention_std']:.3f}")
+        if "val_attention_std" in last:
+            parts.append(f"map std {last['val_attention_std']:.3f}")
     else:
         parts.append(_params(record))
     if record.reason:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from orchestrator.capacity import Capacity, Need, num_slots
-from orchestrator.resolve import INTERP_EVERY, check_trials, interp_metrics, resolve_trial
+from orchestrator.resolve import INTERP_EVERY, check_trials, interp_metrics, models_in_play, resolve_trial
 from orchestrator.signature import spec_signature
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
+from trainables.models.traits import fields_without_effect
 
 __all__ = ["Check", "LowHigh", "Plan", "make_plan", "resolve_trial"]
 
@@ -221,13 +222,22 @@ def _notes(spec: SearchSpec, trial: TrialConfig) -> list[Check]:
             f"{first_drop}; early ranks may mislead (scheduler.grace_epochs)"
         )
         notes.append(Check("grace", False, message))
-    unused = [key for key in ("num_anchors", "lambda_q", "lambda_c") if f"attention.{key}" in spec.space]
-    if unused and "model.name" not in spec.space and not trial.quantized:
-        message = (
-            f"{trial.model.name} has no quantiser, so attention.{unused[0]} changes nothing; drop it from the space"
-        )
-        notes.append(Check("space", False, message))
+    for section, keys in (("space", spec.space), ("trial", spec.trial)):
+        idle = _without_effect(spec, keys)
+        if idle:
+            named = "; ".join(f"{key} ({why})" for key, why in idle.items())
+            notes.append(Check(section, False, f"without effect, drop from {section}: {named}"))
     return notes
+
+
+def _without_effect(spec: SearchSpec, keys: Iterable[str]) -> dict[str, str]:
+    """Those of some fields that change nothing in any trial, each with the reason."""
+    lacking = {model: fields_without_effect(model) for model in models_in_play(spec)}
+    return {
+        key: ", ".join(f"{model} has {fields[key]}" for model, fields in lacking.items())
+        for key in keys
+        if all(key in fields for fields in lacking.values())
+    }
 
 
 def _span(span: LowHigh) -> str:

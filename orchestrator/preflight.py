@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from orchestrator.capacity import Node
-from orchestrator.plan import resolve_trial
+from orchestrator.resolve import any_maps, resolve_trial
 from orchestrator.study_paths import StudyPaths
 from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
@@ -43,17 +43,18 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     Raises DataError for a missing or altered data set or weight file, and ConfigError for an unknown data set or
     model, or where the trial asks for more images than there are.
     """
-    config = resolve_trial(spec, {})
+    config, scored = resolve_trial(spec, {}), any_maps(spec)
     assemble(config, num_classes=2)
     fetch(config.model)
     # What can be missing is looked for before anything is composed.
     if config.data.name != EMBEDDED:
         open_store(data_root, config.data.name, config.data.stored_size)
-    if config.evaluation.occluder_dataset != EMBEDDED:
+    if scored and config.evaluation.occluder_dataset != EMBEDDED:
         occluder_store(config, data_root)
     prepare_embedded(config, data_root, console)
     store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
-    occluder_store(config, data_root)
+    if scored:
+        occluder_store(config, data_root)
     if _cross_domain_prepared(config, data_root):
         # Damaged images are better found now than after the last epoch.
         open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
@@ -82,8 +83,9 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
     else:
         known(wanted[0])
         data = ("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
-    occluder = config.evaluation.occluder_dataset
-    found = [data, ("occluders", True, f"images of {occluder}, as {OCCLUDERS} says")]
+    found = [data]
+    if any_maps(spec):
+        found.append(("occluders", True, f"images of {config.evaluation.occluder_dataset}, as {OCCLUDERS} says"))
     if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
         found.append(("cross-domain", False, _without_cross_domain(config)))
     if config.model.pretrained != "none":
@@ -124,9 +126,9 @@ def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> Sea
     """The spec with its choice of occluding data set written out; a study that is resumed keeps its own.
 
     Where SVHN, the paper's occluder, is not prepared and the spec does not insist on it, the embedded digits take its
-    place, and the trial's parameters say so.
+    place, and the trial's parameters say so. Models without maps are not scored and need none.
     """
-    if OCCLUDERS in spec.trial:
+    if OCCLUDERS in spec.trial or not any_maps(spec):
         return spec
     wanted: str = resolve_trial(spec, {}).evaluation.occluder_dataset
     if paths.study_json.exists():

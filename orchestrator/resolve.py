@@ -8,7 +8,8 @@ from search_spaces.distributions import Distribution, FloatRange, IntRange
 from search_spaces.schema import SearchSpec
 from trainables.config import FIELD_TYPES, TrialConfig, unknown_key_message
 from trainables.errors import ConfigError
-from trainables.metrics import INTERP_SUMMARY, SEARCHABLE
+from trainables.metrics import INTERP_SUMMARY, SEARCHABLE, searchable, without_map
+from trainables.models.traits import MODELS, TRAITS, traits
 
 INTERP_EVERY = "evaluation.interp_every_epochs"
 
@@ -38,7 +39,20 @@ def steering_metrics(spec: SearchSpec) -> dict[str, str]:
 
 def interp_metrics(spec: SearchSpec) -> list[str]:
     """The interpretability scores among them."""
-    return [metric for metric in steering_metrics(spec) if metric in INTERP_SUMMARY]
+    return [metric for metric in steering_metrics(spec) if without_map(metric) in INTERP_SUMMARY]
+
+
+def models_in_play(spec: SearchSpec) -> list[str]:
+    """Every `model.name` that a trial of the search may have."""
+    varied = spec.space.get("model.name")
+    if varied is None:
+        return [resolve_trial(spec, {}).model.name]
+    return list(dict.fromkeys(map(str, varied.grid() or ())))
+
+
+def any_maps(spec: SearchSpec) -> bool:
+    """Whether a trial of the search may have maps, whose score needs images that occlude."""
+    return any(traits(model).maps for model in models_in_play(spec))
 
 
 def check_trials(spec: SearchSpec) -> TrialConfig:
@@ -59,16 +73,26 @@ def check_trials(spec: SearchSpec) -> TrialConfig:
     for place, point in enumerate(spec.first):
         _resolved(spec, point, f"first[{place}]")
     for metric, field in steering_metrics(spec).items():
-        if metric not in SEARCHABLE:
-            near = difflib.get_close_matches(metric, SEARCHABLE, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(SEARCHABLE)}."
-            raise ConfigError(f"{field} is '{metric}', which is not known after every epoch; {hint}")
+        _check_reported(metric, field, models_in_play(spec))
     rule = spec.scheduler
     if rule.name == "asha" and rule.grace_epochs > base.epochs:
         raise ConfigError(
             f"scheduler.grace_epochs is {rule.grace_epochs}; allowed: at most the trial's epochs ({base.epochs})."
         )
     return base
+
+
+def _check_reported(metric: str, field: str, models: list[str]) -> None:
+    """Raises ConfigError for a metric that nobody, or one of these models, reports after every epoch."""
+    by_some = {name for model in MODELS for name in searchable(TRAITS[model])}
+    if metric not in by_some:
+        near = difflib.get_close_matches(metric, SEARCHABLE, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(SEARCHABLE)}."
+        raise ConfigError(f"{field} is '{metric}', which is not known after every epoch; {hint}")
+    for model in models:
+        own = searchable(traits(model))
+        if metric not in own:
+            raise ConfigError(f"{field} is '{metric}', which {model} never reports; allowed for it: {', '.join(own)}.")
 
 
 def _resolved(spec: SearchSpec, params: Mapping[str, Any], where: str) -> TrialConfig:

@@ -13,19 +13,19 @@ from trainables.interpretability.examples import Panels
 def log_trial_artifacts(tracker: Tracker, trial_folder: Path, record: TrialRecord) -> None:
     """Logs curves, and for a trial of full length also attention maps, scores and the best epoch's weights.
 
-    A trial that was stopped early or failed has its numbers only: hundreds of them would fill the store.
+    A trial that was stopped early or failed has its numbers only: hundreds of them would fill the store. A model
+    without maps has curves and weights.
     """
     checkpoint = latest_checkpoint(trial_folder)
-    if record.state != "completed" or checkpoint is None or not has_tensors(checkpoint, "examples"):
+    if record.state != "completed" or checkpoint is None or "final_val_error_pct" not in record.outcome:
         return
     state = read_state(checkpoint)
-    threshold = state["config"]["evaluation.interp_threshold"]
-    panels = Panels.from_tensors(read_tensors(checkpoint, "examples"), threshold)
-    figures = {
-        "curves": curves_figure(record.history),
-        "attention": attention_figure(panels, state["data"]["class_names"]),
-        "interpretability": interpretability_figure(record.outcome),
-    }
+    figures = {"curves": curves_figure(record.history)}
+    if has_tensors(checkpoint, "examples"):
+        threshold = state["config"]["evaluation.interp_threshold"]
+        panels = Panels.from_tensors(read_tensors(checkpoint, "examples"), threshold)
+        figures["attention"] = attention_figure(panels, state["data"]["class_names"])
+        figures["interpretability"] = interpretability_figure(record.outcome)
     with tempfile.TemporaryDirectory() as folder:
         for name, figure in figures.items():
             path = Path(folder) / f"{name}.png"

@@ -80,7 +80,7 @@ def _allowed(kind: str, context: Mapping[str, Any], otherwise: str) -> str:
         case "less_than_equal":
             return f"at most {context['le']}"
         case "string_pattern_mismatch":
-            return "a name such as val_error_pct: small letters, digits, _"
+            return "a name such as val_error_pct or l1/interp_centered_pct: small letters, digits, _"
         case "too_short":
             return f"at least {context['min_length']}"
         case "too_long":

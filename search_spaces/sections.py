@@ -7,7 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 SEED_LIMIT = 2**31 - 1
 
-Metric = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+# A map in front, and a slash, names the same figure of a model's further map.
+Metric = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}/)?[a-z][a-z0-9_]{0,63}$")]
 Goal = Literal["minimize", "maximize"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -1,6 +1,6 @@
 """Every metric's name, once. `{split}_{quantity}_{unit}`; logged with step = epoch."""
 
-from collections.abc import Sequence
+from trainables.models.traits import Traits
 
 PER_EPOCH = (
     "train_loss",
@@ -153,16 +153,16 @@ _OF_SECOND_HEAD = ("train_auxiliary_nll",)
 _OF_MAP = ("val_attention_std", "val_attention_entropy", VAL_LOCALIZATION, *INTERP_SUMMARY)
 
 
-def searchable(maps: Sequence[str], *, latent: bool, quantized: bool, auxiliary: bool) -> tuple[str, ...]:
-    """Those of SEARCHABLE that a model with these maps and parts reports, and those of its further maps.
+def searchable(has: Traits) -> tuple[str, ...]:
+    """Those of SEARCHABLE that a model reports, and those of its further maps.
 
     A figure of what a model has not is absent from its reports, not 0.
     """
     absent = {
-        *(() if maps else _OF_MAP),
-        *(() if latent else _OF_BOTTLENECK),
-        *(() if quantized else _OF_QUANTIZER),
-        *(() if auxiliary else _OF_SECOND_HEAD),
+        *(() if has.maps else _OF_MAP),
+        *(() if has.latent else _OF_BOTTLENECK),
+        *(() if has.quantized else _OF_QUANTIZER),
+        *(() if has.auxiliary else _OF_SECOND_HEAD),
     }
-    further = (of_map(name, metric) for name in maps[1:] for metric in INTERP_FURTHER_SUMMARY)
+    further = (of_map(name, metric) for name in has.maps[1:] for metric in INTERP_FURTHER_SUMMARY)
     return (*(metric for metric in SEARCHABLE if metric not in absent), *further)

@@ -122,7 +122,5 @@ def predict(
         )
         return
     for prediction in predictions:
-        out.print(
-            f"{prediction.image}: {prediction.label} ({prediction.probability:.1%}), attention in "
-            f"{prediction.attention_png}"
-        )
+        where = f", attention in {prediction.attention_png}" if prediction.attention_png else ""
+        out.print(f"{prediction.image}: {prediction.label} ({prediction.probability:.1%}){where}")

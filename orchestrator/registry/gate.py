@@ -19,11 +19,12 @@ class Candidate:
     val_error_std_pct: float | None
     """Sample standard deviation over the seeds; None for a single seed."""
     num_seeds: int
-    interp_centered_pct: float
-    interp_centered_chance_pct: float
+    interp_centered_pct: float | None
+    """None, as the two below, of a model without spatial maps."""
+    interp_centered_chance_pct: float | None
     """The same score between maps of different images: near 100 for maps that ignore the image."""
-    attention_std: float
-    """Of the registered model's maps on validation images."""
+    attention_std: float | None
+    """Of the registered model's headline maps on validation images."""
     data_digest: str
     """Of the images that validate: data set, split seed, number."""
     recorded_error_pct: float
@@ -91,13 +92,21 @@ def _finite(c: Candidate) -> Reason:
     return Reason("finite", not broken, f"not finite: {', '.join(broken)}" if broken else "every figure is finite")
 
 
+def _no_map(rule: str, c: Candidate) -> Reason:
+    return Reason(rule, True, f"{c.name} has no spatial map, so there is nothing to ask of it")
+
+
 def _alive(c: Candidate, rules: GateRules) -> Reason:
+    if c.attention_std is None:
+        return _no_map("alive", c)
     text = f"attention map's standard deviation {c.attention_std:.4f}, at least {rules.min_attention_std:g} asked"
     return Reason("alive", c.attention_std >= rules.min_attention_std, text)
 
 
 def _depends(c: Candidate, rules: GateRules) -> Reason:
     chance = c.interp_centered_chance_pct
+    if chance is None:
+        return _no_map("image-dependent", c)
     text = f"maps of different images agree in {chance:.1f} %, at most {rules.max_centered_chance_pct:g} % allowed"
     return Reason("image-dependent", chance <= rules.max_centered_chance_pct, text)
 
@@ -119,6 +128,9 @@ def _error(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
 
 
 def _interpretability(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
+    if new.interp_centered_pct is None or old.interp_centered_pct is None:
+        without = new if new.interp_centered_pct is None else old
+        return Reason("interpretability", True, f"not compared: {without.name} has no spatial map")
     text = (
         f"interpretability (mean-centred) {new.interp_centered_pct:.1f} % against the champion's "
         f"{old.interp_centered_pct:.1f} %, margin {rules.interpretability_margin_pct:g}"

@@ -27,14 +27,16 @@ class ImagePrediction:
     index: int
     probability: float
     probabilities: dict[str, float]
-    attention_png: str
+    attention_png: str | None
+    """None of a model without a spatial map."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> list[ImagePrediction]:
-    """Predicts every image and writes its attention overlay to `out/NAME-attention.png`; at least one image.
+    """Predicts every image and writes the overlay of its headline map to `out/NAME-attention.png`; at least one image.
+    A model without maps leaves no pictures, and no folder.
 
     All images are read before anything is written; DataError names the first that cannot be.
     """
@@ -42,11 +44,13 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
     images_NHWC = np.stack([read_image(path, data.stored_size) for path in paths])
     images_NHWC = centre_crop(images_NHWC, data.image_size)
     found = infer(loaded, images_NHWC)
-    out.mkdir(parents=True, exist_ok=True)
+    pictures = [] if found.maps_Nhw is None else _pictures(paths, out)
+    if found.maps_Nhw is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for picture, image_HWC, map_hw in zip(pictures, images_NHWC, found.maps_Nhw, strict=True):
+            picture.write_bytes(overlay_png(image_HWC, map_hw))
     predictions = []
-    for i, (path, picture) in enumerate(zip(paths, _pictures(paths, out), strict=True)):
-        p_C = found.probabilities_NC[i]
-        picture.write_bytes(overlay_png(images_NHWC[i], found.maps_Nhw[i]))
+    for i, (path, p_C) in enumerate(zip(paths, found.probabilities_NC, strict=True)):
         predictions.append(
             ImagePrediction(
                 image=str(path),
@@ -54,7 +58,7 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
                 index=int(p_C.argmax()),
                 probability=float(p_C.max()),
                 probabilities={name: float(p) for name, p in zip(loaded.class_names, p_C, strict=True)},
-                attention_png=str(picture),
+                attention_png=str(pictures[i]) if pictures else None,
             )
         )
     return predictions

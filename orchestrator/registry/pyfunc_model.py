@@ -30,7 +30,8 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     def predict(
         self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """`label`, `index`, `probability`, `probabilities` and `attention` (rows of the map) for every image.
+        """`label`, `index`, `probability`, `probabilities` and `attention` for every image: the rows of the headline
+        map, or None where the model has no map.
 
         `params`: `attention_samples` and `latent_samples`, up to 1024; 0 means as in the final evaluation.
         """
@@ -40,15 +41,16 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
             _draws("latent_samples", params or {}, usual.latent),
         )
         found = infer(self._loaded, np.asarray(model_input, dtype=np.uint8), draws)
+        maps_Nhw = found.maps_Nhw
         return [
             {
                 "label": self._loaded.class_names[int(p_C.argmax())],
                 "index": int(p_C.argmax()),
                 "probability": float(p_C.max()),
                 "probabilities": [float(p) for p in p_C],
-                "attention": [[float(score) for score in row] for row in map_hw],
+                "attention": None if maps_Nhw is None else maps_Nhw[i].tolist(),
             }
-            for p_C, map_hw in zip(found.probabilities_NC, found.maps_Nhw, strict=True)
+            for i, p_C in enumerate(found.probabilities_NC)
         ]
 
 

@@ -8,6 +8,7 @@ from trainables import cross_domain, metrics
 from trainables.config import TrialConfig
 from trainables.data.store import SPLITS
 from trainables.metrics import cross_domain_metric
+from trainables.models.traits import fields_without_effect, traits
 from trainables.recipes import recipe
 
 _NOT_OF_THE_RESULT = frozenset(
@@ -67,6 +68,8 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
     model, dataset = subject.config.model.name, subject.config.data.name
     published = published_interpretability_pct(model, dataset)
     threshold = subject.config.evaluation.interp_threshold
+    if not traits(model).maps:
+        return (Text(f"{model} has no spatial map, so there is no interpretability to score.", "note"),)
     if "test_interpretability_pct" not in subject.mean:
         return (
             Text("Interpretability on test images has not been scored; it is, at the end of a full trial.", "note"),
@@ -102,10 +105,11 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
 def departures(config: TrialConfig) -> tuple[str, ...]:
     """Every field of a trial that bears on its result and is not as in the paper, one sentence each."""
     ours, paper = config.to_dict(), recipe("paper", config.model.name, config.data.name)
+    passed_over = {*_NOT_OF_THE_RESULT, *fields_without_effect(config.model.name)}
     return tuple(
         f"{name} is {_value(name, ours[name])}; in the paper's recipe {_value(name, paper[name])}."
         for name in ours
-        if name not in _NOT_OF_THE_RESULT and _value(name, ours[name]) != _value(name, paper[name])
+        if name not in passed_over and _value(name, ours[name]) != _value(name, paper[name])
     )
 
 

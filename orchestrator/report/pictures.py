@@ -25,6 +25,7 @@ from orchestrator.tracking.figures import attention_figure, curves_figure, inter
 from trainables import metrics
 from trainables.checkpoint import has_tensors, latest_checkpoint, read_state, read_tensors
 from trainables.interpretability.examples import Panels
+from trainables.models.traits import traits
 
 _DPI = 96
 _MAX_EXAMPLES = 6
@@ -128,6 +129,8 @@ def _maps(subject: Subject | None, trials_folder: Path) -> tuple[Block, ...]:
     if subject is None:
         return (Text("No run to show yet.", "note"),)
     trial = subject.shown.trial
+    if not traits(subject.config.model.name).maps:
+        return (Text(f"{subject.config.model.name} has no spatial map, so there is none to draw.", "note"),)
     checkpoint = latest_checkpoint(trials_folder / trial)
     if checkpoint is None or not has_tensors(checkpoint, "examples"):
         return (Text(f"No examples of {trial} are stored: its last checkpoint is not here or holds none.", "note"),)

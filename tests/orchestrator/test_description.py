@@ -14,6 +14,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalog import KNOWN
 from trainables.models.build import MODELS
 from trainables.models.counts import count
+from trainables.models.traits import traits
 
 AIB_AT_32 = ("vgg-aib", "vgg-aib-qt", "wrn-aib", "wrn-aib-qt")
 
@@ -126,6 +127,15 @@ def test_birds_stand_on_the_imagenet_networks(
 @pytest.mark.parametrize("change", ["data.image_size=64", "model.width=0.5"])
 def test_another_input_or_width_has_no_published_figures(tmp_path: Path, change: str) -> None:
     assert describe_model(tmp_path, "vgg-aib", "cub200", [change, "model.pretrained=none"])["paper"] is None
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_is_described_with_its_maps(tmp_path: Path, model: str) -> None:
+    found = describe_model(tmp_path, model, "cifar10", [])
+    assert tuple(found["attention_maps"]) == traits(model).maps
+    assert found["attention_map"] == next(iter(found["attention_maps"].values()), None)
+    assert found["parameters_with_buffers"] > found["parameters"] > 19e6
+    assert found["macs"] > 3e9
 
 
 def test_another_latent_size_is_named_as_the_reason(tmp_path: Path) -> None:

@@ -139,6 +139,55 @@ def test_what_cannot_become_trials_is_refused_with_its_field(changes: dict, mess
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("model", "metric"),
+    [
+        ("vgg", "val_attention_std"),
+        ("vgg", "interp_centered_pct"),
+        ("wrn", "val_kl_nats"),
+        ("vgg-dvib", "val_attention_in_mask_ratio"),
+        ("vgg-att3", "train_kl_nats"),
+        ("vgg-aib", "train_codebook"),
+        ("vgg-aib", "l1/interp_centered_pct"),
+        ("vgg-att2", "l1/interp_centered_pct"),
+        ("vgg-att3", "train_auxiliary_nll"),
+    ],
+)
+@pytest.mark.parametrize("section", ["objectives", "constraints"])
+def test_a_metric_that_the_model_never_reports_is_refused(section: str, model: str, metric: str) -> None:
+    rule = {"goal": "minimize"} if section == "objectives" else {"at_most": 1.0}
+    asked = spec(
+        trial={"model": model, "epochs": 9},
+        space={"optim.lr": {"choice": [0.1, 0.2]}},
+        **{section: [{"metric": metric, **rule}]},
+    )
+    with pytest.raises(ConfigError) as caught:
+        make_plan(asked, SERVER)
+    message = str(caught.value)
+    assert message.startswith(f"{section}[0].metric is '{metric}', which {model} never reports; allowed for it: ")
+    assert "val_error_pct" in message
+    assert f"{metric}," not in message.partition(";")[2]
+
+
+def test_every_model_of_the_space_must_report_what_steers() -> None:
+    space = {"model.name": {"choice": ["vgg-aib", "vgg-att3", "vgg-dvib"]}}
+    with pytest.raises(ConfigError, match="'val_attention_std', which vgg-dvib never reports"):
+        make_plan(spec(space=space, trials=3, constraints=[{"metric": "val_attention_std", "at_least": 0}]), SERVER)
+    kept = {"model.name": {"choice": ["vgg-aib", "vgg-att3"]}}
+    make_plan(spec(space=kept, trials=2, constraints=[{"metric": "val_attention_std", "at_least": 0}]), SERVER)
+
+
+def test_a_further_map_may_steer_and_is_then_scored_every_epoch() -> None:
+    objective = {"metric": "l1/interp_centered_pct", "goal": "maximize"}
+    plan = make_plan(
+        spec(
+            trial={"model": "vgg-att3", "epochs": 9}, space={"optim.lr": {"choice": [0.1, 0.2]}}, objectives=[objective]
+        ),
+        SERVER,
+    )
+    assert plan.forced == {"evaluation.interp_every_epochs": 1}
+
+
 def test_a_scheduler_that_is_off_names_no_metric() -> None:
     make_plan(spec(scheduler={"name": "none", "metric": "zzz", "grace_epochs": 500}), LAPTOP)
 
@@ -173,4 +222,16 @@ def test_notes_tell_what_is_seldom_meant_and_pass_others_checks_on() -> None:
     checks = make_plan(noted, LAPTOP, checks=[("data", True, "there")]).checks
     assert [(check.name, check.ok) for check in checks] == [("data", True), ("grace", False), ("space", False)]
     assert "epoch 26" in checks[1].message
+    assert "attention.num_anchors (vgg-aib has no quantiser)" in checks[2].message
     assert make_plan(spec(scheduler=ASHA), LAPTOP).checks == ()
+
+
+def test_fields_that_no_model_of_the_search_uses_are_noted() -> None:
+    given = {"epochs": 9, "model": "vgg", "bottleneck.latent_dim": 64, "evaluation.interp_every_epochs": 1}
+    (space, trial) = make_plan(spec(trial=given), LAPTOP).checks
+    assert (space.name, space.ok, trial.name, trial.ok) == ("space", False, "trial", False)
+    assert "bottleneck.beta (vgg has no bottleneck)" in space.message
+    assert "bottleneck.latent_dim (vgg has no bottleneck)" in trial.message
+    assert "evaluation.interp_every_epochs (vgg has no spatial map)" in trial.message
+    mixed = {"model.name": {"choice": ["vgg", "vgg-dvib"]}, "bottleneck.beta": {"choice": [0.1, 0.2]}}
+    assert make_plan(spec(space=mixed), LAPTOP).checks == ()

@@ -16,6 +16,7 @@ from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
 from trainables.final import interpretability, localization, occluders
 from trainables.models.build import build_model
 from trainables.models.classifier import Noise
+from trainables.models.traits import TRAITS
 from trainables.optim import build_optimizer
 from trainables.randomness import stream
 from trainables.runtime import Runtime
@@ -39,21 +40,22 @@ def test_two_ranks_evaluate_as_one_to_the_last_bit(digits_root: Path) -> None:
     assert first == second == _evaluate(Runtime(data_root=digits_root))
 
 
-def _gradients(runtime: Runtime, recipe: str) -> dict[str, np.ndarray]:
+def _gradients(runtime: Runtime, **changes: object) -> dict[str, np.ndarray]:
     """Gradients of one step on 12 images, unequally shared, with BatchNorm frozen and the noise given."""
-    config = tiny_trial(recipe=recipe)
+    config = tiny_trial(model__dropout=0.0, **changes)
     store = open_store(runtime.data_root, "cluttered-digits", 16)
     images_NHWC, labels_N = select(store, config.data).train.batch(torch.arange(12).numpy())
     bare = build_model(config, store.num_classes)
     noise = bare.draw_noise(12, 1, 1, stream("joined"))
     bare.train()
     for module in bare.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.eval()
     model: nn.Module = DistributedDataParallel(bare) if runtime.world_size > 1 else bare
     rows = [slice(0, 12), slice(0, 7), slice(7, 12)][runtime.world_size - 1 + runtime.rank]
     share = (rows.stop - rows.start) * runtime.world_size / 12
-    mine = Noise(noise.attention_SBHW[:, rows], noise.latent_STBK[:, :, rows])
+    attention, latent = noise
+    mine = Noise(None if attention is None else attention[:, rows], None if latent is None else latent[:, :, rows])
     optimizer = build_optimizer(bare, config.optim)
     train_step(model, optimizer, normalize(images_NHWC[rows], config.data), labels_N[rows], mine, config, share)
     return {name: p.grad.numpy() for name, p in bare.named_parameters() if p.grad is not None}
@@ -61,8 +63,28 @@ def _gradients(runtime: Runtime, recipe: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("recipe", ["paper", "released"])
 def test_two_ranks_gradients_are_those_of_the_joined_batch(digits_root: Path, recipe: str) -> None:
-    first, second = on_ranks(2, _gradients, digits_root, recipe)
-    whole = _gradients(Runtime(data_root=digits_root), recipe)
+    first, second = on_ranks(2, _gradients_of, digits_root, {"recipe": recipe})
+    whole = _gradients_of(Runtime(data_root=digits_root), {"recipe": recipe})
+    _assert_equal_shares(first, second, whole)
+
+
+def _gradients_of(runtime: Runtime, *trials: dict[str, object]) -> dict[str, np.ndarray]:
+    return {
+        f"{number} {name}": gradient
+        for number, changes in enumerate(trials)
+        for name, gradient in _gradients(runtime, **changes).items()
+    }
+
+
+def test_two_ranks_gradients_of_the_baselines_are_those_of_the_joined_batch(digits_root: Path) -> None:
+    trials = [{"model": name} for name, has in TRAITS.items() if not has.draws_attention]
+    first, second = on_ranks(2, _gradients_of, digits_root, *trials)
+    _assert_equal_shares(first, second, _gradients_of(Runtime(data_root=digits_root), *trials))
+
+
+def _assert_equal_shares(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], whole: dict[str, np.ndarray]
+) -> None:
     assert first.keys() == second.keys() == whole.keys()
     for name, gradient in whole.items():
         assert np.array_equal(first[name], second[name])

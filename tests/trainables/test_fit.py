@@ -17,11 +17,12 @@ from trainables.checkpoint import (
 )
 from trainables.data.splits import select
 from trainables.data.store import open_store
-from trainables.errors import CheckpointError, DivergedError
+from trainables.errors import CheckpointError, DataError, DivergedError
 from trainables.evaluate import evaluate, final_draws
 from trainables.final import occluders
 from trainables.fit import EpochReport, _evaluate_epoch, fit
-from trainables.models.build import build_model
+from trainables.models.build import MODELS, build_model
+from trainables.models.traits import traits
 from trainables.runtime import Runtime
 from trainables.training import Training
 
@@ -50,11 +51,41 @@ def test_every_metric_of_the_contract_is_reported(whole: Path) -> None:
     rows = read_history(latest_checkpoint(whole) or whole)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     for row in rows:
-        assert set(metrics.SEARCHABLE) <= set(row)
+        assert set(metrics.searchable(traits("vgg-aib-qt"))) <= set(row)
     expected = {*metrics.FINAL, *metrics.INTERPRETABILITY, *metrics.LOCALIZATION}
     expected |= {f"test_{name}" for name in metrics.INTERPRETABILITY}
     assert expected <= set(rows[-1])
     assert not expected & set(metrics.FINAL) & set(rows[0])
+
+
+SHORT = {
+    "data__train_images": 40,
+    "data__val_images": 20,
+    "data__test_images": 20,
+    "evaluation__interp_images": 20,
+    "evaluation__interp_epoch_images": 20,
+    "epochs": 1,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_reports_what_it_has_and_nothing_else(digits_root: Path, name: str) -> None:
+    has, row = traits(name), run(digits_root, model=name, **SHORT)[-1].metrics
+    further = {metrics.of_map(key, metric) for key in has.maps[1:] for metric in metrics.INTERP_FURTHER}
+    expected = {*metrics.searchable(has), "epoch", *metrics.FINAL, *further, *map(metrics.on_test, further)}
+    if has.maps:
+        expected |= {*metrics.INTERPRETABILITY, *map(metrics.on_test, metrics.INTERPRETABILITY)}
+        expected |= {*metrics.LOCALIZATION, "interp_epoch"}
+    else:
+        expected.remove("final_val_attention_std")
+    assert set(row) == expected
+
+
+def test_only_a_model_with_maps_needs_occluders(digits_root: Path) -> None:
+    elsewhere = {"evaluation__occluder_dataset": "svhn", **SHORT}
+    with pytest.raises(DataError, match="'svhn', whose images occlude others"):
+        run(digits_root, model="vgg-gap", **elsewhere)
+    assert run(digits_root, model="vgg", **elsewhere)[-1].metrics["best_epoch"] == 1
 
 
 @pytest.mark.parametrize("interrupted_after", [1, 2])
@@ -76,8 +107,10 @@ def test_a_resumed_trial_equals_the_uninterrupted_one_bit_for_bit(
     assert without_timings(read_history(ours)) == without_timings(read_history(theirs))
 
 
-def test_wide_resnet_with_dropout_resumes_bit_for_bit(digits_root: Path, tmp_path: Path) -> None:
-    small = {"model": "wrn-aib", "data__train_images": 40, "epochs": 2, "evaluation__interp_every_epochs": 0}
+@pytest.mark.parametrize("model", ["wrn-aib", "wrn-abn", "vgg-pan", "vgg"])
+def test_another_model_resumes_bit_for_bit(digits_root: Path, tmp_path: Path, model: str) -> None:
+    """Dropout, a second head, several maps and none at all."""
+    small = {"model": model, "data__train_images": 40, "epochs": 2, "evaluation__interp_every_epochs": 0}
     whole = run(digits_root, tmp_path / "whole", **small)
     run(digits_root, tmp_path / "cut", stop_after=1, **small)
     torch.rand(3)

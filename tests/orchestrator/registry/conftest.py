@@ -25,10 +25,10 @@ class Registry(NamedTuple):
     run_id: str
 
 
-def tiny_config(seed: int = 0) -> TrialConfig:
+def tiny_config(seed: int = 0, model: str = "vgg-aib-qt") -> TrialConfig:
     return TrialConfig.from_dict(
         {
-            "model": "vgg-aib-qt",
+            "model": model,
             "model.width": 0.0625,
             "bottleneck.latent_dim": 8,
             "data.image_size": SIZE,
@@ -39,8 +39,8 @@ def tiny_config(seed: int = 0) -> TrialConfig:
     )
 
 
-def export_tiny(folder: Path, seed: int = 0) -> Path:
-    config = tiny_config(seed)
+def export_tiny(folder: Path, seed: int = 0, model: str = "vgg-aib-qt") -> Path:
+    config = tiny_config(seed, model)
     facts = {
         "study": "tiny",
         "trial_id": "f1-seed1",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.registry.predict import MAX_BYTES, predict_images, read_image
-from tests.orchestrator.registry.conftest import CLASSES, SIZE, random_images
+from tests.orchestrator.registry.conftest import CLASSES, SIZE, export_tiny, random_images
 from trainables.errors import DataError
 from trainables.export import LoadedModel, load_exported
 from trainables.inference import infer
@@ -40,6 +40,17 @@ def test_predictions_are_the_models_with_an_overlay_each(loaded: LoadedModel, tm
         with Image.open(prediction.attention_png) as overlay:
             assert overlay.format == "PNG"
             assert min(overlay.size) >= 256
+
+
+@pytest.mark.parametrize(
+    ("model", "drawn"), [("vgg-att3", True), ("wrn-abn", True), ("vgg", False), ("vgg-dvib", False)]
+)
+def test_a_model_without_maps_gives_probabilities_and_no_overlay(tmp_path: Path, model: str, drawn: bool) -> None:
+    loaded, image = load_exported(export_tiny(tmp_path / "export", model=model)), random_images(1)[0]
+    (found,) = predict_images(loaded, [save(tmp_path / "a.png", image)], tmp_path / "out")
+    assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert found.attention_png == (str(tmp_path / "out" / "a-attention.png") if drawn else None)
+    assert (tmp_path / "out").exists() == drawn
 
 
 def test_files_of_one_name_get_an_overlay_each(loaded: LoadedModel, tmp_path: Path) -> None:
