@@ -37,8 +37,9 @@ def test_every_field_of_a_trial_counts(key: str) -> None:
     )
     others += [value + 1, value + 2] if isinstance(value, int) and not isinstance(value, bool) else []
     others += [[*value, 199]] if isinstance(value, tuple) and key.endswith("epochs") else []
-    others += [[0.5]] if isinstance(value, tuple) else []
+    others += [[0.5], [0.5, 0.5]] if isinstance(value, tuple) else []
     others += ["released", "bits", "mean", "zeros", "clip", "product", "bf16", "half", "other", 3, 5]
+    others += ["vgg-16", "imagenet", "adam"]
     changed = []
     for other in others:
         try:
