@@ -59,9 +59,11 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
         counts = row.get("num_images")
         detail = ", ".join(f"{n} {split}" for split, n in counts.items()) if isinstance(counts, dict) else row["obtain"]
         prepared_or_not = "yes" if row["prepared"] else "no"
-        accepts = str(row["accepts"] or "nothing")
-        table.add_row(str(row["dataset"]), str(row["image_size"]), prepared_or_not, str(detail), accepts)
+        entry = KNOWN.get(str(row["dataset"]))
+        takes = "Parquet" if entry is None else f"{entry.official}; or Parquet" if entry.official else "nothing"
+        table.add_row(str(row["dataset"]), str(row["image_size"]), prepared_or_not, str(detail), takes)
     out.print(table)
+    out.print(f"\nParquet: {PARQUET}. Without --from, official files are downloaded where the machine may.")
 
 
 @app.command()

@@ -85,13 +85,14 @@ def test_every_imagenet_tensor_has_a_place_of_its_shape(model: str, entry: str) 
 def test_output_has_the_documented_shapes_at_any_image_size(name: str, side: int) -> None:
     model = build_model(birds(name, **{"data.image_size": side}), 7).eval()
     cells = -(-side // 16)
-    assert model.map_size == (cells, cells)
+    assert model.map_sizes == {"attention": (cells, cells)}
     noise = model.draw_noise(2, 3, 4, torch.Generator().manual_seed(0))
     out: Output = model(images(2, side), noise)
     assert out.logits_STBC.shape == (3, 4, 2, 7)
     assert out.logits_STBC.isfinite().all()
-    assert out.map_BHW.shape == (2, cells, cells)
-    assert out.latent_mean_SBK.shape == (3, 2, 5)
+    assert out.maps["attention"].shape == (2, cells, cells)
+    assert out.latent is not None
+    assert out.latent.mean_SBK.shape == (3, 2, 5)
 
 
 @pytest.mark.parametrize("name", ["vgg-aib-qt", "wrn-aib-qt"])

@@ -20,8 +20,13 @@ class Known(NamedTuple):
     """Default side of the prepared square images, in pixels; birds are cropped to 224 when they are used."""
     obtain: str
     """Where the images come from."""
-    accepts: str | None
-    """What `aib data prepare --from PATH` takes, in one sentence; None where it takes nothing."""
+    official: str | None
+    """The official files that `aib data prepare --from PATH` takes; None where it takes nothing."""
+
+    @property
+    def accepts(self) -> str | None:
+        """All that `--from PATH` may be."""
+        return f"{self.official}; or {PARQUET}" if self.official else None
 
 
 PARQUET = "a folder with train.parquet and test.parquet, or train-*.parquet and test-*.parquet (columns image, label)"
@@ -36,7 +41,7 @@ KNOWN = {
             ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
             32,
             "https://www.cs.toronto.edu/~kriz/cifar.html",
-            f"cifar-10-python.tar.gz or its folder cifar-10-batches-py; or {PARQUET}",
+            "cifar-10-python.tar.gz or its folder cifar-10-batches-py",
         ),
         Known(
             "cifar100",
@@ -44,7 +49,7 @@ KNOWN = {
             None,
             32,
             "https://www.cs.toronto.edu/~kriz/cifar.html",
-            f"cifar-100-python.tar.gz or its folder cifar-100-python; or {PARQUET}",
+            "cifar-100-python.tar.gz or its folder cifar-100-python",
         ),
         Known(
             "svhn",
@@ -52,7 +57,7 @@ KNOWN = {
             DIGITS,
             32,
             "http://ufldl.stanford.edu/housenumbers (cropped digits)",
-            f"a folder with train_32x32.mat and test_32x32.mat, for --extra extra_32x32.mat too; or {PARQUET}",
+            "a folder with train_32x32.mat and test_32x32.mat, for --extra extra_32x32.mat too",
         ),
         Known(
             "stl10",
@@ -60,7 +65,7 @@ KNOWN = {
             ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
             32,
             "https://cs.stanford.edu/~acoates/stl10 (labelled images)",
-            f"stl10_binary.tar.gz or its folder stl10_binary; or {PARQUET}",
+            "stl10_binary.tar.gz or its folder stl10_binary",
         ),
         Known(
             "cub200",
@@ -68,7 +73,7 @@ KNOWN = {
             None,
             256,
             "https://www.vision.caltech.edu/datasets/cub_200_2011",
-            f"CUB_200_2011.tgz or its folder CUB_200_2011; or {PARQUET}, the boxes in their metadata",
+            "CUB_200_2011.tgz or its folder CUB_200_2011",
         ),
     )
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 PREFIX = ".preparing-"
 _LOCK = "lock"
+_ATTEMPTS = 10
 
 
 @contextmanager
@@ -23,7 +24,8 @@ def scratch_folder(data_root: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         if not was_there:
             with suppress(OSError):
                 data_root.rmdir()
@@ -32,32 +34,35 @@ def scratch_folder(data_root: Path, name: str) -> Iterator[Path]:
 def _remove_abandoned(data_root: Path) -> None:
     """A living owner holds its lock, on whatever machine it runs; the kernel releases a dead one's."""
     for folder in data_root.glob(f"{PREFIX}*"):
-        lock = _lock(folder)
-        if lock is not None:
+        with suppress(OSError):
+            lock = _lock(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
 
 
-def _locked_folder(data_root: Path, name: str) -> tuple[Path, int]:
-    while True:
+def _locked_folder(data_root: Path, name: str) -> tuple[Path, int | None]:
+    """A new folder and its lock; None on a file system without locks, where nobody clears folders either."""
+    for _ in range(_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=data_root))
-        lock = _lock(folder)
-        if lock is not None and (folder / _LOCK).exists():
+        try:
+            lock = _lock(folder)
+        except (BlockingIOError, FileNotFoundError):
+            # Before it was locked, another process took it for abandoned.
+            continue
+        except OSError:
+            return folder, None
+        if (folder / _LOCK).exists():
             return folder, lock
-        # Another process took the folder for abandoned before it was locked.
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
+    raise FileNotFoundError(f"folders {data_root / PREFIX}* disappear as soon as they are made")
 
 
-def _lock(folder: Path) -> int | None:
-    """Takes a folder's lock; None where another holds it, or where the folder is gone."""
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None
+def _lock(folder: Path) -> int:
+    """Takes a folder's lock; BlockingIOError where another holds it, another OSError where it cannot be had."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        return None
+        raise
     return lock

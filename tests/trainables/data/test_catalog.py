@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from trainables.data.catalog import KNOWN, default_image_size, known, prepare_command
@@ -29,3 +32,12 @@ def test_prepare_command_is_ready_to_paste(name: str, size: int, command: str) -
 
 def test_default_image_size_of_own_data_is_32() -> None:
     assert (default_image_size("cub200"), default_image_size("mine")) == (256, 32)
+
+
+def test_documentation_names_every_data_set_and_its_files() -> None:
+    text = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
+    for entry in KNOWN.values():
+        rows = [line for line in text.splitlines() if line.startswith(f"| `{entry.name}`")]
+        assert rows, entry.name
+        for file in re.findall(r"[\w-]+\.(?:tar\.gz|tgz|mat)", entry.official or ""):
+            assert any(f"`{file}`" in row for row in rows), file
