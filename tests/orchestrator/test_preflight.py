@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.preflight import check_data, checks
+from orchestrator.preflight import OCCLUDERS, check_data, checks, with_occluders
 from orchestrator.study_paths import study_paths
 from search_spaces.schema import SearchSpec
 from tests.trainables.data.images import write_prepared
@@ -114,3 +114,25 @@ def test_images_are_wanted_at_their_stored_size(tmp_path: Path) -> None:
 def test_a_backbone_of_another_family_is_refused(digits_root: Path) -> None:
     with pytest.raises(ConfigError, match=r"'model\.backbone' is 'wrn-50-2'; allowed for vgg-aib"):
         check_data(spec(model="vgg-aib", **{"model.backbone": "wrn-50-2"}), digits_root, QUIET)
+
+
+def unsaid(model: str, **trial: object) -> SearchSpec:
+    """A trial that does not say what occludes, unless told to."""
+    given = {"model": model, "dataset": "cluttered-digits", "data.image_size": 16, "data.train_images": 40, **trial}
+    return SearchSpec.from_dict({"name": "s", "trial": given, "space": {}, "trials": 1})
+
+
+def test_a_model_without_maps_needs_no_occluders(digits_root: Path, tmp_path: Path) -> None:
+    paths = study_paths(tmp_path, "s")
+    assert with_occluders(unsaid("vgg"), paths, QUIET) == unsaid("vgg")
+    assert with_occluders(unsaid("vgg-gap"), paths, QUIET).trial[OCCLUDERS] == "cluttered-digits"
+    elsewhere = {OCCLUDERS: "svhn"}
+    assert check_data(unsaid("vgg", **elsewhere), digits_root, QUIET).store.name == "cluttered-digits"
+    with pytest.raises(DataError, match="'svhn', whose images occlude"):
+        check_data(unsaid("vgg-gap", **elsewhere), digits_root, QUIET)
+
+
+def test_the_plan_speaks_of_occluders_where_maps_are_scored(tmp_path: Path) -> None:
+    paths = study_paths(tmp_path, "s")
+    assert [name for name, _, _ in checks(unsaid("vgg"), paths)] == ["data"]
+    assert [name for name, _, _ in checks(unsaid("wrn-abn"), paths)] == ["data", "occluders"]

@@ -285,8 +285,18 @@ def test_bf16_autocast_leaves_draws_quantizer_and_logits_in_fp32() -> None:
     torch.testing.assert_close(drawn(out).mean_BHW, drawn(run(model, 2, 1)).mean_BHW, rtol=0.05, atol=0.05)
 
 
-def test_channels_last_gives_the_same_numbers() -> None:
-    model = build_model(trial("vgg-aib"), NUM_CLASSES).eval()
+@pytest.mark.parametrize("name", MODELS)
+def test_under_bf16_autocast_every_output_is_fp32_and_near(name: str) -> None:
+    model = build_model(trial(name), NUM_CLASSES).eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        out = run(model, 1, 1)
+    assert all(value.dtype == torch.float32 for value in tensors(out))
+    torch.testing.assert_close(out.logits_STBC, run(model, 1, 1).logits_STBC, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_channels_last_gives_the_same_numbers(name: str) -> None:
+    model = build_model(trial(name), NUM_CLASSES).eval()
     plain = run(model, 2, 1).logits_STBC
     torch.testing.assert_close(run(model.to(memory_format=torch.channels_last), 2, 1).logits_STBC, plain)
 

@@ -113,3 +113,17 @@ def test_a_run_without_scores_says_so(told: Any) -> None:
     (text,) = interpretability_blocks(subject(told))
     assert isinstance(text, Text)
     assert "not been scored" in text.text
+
+
+def test_a_model_without_maps_has_no_scores_to_show_and_no_unused_field_to_declare(story: Any) -> None:
+    study = story(
+        trial={"model": "vgg", "dataset": "cifar10", "bottleneck.kl_scale": 3.0}, scheduler="none", constraints=[]
+    )
+    study.trial("t00000", 5.0, params={})
+    found = subject(study)
+    assert (
+        text_of(interpretability_blocks(found)) == "vgg has no spatial map, so there is no interpretability to score."
+    )
+    assert departures(found.config) == ()
+    rows = {row.cells[0]: row.cells[1:] for row in table_of(error_blocks(found)).rows}
+    assert rows["cifar10, weights of the best validation epoch"][1] == "7.77"

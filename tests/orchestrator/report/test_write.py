@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.registry.gate import refuse
 from orchestrator.report.write import write_report
+from trainables import metrics
+from trainables.models.traits import traits
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -190,3 +192,23 @@ def test_a_large_study_stays_light(story: Callable[..., Any], tmp_path: Path) ->
     page = write_report(study.view(), tmp_path, tmp_path / "report")
     assert page.stat().st_size < 5e6
     assert len(read(page).all("tr")) > 3000
+
+
+def test_a_study_of_a_model_without_maps_is_reported_by_its_errors(story: Any, tmp_path: Path) -> None:
+    """No score, no map, nowhere a 0 or a missing key in their place."""
+    study = story(
+        trial={"model": "vgg", "dataset": "cifar10", "epochs": 6},
+        space={"optim.lr": {"choice": [0.1, 0.05]}},
+        constraints=[],
+    )
+    for name, level in (("t00000", 30.0), ("t00001", 20.0), ("f00001-seed1", 21.0)):
+        kind, of = ("finalist", "t00001") if name.startswith("f") else ("search", None)
+        study.trial(name, level, kind=kind, of=of, params={"optim.lr": 0.1})
+    kept = {*metrics.searchable(traits("vgg")), "epoch", *metrics.FINAL} - {"final_val_attention_std"}
+    for record in study.state.trials.values():
+        record.history[:] = [{k: v for k, v in row.items() if k in kept} for row in record.history]
+    text = read(write_report(study.view(), tmp_path / "study", tmp_path / "report")).text
+    assert "vgg has no spatial map, so there is no interpretability to score." in text
+    assert "vgg has no spatial map, so there is none to draw." in text
+    assert "Interpretability was not scored during the search" in text
+    assert "22.50" in text

@@ -201,3 +201,29 @@ def test_two_ranks_with_an_uneven_last_batch_give_exactly_the_one_rank_figures(t
     alone = score(seeing)
     for rank in range(2):
         assert np.load(tmp_path / f"{rank}.npy").tolist() == [alone[name] for name in metrics.INTERPRETABILITY]
+
+
+def test_further_maps_are_scored_like_the_headline_map_under_their_names() -> None:
+    """A map that sees, beside a headline map that does not."""
+
+    def predict(images_BHWC: torch.Tensor, batch: int) -> Prediction:
+        found = seeing(images_BHWC, batch)
+        blind_B44 = torch.rand(4, 4, generator=torch.Generator().manual_seed(1)).expand(len(images_BHWC), -1, -1)
+        return Prediction(found.labels_B, blind_B44, {"l1": found.maps_BHW, "l2": blind_B44})
+
+    scores, alone = score(predict, further=("l1", "l2")), score(seeing)
+    named = {metrics.of_map(name, metric) for name in ("l1", "l2") for metric in metrics.INTERP_FURTHER}
+    assert set(scores) == {*metrics.INTERPRETABILITY, *named}
+    for metric in metrics.INTERP_FURTHER:
+        assert scores[f"l1/{metric}"] == alone[metric]
+        assert scores[f"l2/{metric}"] == scores[metric]
+    assert scores["l2/interp_centered_pct"] == 100 > scores["l1/interp_centered_pct"]
+
+
+def test_a_further_map_that_is_not_finite_is_an_error_too() -> None:
+    def predict(images_BHWC: torch.Tensor, batch: int) -> Prediction:
+        found = seeing(images_BHWC, batch)
+        return Prediction(found.labels_B, found.maps_BHW, {"l1": found.maps_BHW * math.nan})
+
+    with pytest.raises(DivergedError, match="not finite"):
+        score(predict, further=("l1",))

@@ -3,7 +3,6 @@
 B batch, C classes, D channels of the last feature map, h w its size.
 """
 
-import torch
 from torch import Tensor, nn
 
 from trainables.models.classifier import Classifier, Noise, Output
@@ -27,7 +26,6 @@ class GlobalAveragePooling(Classifier):
         f_BDhw = self.trunk(x_BCHW)
         logits_BC = at_least_fp32(self.classifier(f_BDhw.mean((2, 3))))
         weights_BD = self.classifier.weight.detach()[logits_BC.detach().argmax(1)]
-        cam_Bhw = torch.linalg.vecdot(
-            at_least_fp32(f_BDhw.detach()), at_least_fp32(weights_BD)[:, :, None, None], dim=1
-        )
+        # Not one product of vectors: under autocast that would be in bf16.
+        cam_Bhw = (at_least_fp32(f_BDhw.detach()) * weights_BD[:, :, None, None]).sum(1)
         return Output(logits_STBC=logits_BC[None, None], maps={"cam": cam_Bhw})
