@@ -92,13 +92,9 @@ def _finite(c: Candidate) -> Reason:
     return Reason("finite", not broken, f"not finite: {', '.join(broken)}" if broken else "every figure is finite")
 
 
-def _no_map(rule: str, c: Candidate) -> Reason:
-    return Reason(rule, True, f"{c.name} has no spatial map, so there is nothing to ask of it")
-
-
 def _alive(c: Candidate, rules: GateRules) -> Reason:
     if c.attention_std is None:
-        return _no_map("alive", c)
+        return Reason("alive", True, f"{c.name} has no spatial map that could be dead")
     text = f"attention map's standard deviation {c.attention_std:.4f}, at least {rules.min_attention_std:g} asked"
     return Reason("alive", c.attention_std >= rules.min_attention_std, text)
 
@@ -106,7 +102,7 @@ def _alive(c: Candidate, rules: GateRules) -> Reason:
 def _depends(c: Candidate, rules: GateRules) -> Reason:
     chance = c.interp_centered_chance_pct
     if chance is None:
-        return _no_map("image-dependent", c)
+        return Reason("image-dependent", True, f"{c.name} has no spatial map that could be one for all images")
     text = f"maps of different images agree in {chance:.1f} %, at most {rules.max_centered_chance_pct:g} % allowed"
     return Reason("image-dependent", chance <= rules.max_centered_chance_pct, text)
 
@@ -128,9 +124,14 @@ def _error(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
 
 
 def _interpretability(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
-    if new.interp_centered_pct is None or old.interp_centered_pct is None:
-        without = new if new.interp_centered_pct is None else old
-        return Reason("interpretability", True, f"not compared: {without.name} has no spatial map")
+    if old.interp_centered_pct is None:
+        return Reason("interpretability", True, f"not compared: the champion {old.name} has no spatial map")
+    if new.interp_centered_pct is None:
+        text = (
+            f"{new.name} has no spatial map, and the champion's maps are what its users look at "
+            f"({old.interp_centered_pct:.1f} %, mean-centred); register it under another name"
+        )
+        return Reason("interpretability", False, text)
     text = (
         f"interpretability (mean-centred) {new.interp_centered_pct:.1f} % against the champion's "
         f"{old.interp_centered_pct:.1f} %, margin {rules.interpretability_margin_pct:g}"

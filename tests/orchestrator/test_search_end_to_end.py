@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.orchestrator.command import aib, answer, environment, runs_of
+
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SPEC = """
@@ -32,37 +34,6 @@ trials: 6
 finalists: {top: 1, seeds: 2}
 registered_model: aib-tiny
 """
-
-
-def environment() -> dict[str, str]:
-    """A user's: without the cluster that other tests share, whose address and token are in ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AIB_"))}
-
-
-def aib(root: Path, *arguments: str, timeout_s: float = 400) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *arguments, "--root", str(root)],
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        env=environment(),
-        check=False,
-    )
-
-
-def answer(root: Path, *arguments: str) -> dict[str, Any]:
-    done = aib(root, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def runs_of(root: Path, study: str) -> list[Any]:
-    from orchestrator.tracking.mlflow_store import local_tracking_uri, mlflow_client
-
-    client = mlflow_client(local_tracking_uri(root))
-    experiment = client.get_experiment_by_name(study)
-    return list(client.search_runs([experiment.experiment_id], max_results=1000))
 
 
 def check_record(root: Path, found: dict[str, Any], planned: int) -> None:

@@ -121,7 +121,7 @@ def test_counts_at_224_pixels_are_those_of_the_networks_that_run(model: str, par
     counts = count(released(model, dataset="cub200"), 200)
     assert counts.parameters == parameters
     assert round(counts.macs / 1e9, 2) == giga_macs
-    assert (counts.map_height, counts.map_width) == (14, 14)
+    assert counts.map_sizes == {"attention": (14, 14)}
 
 
 @pytest.mark.parametrize(
