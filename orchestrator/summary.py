@@ -25,9 +25,10 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
 
 def status_of(view: StudyView) -> dict[str, Any]:
     """The keys of `aib search --json`, with `stage` and the number still running."""
-    search = view.state.of_kind("search")
-    counts = Counter(record.state for record in search)
-    ordered = best_trials(view.spec, search)
+    # A study is a search or, from `aib train`, one trial of fixed values.
+    trials = [*view.state.of_kind("search"), *view.state.of_kind("train")]
+    counts = Counter(record.state for record in trials)
+    ordered = best_trials(view.spec, trials)
     return {
         "study": view.spec.name,
         "stage": view.state.stage,
@@ -123,6 +124,8 @@ SHOWN = (
     "final_val_attention_std",
     "attention_in_mask_pct",
     "mask_area_pct",
+    "stl10_train_error_pct",
+    "stl10_test_error_pct",
 )
 
 

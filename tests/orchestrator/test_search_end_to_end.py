@@ -156,6 +156,9 @@ def test_a_single_trial_trains_on_two_workers(tmp_path: Path, spec: Path) -> Non
     state = json.loads(next((root / "studies/tiny-train/trials/train/checkpoints").glob("*2/state.json")).read_text())
     assert state["fingerprint"]["world_size"] == 2
     assert state["config"]["bottleneck.beta"] == 0.001, "the spec's first point fixes what its space leaves open"
+    status = answer(root, "status", "tiny-train")
+    assert (status["trials"]["planned"], status["trials"]["completed"]) == (1, 1)
+    assert status["best"]["trial"] == "train"
 
 
 def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(tmp_path: Path, spec: Path) -> None:
