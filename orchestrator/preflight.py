@@ -15,8 +15,8 @@ from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
 from trainables import cross_domain
 from trainables.config import TrialConfig
-from trainables.data.catalog import default_image_size, known, prepare_command
-from trainables.data.prepare import prepare
+from trainables.data.catalog import known, prepare_command
+from trainables.data.embedded import EMBEDDED, prepare_embedded
 from trainables.data.splits import select
 from trainables.data.store import SPLITS, Store, list_prepared, open_store, read_meta, store_folder
 from trainables.final import occluder_store
@@ -24,7 +24,6 @@ from trainables.metrics import cross_domain_metric
 from trainables.models.build import assemble
 from trainables.models.pretrained import cached, fetch
 
-EMBEDDED = "cluttered-digits"
 OCCLUDERS = "evaluation.occluder_dataset"
 
 
@@ -51,7 +50,7 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
         open_store(data_root, config.data.name, config.data.stored_size)
     if scored and config.evaluation.occluder_dataset != EMBEDDED:
         occluder_store(config, data_root)
-    prepare_embedded(config, data_root, console)
+    prepare_embedded(config, data_root, console.print)
     store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
     if scored:
         occluder_store(config, data_root)
@@ -108,18 +107,6 @@ def _without_cross_domain(config: TrialConfig) -> str:
     name, size = cross_domain.EVALUATED_ON, config.data.stored_size
     missing = " and ".join(cross_domain_metric(name, split, "") for split in SPLITS)
     return f"{name} at {size} px is not prepared, so {missing} will be missing; run: {prepare_command(name, size)}"
-
-
-def prepare_embedded(config: TrialConfig, data_root: Path, console: Console) -> None:
-    """Composes the embedded data set in every size that the trial uses and that is not there yet."""
-    there = {(meta.name, meta.image_size) for meta in list_prepared(data_root)}
-    wanted = {(config.data.name, config.data.stored_size)}
-    if config.evaluation.occluder_dataset == EMBEDDED and not any(name == EMBEDDED for name, _ in there | wanted):
-        wanted.add((EMBEDDED, default_image_size(EMBEDDED)))
-    for name, size in wanted - there:
-        if name == EMBEDDED:
-            console.print(f"preparing {name} at {size} px")
-            prepare(name, data_root, size, None, None)
 
 
 def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> SearchSpec:

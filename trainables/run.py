@@ -1,0 +1,139 @@
+"""One trial by itself, without Ray: `python -m trainables.run --out FOLDER KEY=VALUE …`; several ranks by torchrun.
+
+Every epoch is written to FOLDER and printed as one JSON object. Started again on the same folder, the trial goes on
+after its newest checkpoint, and ends as if it had never stopped.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from trainables.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, read_state
+from trainables.config import TrialConfig
+from trainables.data.embedded import prepare_embedded
+from trainables.data.prepare import prepare
+from trainables.data.store import list_prepared
+from trainables.errors import AIBError, ConfigError
+from trainables.fit import EpochReport, fit
+from trainables.runtime import Runtime
+
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
+KEEP_CHECKPOINTS = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains, and returns the exit status: 0 done or stopped in time, 1 failed, 2 a value that is not allowed."""
+    options = _options(arguments)
+    try:
+        config = TrialConfig.from_dict(_settings(options.settings))
+        with _ranks() as (rank, world_size, device):
+            runtime = Runtime(data_root=options.data_root, rank=rank, world_size=world_size, device=device)
+            if rank == 0:
+                _prepare(config, options.data_root, options.source)
+            if world_size > 1:
+                dist.barrier()
+            _run(config, runtime, options.out, options.minutes)
+    except ConfigError as error:
+        print(f"trainables.run: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    except AIBError as error:
+        print(f"trainables.run: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m trainables.run", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="a field of the trial, by dotted key")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trial's checkpoints")
+    parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
+    parser.add_argument("--from", dest="source", type=Path, help="prepare the data set from here if it is not there")
+    parser.add_argument("--minutes", type=float, help="stop after the epoch in which so many minutes have passed")
+    return parser.parse_args(arguments)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Values are JSON where they can be, text otherwise."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"setting {pair!r}; allowed: KEY=VALUE, such as optim.lr=0.05.")
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
+@contextmanager
+def _ranks() -> Iterator[tuple[int, int, torch.device]]:
+    """Rank, number of ranks and device: those of torchrun, else one rank on the first GPU if there is any."""
+    world_size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if world_size == 1:
+        yield 0, 1, device
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    try:
+        yield dist.get_rank(), world_size, device
+    finally:
+        dist.destroy_process_group()
+
+
+def _prepare(config: TrialConfig, data_root: Path, source: Path | None) -> None:
+    name, size = config.data.name, config.data.stored_size
+    if source is not None and all((meta.name, meta.image_size) != (name, size) for meta in list_prepared(data_root)):
+        prepare(name, data_root, size, source)
+    prepare_embedded(config, data_root, lambda text: print(text, file=sys.stderr))
+
+
+def _run(config: TrialConfig, runtime: Runtime, out: Path, minutes: float | None) -> None:
+    started = time.monotonic()
+    for report in fit(config, runtime, _from_rank_0(latest_checkpoint(out) if runtime.rank == 0 else None, runtime)):
+        if runtime.rank == 0:
+            _keep(report, out)
+        late = minutes is not None and time.monotonic() - started > 60 * minutes
+        # Ranks leave together, whatever their clocks say.
+        if _from_rank_0(late, runtime) and report.epoch < config.epochs:
+            _print(runtime, {"stopped_after_epoch": report.epoch, "epochs": config.epochs})
+            return
+    done = latest_checkpoint(out)
+    if runtime.rank == 0 and done is not None:
+        _print(runtime, {"done": str(done), "best_epoch": read_state(done)["best_epoch"]})
+
+
+def _keep(report: EpochReport, out: Path) -> None:
+    # Written first: what was printed is never lost.
+    report.save(checkpoint_folder(out, report.epoch))
+    prune_checkpoints(out, KEEP_CHECKPOINTS)
+    print(json.dumps(report.metrics), flush=True)
+
+
+def _print(runtime: Runtime, facts: Mapping[str, Any]) -> None:
+    if runtime.rank == 0:
+        print(json.dumps(facts), flush=True)
+
+
+def _from_rank_0(value: Any, runtime: Runtime) -> Any:
+    if runtime.world_size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, 0, device=torch.device("cpu"))
+    return box[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
