@@ -48,6 +48,8 @@ def states(pool: PoolRef) -> list[str]:
 
 
 def test_more_trials_than_slots_all_end_with_every_epoch_once(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    # On a busy machine one slot would be through with all of them before the other has started.
+    wait_until(lambda: states(pool) == ["idle", "idle"], timeout_s=90)
     jobs = [new_job(small_trial(epochs=3, seed=i), trial=f"t{i:05d}") for i in range(12)]
     with ThreadPoolExecutor(max_workers=6) as owners:
         ran = list(owners.map(lambda job: run(pool, job), jobs))
