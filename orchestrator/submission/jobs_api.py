@@ -134,17 +134,12 @@ def connect_jobs(address: str) -> JobsApi:
     Raises PreflightError, one for each cause: nobody answers, no token or a wrong one, no Jobs API, another version.
     """
     require_tokens()
-    secure_token(create=False)
-    if not os.environ.get("RAY_AUTH_TOKEN") and not token_path().is_file():
-        raise PreflightError(
-            f"there is no token for the cluster at {address}: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file "
-            f"that holds it, or copy the head node's ~/.ray/auth_token to {token_path()}."
-        )
+    token = _token(address)
     for name in NOTICES:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with _own_address():
-            client = _Client(_url(address))
+            client = _Client(_url(address), headers={"Authorization": f"Bearer {token}"})
             client.list_jobs()
     except RayError as error:
         raise PreflightError(
@@ -163,6 +158,20 @@ def connect_jobs(address: str) -> JobsApi:
         ) from None
     _same_version(str(client._server_ray_version), address)
     return JobsApi(client)
+
+
+def _token(address: str) -> str:
+    """The cluster's token, from where Ray looks for it. Ray's own loader would keep it for the process's lifetime."""
+    secure_token(create=False)
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    if not token and token_path().is_file():
+        token = token_path().read_text(encoding="utf-8").strip()
+    if not token:
+        raise PreflightError(
+            f"there is no token for the cluster at {address}: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file "
+            f"that holds it, or copy the head node's ~/.ray/auth_token to {token_path()}."
+        )
+    return token
 
 
 def _url(address: str) -> str:

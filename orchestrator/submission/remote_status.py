@@ -31,7 +31,6 @@ def status_there(study: str, address: str, root: str | None) -> dict[str, Any]:
     elif root is not None and not PurePosixPath(root).is_absolute():
         root = None
     words = [PYTHON, "-m", "orchestrator", "status", study, "--json"]
-    lines: list[str] = []
     # A name no study's job can have; forgotten when it has answered.
     asking = f"{study}~status-{secrets.token_hex(4)}"
     with parcel(None) as folder:
@@ -39,16 +38,15 @@ def status_there(study: str, address: str, root: str | None) -> dict[str, Any]:
         if folder is not None:
             runtime_env["working_dir"] = str(folder)
         api.submit(asking, f"exec {shlex.join(words)}", runtime_env=runtime_env, metadata={})
-    asked = follow(api, asking, lines.append)
+    asked = follow(api, asking, lambda line: None)
+    log = api.log(asking)
     api.forget(asking)
     job = newest.to_json() if newest is not None else None
     if asked.exit_code == 0:
-        return {**last_object("".join(lines)), "job": job}
+        return {**last_object(log), "job": job}
     if newest is not None and asked.exit_code == EXIT_PREFLIGHT:
         return {"study": study, "stage": None, "job": job}
-    raise PreflightError(
-        f"the cluster at {address} cannot tell of a study '{study}': {scrub(''.join(lines[-3:]) or asked.message)}"
-    )
+    raise PreflightError(f"the cluster at {address} cannot tell of a study '{study}': {scrub(log or asked.message)}")
 
 
 def last_object(log: str) -> dict[str, Any]:
