@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_TERMINATED
+from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_PREFLIGHT, EXIT_TERMINATED
+from orchestrator.scrub import scrub
 
+NO_PROGRAM = (126, 127)
+"""What a shell answers where there is no such program to start."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -32,7 +35,8 @@ class Job(NamedTuple):
             "id": self.id,
             "status": self.status,
             "exit_code": exit_code_of(self) if self.ended else None,
-            "message": self.message,
+            # Ray appends the end of the log, which has its own place.
+            "message": scrub(next(iter(self.message.splitlines()), "")),
             "root": self.root,
             "started_s": self.started_s,
             "ended_s": self.ended_s,
@@ -45,6 +49,8 @@ def exit_code_of(job: Job) -> int:
         return EXIT_TERMINATED
     if job.exit_code is None:
         return EXIT_DONE if job.status == "SUCCEEDED" else EXIT_FAILED
+    if job.exit_code in NO_PROGRAM:
+        return EXIT_PREFLIGHT
     return job.exit_code if job.exit_code >= 0 else EXIT_FAILED
 
 

@@ -14,7 +14,7 @@ from orchestrator.scrub import scrub
 from orchestrator.signature import spec_signature
 from orchestrator.submission.environment import job_environment
 from orchestrator.submission.follow import follow
-from orchestrator.submission.job import Job, exit_code_of, free_id, jobs_of
+from orchestrator.submission.job import NO_PROGRAM, Job, exit_code_of, free_id, jobs_of
 from orchestrator.submission.jobs_api import (
     ROOT,
     SIGNATURE,
@@ -75,9 +75,12 @@ def submit_search(
         return job, EXIT_FAILED
     if ended.exit_code is None and ended.status != "SUCCEEDED":
         console.print(f"job {ended.id} {ended.status.lower()}: {scrub(ended.message)}", markup=False)
-    if exit_code_of(ended) not in (EXIT_DONE,):
-        console.print(f"job {ended.id} left with exit code {exit_code_of(ended)}", markup=False)
-    return ended, exit_code_of(ended)
+    if ended.exit_code in NO_PROGRAM:
+        console.print(f"there is no `{PYTHON}` on the PATH with which the cluster's head was started", markup=False)
+    code = exit_code_of(ended)
+    if code != EXIT_DONE:
+        console.print(f"job {ended.id} left with exit code {code}", markup=False)
+    return ended, code
 
 
 def _root_there(root: str | None) -> str | None:

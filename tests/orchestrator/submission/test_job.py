@@ -33,6 +33,7 @@ def test_only_searches_of_the_study_count_oldest_first() -> None:
         ("STOPPED", None, 143),
         ("FAILED", None, 1),
         ("FAILED", -9, 1),
+        ("FAILED", 127, 3),
     ],
 )
 def test_the_searchs_own_exit_code_is_passed_on(status: str, exit_code: int | None, expected: int) -> None:
@@ -41,3 +42,8 @@ def test_the_searchs_own_exit_code_is_passed_on(status: str, exit_code: int | No
 
 def test_a_running_job_has_no_exit_code_yet() -> None:
     assert Job("tiny", "RUNNING").to_json()["exit_code"] is None
+
+
+def test_the_message_told_is_one_line_without_secrets() -> None:
+    job = Job("tiny", "FAILED", message="failed at https://me:hunter2x@host\nthe log's end", exit_code=1)
+    assert job.to_json()["message"] == "failed at https://***@host"
