@@ -13,30 +13,36 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """Whether, and by which signal, an end was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         self.requested = threading.Event()
         self.signal: int | None = None
+        self._say = say
 
     @property
     def exit_code(self) -> int | None:
         """130 after Ctrl-C, 143 after SIGTERM, None while nobody asked."""
         return None if self.signal is None else 128 + self.signal
 
+    def listen(self) -> None:
+        """Takes the signals; once more where something else, as Ray does when it starts, has taken them since."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested.is_set():
+            # The driver's Ray processes watch their parent and follow it.
+            os._exit(128 + number)
+        self.signal = number
+        self.requested.set()
+        self._say("ending after the epochs in progress; once more to end at once.")
+
 
 @contextmanager
 def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
     """Answers SIGINT and SIGTERM while the context lasts; afterwards the former handlers are back."""
-    interruption = Interruption()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if interruption.requested.is_set():
-            # The driver's Ray processes watch their parent and follow it.
-            os._exit(128 + number)
-        interruption.signal = number
-        interruption.requested.set()
-        say("ending after the epochs in progress; once more to end at once.")
-
-    former = {number: signal.signal(number, handle) for number in SIGNALS}
+    former = {number: signal.getsignal(number) for number in SIGNALS}
+    interruption = Interruption(say)
+    interruption.listen()
     try:
         yield interruption
     finally:

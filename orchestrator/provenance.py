@@ -5,6 +5,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+COMMIT_FILE = "COMMIT"
+"""Holds the commit beside code that was sent to a cluster without its repository."""
 PACKAGES = ("aib-orchestrator", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pyarrow")
 
 
@@ -20,8 +22,10 @@ def provenance() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """The commit of the checkout this code runs from; `unknown` for an installed package."""
+    """The commit of the checkout this code runs from, or was sent from; `unknown` for an installed package."""
     root = Path(__file__).resolve().parents[1]
+    if (root / COMMIT_FILE).is_file():
+        return (root / COMMIT_FILE).read_text(encoding="utf-8").strip()
     if not (root / ".git").exists():
         return "unknown"
     try:

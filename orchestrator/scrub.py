@@ -17,6 +17,8 @@ _SECRET_NAME = (
 _SECRET_KEY = re.compile(rf"(?:^|[._-]){_SECRET_NAME}$", re.IGNORECASE)
 _MIN_SECRET_CHARS = 6
 """A shorter environment value ("1", "true") would blank out innocent text."""
+_FOLDER_NAMES = ("PWD", "OLDPWD")
+"""The shell's: they name the working directory, not a password."""
 
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"<>]*@", re.IGNORECASE)
 _BEARER = re.compile(r"\b(?P<kind>bearer|basic)\s+[a-z0-9._~+/=-]{8,}", re.IGNORECASE)
@@ -51,5 +53,9 @@ def scrub_mapping(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _environment_secrets() -> list[str]:
     """Longest first, so that a secret that contains another is replaced whole."""
-    found = {value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= _MIN_SECRET_CHARS}
+    found = {
+        value
+        for name, value in os.environ.items()
+        if is_secret_name(name) and name not in _FOLDER_NAMES and len(value) >= _MIN_SECRET_CHARS
+    }
     return sorted(found, key=len, reverse=True)

@@ -12,6 +12,9 @@ from orchestrator.errors import PreflightError
 from search_spaces.names import check_name
 from trainables.errors import ConfigError
 
+JOB_FOLDERS = "working_dir_files"
+"""Ray keeps the working directories of submitted jobs in a folder of this name."""
+
 
 @dataclass(frozen=True)
 class StudyPaths:
@@ -91,15 +94,28 @@ class StudyPaths:
 
 
 def study_paths(root: Path | str, name: str) -> StudyPaths:
-    """The paths of a study; ConfigError for a name that is not allowed or that leads out of the root."""
-    paths = StudyPaths(Path(root).resolve(), _checked(name, "study"))
+    """The paths of a study; ConfigError for a name that is not allowed or that leads out of the root.
+
+    Raises PreflightError for a root that would not outlive a submitted job.
+    """
+    paths = StudyPaths(_lasting(Path(root).resolve()), _checked(name, "study"))
     _under(paths.root / "studies", name)
     return paths
 
 
 def data_root(root: Path | str) -> Path:
     """The folder of prepared data sets."""
-    return Path(root).resolve() / "data"
+    return _lasting(Path(root).resolve()) / "data"
+
+
+def _lasting(root: Path) -> Path:
+    """The root itself, unless it is in the folder that Ray unpacks for one job and deletes after it."""
+    if JOB_FOLDERS in root.parts:
+        raise PreflightError(
+            f"the root {root} lies in this job's own folder, which is deleted with the job; give --root, or set "
+            "AIB_ROOT for the job or on the cluster, to a folder that every node reaches."
+        )
+    return root
 
 
 def _checked(name: str, what: str) -> str:

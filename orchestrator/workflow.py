@@ -189,6 +189,8 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(console.print))
         stack.enter_context(connect(where.address))
+        # Ray's start has put its own SIGTERM handler in the place of ours, and that one ends the process.
+        interruption.listen()
         # The cluster itself has the last word on what fits.
         plan = make_plan(spec, [Node(*node) for node in nodes()])
         paths.root.mkdir(parents=True, exist_ok=True)

@@ -23,9 +23,20 @@ WHERE = {
         "orchestrator/scheduler.py",
         "orchestrator/search.py",
         "orchestrator/remote.py",
+        "orchestrator/submission/jobs_api.py",
     ),
 }
-PURE = ("capacity", "plan", "signature", "ranking", "study_paths", "journal", "errors", "registry/gate")
+PURE = (
+    "capacity",
+    "plan",
+    "signature",
+    "ranking",
+    "study_paths",
+    "journal",
+    "errors",
+    "registry/gate",
+    "submission/job",
+)
 
 
 def imported_modules(path: Path) -> set[str]:

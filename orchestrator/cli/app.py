@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import data, describe, doctor, models, report, search, studies
+from orchestrator.cli import data, describe, doctor, models, report, search, studies, submit
 from orchestrator.cli.output import err, quiet_third_parties, stdout_reserved
 from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
 from orchestrator.scrub import scrub
@@ -45,6 +45,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     search.plan,
     search.search,
     search.train,
+    submit.submit,
     studies.status,
     studies.trials,
     studies.best,

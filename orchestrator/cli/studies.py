@@ -9,16 +9,33 @@ from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, err, out, print_js
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
 
 
-def status(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
+def status(
+    study: StudyName,
+    root: Root = DEFAULT_ROOT,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Ask a cluster whose folder is not seen from here: http://HEAD:8265."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Where a study stands: stage, trials by state, best so far, what was registered."""
-    from orchestrator.summary import status_of
+    if address is None:
+        from orchestrator.summary import status_of
 
-    found = status_of(_view(root, study))
+        found = status_of(_view(root, study))
+    else:
+        from orchestrator.submission.remote_status import status_there
+
+        found = status_there(study, address, str(root))
     if as_json:
         print_json(found)
         return
+    out.print(f"{found['study']}: {found['stage'] or 'not begun'}")
+    if found.get("job"):
+        out.print(f"job {found['job']['id']}: {found['job']['status'].lower()}")
+    if found["stage"] is None:
+        return
     counts = found["trials"]
-    out.print(f"{found['study']}: {found['stage']}")
     out.print(
         f"trials: {counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "
         f"{counts['failed']} failed, {counts['running']} running"

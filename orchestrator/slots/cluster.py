@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import socket
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +18,11 @@ from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
+from orchestrator.checkout import PACKAGES, checkout_root
 from orchestrator.errors import PreflightError
 
 CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
-PACKAGES = ("orchestrator", "trainables", "search_spaces")
 
 
 class NodeResources(NamedTuple):
@@ -48,13 +47,13 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
     Raises PreflightError where the cluster cannot be reached, asks for another token, or has no dashboard.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    _require_tokens()
+    require_tokens()
     secure_token(create=address == "local")
     options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "num_cpus": num_cpus}
     if address != "local":
-        options = {"runtime_env": _our_code()} if _must_ship_code() else {}
+        options = _code_to_ship()
     try:
-        _knock(address)
+        knock(address)
         context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise PreflightError(
@@ -100,14 +99,15 @@ def secure_token(create: bool) -> None:
             file.write(secrets.token_hex(32))
 
 
-def _require_tokens() -> None:
+def require_tokens() -> None:
+    """Turns token authentication on for this process."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         os.environ["RAY_AUTH_MODE"] = "token"
         # Ray reads the mode once, when it is imported; left alone, this process and its cluster would disagree.
         Config.initialize("")
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """OSError at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
@@ -142,12 +142,11 @@ def _check_dashboard(address: str, joined: Cluster) -> None:
         )
 
 
-def _must_ship_code() -> bool:
+def _code_to_ship() -> dict[str, Any]:
     """A checkout is sent along; an installed package is expected on the nodes too; a submitted job brings its own."""
-    installed = Path(sysconfig.get_paths()["purelib"]) in Path(__file__).resolve().parents
-    return not installed and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
-
-
-def _our_code() -> dict[str, Any]:
-    root = Path(__file__).resolve().parents[2]
-    return {"py_modules": [str(root / name) for name in PACKAGES], "excludes": ["**/__pycache__"]}
+    root = checkout_root()
+    if root is None or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    return {
+        "runtime_env": {"py_modules": [str(root / name) for name in PACKAGES], "excludes": ["**/__pycache__"]},
+    }

@@ -57,3 +57,8 @@ def test_scrub_mapping_hides_values_by_the_name_of_their_key() -> None:
         "num_tokens": "3",
     }
     assert not is_secret_name("bottleneck.latent_dim")
+
+
+def test_scrub_leaves_the_working_directory_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/data/runs")
+    assert scrub("nothing in /data/runs/studies") == "nothing in /data/runs/studies"

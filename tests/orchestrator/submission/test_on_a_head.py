@@ -1,0 +1,219 @@
+"""Searches as jobs of a real head node: submitted twice at once, left, stopped, resumed, asked about."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.orchestrator.submission.head import Head, ray_head
+from tests.orchestrator.test_search_end_to_end import SPEC
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+PASSWORD = "not-for-any-log"
+# Long enough to be stopped half-way, short enough to be resumed to its end.
+CHANGES = ("trials=2", "epochs=6", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
+SETS = [word for change in CHANGES for word in ("--set", change)]
+CODE = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    with ray_head() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spec") / "tiny.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster") / "runs"
+
+
+def start(head: Head, *arguments: str, **changes: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CODE,
+        env=head.environment(MLFLOW_TRACKING_PASSWORD=PASSWORD, **changes),
+    )
+
+
+def run(head: Head, *arguments: str, timeout_s: float = 400, **changes: str) -> tuple[int, str, str]:
+    process = start(head, *arguments, **changes)
+    out, said = process.communicate(timeout=timeout_s)
+    assert PASSWORD not in out + said
+    return process.returncode, out, said
+
+
+def submission(head: Head, spec: Path, root: Path, *more: str) -> list[str]:
+    return ["submit", str(spec), "--address", head.url, "--root", str(root), *SETS, *more]
+
+
+def ray_job(head: Head, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "job", *arguments],
+        env=head.environment(RAY_API_SERVER_ADDRESS=head.url, AIB_ROOT=""),
+        cwd=CODE,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def jobs_on(head: Head) -> dict[str, str]:
+    """Submission id -> status, as Ray's own client sees them."""
+    code = (
+        "import json, sys; from ray.job_submission import JobSubmissionClient as C; "
+        "print(json.dumps({j.submission_id: j.status.value for j in C(sys.argv[1]).list_jobs() if j.submission_id}))"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code, head.url], env=head.environment(), capture_output=True, text=True, check=True
+    )
+    found: dict[str, str] = json.loads(asked.stdout.splitlines()[-1])
+    return found
+
+
+def wait_for_epochs(root: Path, epochs: int, *processes: subprocess.Popen[str]) -> None:
+    journal = root / "studies" / "tiny" / "journal.jsonl"
+    deadline_s = time.monotonic() + 240
+    while not (journal.exists() and journal.read_text().count('"val_error_pct"') >= epochs):
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
+
+
+def trials_in(root: Path) -> dict[str, dict[str, Any]]:
+    from orchestrator.study import view_study
+    from orchestrator.study_paths import study_paths
+    from orchestrator.summary import trial_row
+
+    view = view_study(study_paths(root, "tiny"))
+    return {name: trial_row(record) for name, record in view.state.trials.items()}
+
+
+def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: Path) -> None:
+    both = [start(head, *submission(head, spec, root)) for _ in range(2)]
+    try:
+        wait_for_epochs(root, 2, *both)
+        assert jobs_on(head) == {"tiny": "RUNNING"}
+
+        # Another spec may not hide behind the running job's name.
+        code, _, said = run(head, *submission(head, spec, root, "--set", "trials=9"))
+        assert (code, "another spec" in said) == (2, True), said
+
+        both[1].send_signal(signal.SIGINT)
+        out, said = both[1].communicate(timeout=60)
+        assert both[1].returncode == 130, said
+        assert "ray job stop" in said
+        assert "t00000 running" in out
+        assert jobs_on(head) == {"tiny": "RUNNING"}, "Ctrl-C on the follower leaves the job alone"
+
+        code, out, said = run(head, "status", "tiny", "--address", head.url, "--json")
+        assert code == 0, said
+        found = json.loads(out)
+        assert (found["study"], found["stage"], found["trials"]["planned"]) == ("tiny", "searching", 2)
+        assert (found["job"]["id"], found["job"]["status"]) == ("tiny", "RUNNING")
+
+        stopped = ray_job(head, "stop", "tiny")
+        assert stopped.returncode == 0, stopped.stderr
+        out, said = both[0].communicate(timeout=60)
+        assert both[0].returncode == 143, said
+        assert "ending after the epochs in progress" in out
+    finally:
+        for process in both:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    before = trials_in(root)
+    assert {row["state"] for row in before.values()} & {"running"}, "the stop came before the end"
+
+    code, out, said = run(head, *submission(head, spec, root))
+    assert code == 0, out + said
+    assert "job tiny~2 was submitted" in said
+    assert "registered: models:/aib-tiny@champion" in out
+    after = trials_in(root)
+    assert sorted(after) == ["f00000-seed1", "t00000", "t00001"] or sorted(after) == [
+        "f00001-seed1",
+        "t00000",
+        "t00001",
+    ]
+    for name, row in before.items():
+        assert after[name]["params"] == row["params"]
+        assert after[name]["epoch"] == 6
+    assert jobs_on(head) == {"tiny": "STOPPED", "tiny~2": "SUCCEEDED"}
+
+
+def test_a_refused_search_leaves_with_its_own_code(head: Head, spec: Path, root: Path) -> None:
+    more = ["--name", "nodata", "--set", "dataset=cifar10", "--set", "data.image_size=32", "--json"]
+    code, out, said = run(head, *submission(head, spec, root, *more))
+    assert code == 3, said
+    assert "aib data prepare cifar10" in said
+    assert json.loads(out)["job"]["exit_code"] == 3
+
+
+def test_without_a_lasting_root_nothing_is_searched(head: Head, spec: Path) -> None:
+    code, out, said = run(head, "submit", str(spec), "--address", head.url, "--name", "rootless", *SETS)
+    assert code == 3, said
+    assert "AIB_ROOT" in out
+
+
+def test_a_wrong_token_or_label_starts_nothing(head: Head, spec: Path, root: Path) -> None:
+    before = jobs_on(head)
+    code, _, said = run(head, *submission(head, spec, root, "--name", "x"), RAY_AUTH_TOKEN="w" * 32)
+    assert (code, "does not take our token" in said) == (3, True), said
+    code, _, said = run(head, *submission(head, spec, root, "--name", "x", "--driver-label", "aib.test/driver=gone"))
+    assert (code, "aib.test/driver=here" in said) == (3, True), said
+    assert jobs_on(head) == before
+
+
+def test_the_driver_goes_to_the_node_with_the_label(head: Head, spec: Path, root: Path) -> None:
+    more = ["--name", "labelled", "--set", "dataset=cifar10", "--driver-label", "aib.test/driver=here"]
+    code, out, said = run(head, *submission(head, spec, root, *more))
+    assert code == 3, said
+    assert "aib data prepare cifar10" in out
+
+
+def test_doctor_looks_at_the_jobs_api(head: Head, tmp_path: Path) -> None:
+    code, out, said = run(head, "doctor", "--address", head.url, "--root", str(tmp_path), "--json")
+    assert code == 0, out + said
+    (jobs,) = [check for check in json.loads(out)["checks"] if check["name"] == "jobs"]
+    assert "takes jobs with a token only" in jobs["message"]
+    assert "1 nodes, 2 CPUs" in jobs["message"]
+    code, out, _ = run(
+        head, "doctor", "--address", head.url, "--root", str(tmp_path), "--json", RAY_AUTH_TOKEN="w" * 32
+    )
+    assert code == 3
+    assert [check["name"] for check in json.loads(out)["checks"] if not check["ok"]] == ["jobs"]
+
+
+def test_status_of_a_study_that_is_nowhere(head: Head) -> None:
+    code, _, said = run(head, "status", "nowhere", "--address", head.url)
+    assert (code, "nowhere" in said) == (3, True), said
+
+
+def test_rays_own_command_runs_a_search_too(head: Head, spec: Path, root: Path) -> None:
+    sets = [word for change in ("epochs=1", "data.train_images=100") for word in ("--set", change)]
+    done = ray_job(
+        head, "submit", "--working-dir", ".", "--", "python", "-m", "orchestrator", "train", str(spec),
+        "--resume", "--root", str(root), "--name", "plain", *sets,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "train: completed" in done.stdout
+    assert os.path.exists(root / "studies" / "plain" / "study.json")
