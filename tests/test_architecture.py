@@ -25,7 +25,18 @@ WHERE = {
         "orchestrator/remote.py",
     ),
 }
-PURE = ("capacity", "plan", "signature", "ranking", "study_paths", "journal", "errors", "registry/gate")
+PURE = (
+    "capacity",
+    "plan",
+    "signature",
+    "ranking",
+    "study_paths",
+    "journal",
+    "errors",
+    "telemetry",
+    "logs",
+    "registry/gate",
+)
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -28,7 +28,14 @@ CLUSTER_FIELDS = {
     "managedBy": str,
     "upgradeStrategy": dict,
 }
-HEAD_FIELDS = {**GROUP, "serviceType": str, "headService": dict, "enableIngress": bool, "resources": dict, "labels": dict}
+HEAD_FIELDS = {
+    **GROUP,
+    "serviceType": str,
+    "headService": dict,
+    "enableIngress": bool,
+    "resources": dict,
+    "labels": dict,
+}
 WORKER_FIELDS = {
     **GROUP,
     "groupName": str,

@@ -61,7 +61,9 @@ def test_the_image_is_made_of_files_that_are_there_and_sent_to_the_builder() -> 
 def test_no_file_holds_a_secret(name: str) -> None:
     """A value after a name that sounds secret is empty, a reference, a file, or a placeholder."""
     for line in TEXT[name].splitlines():
-        found = re.match(r"\s*(?:- )?\w*(?:PASSWORD|SECRET|SECRET_KEY|TOKEN|ACCESS_KEY\w*|password)\s*[:=]\s*(\S.*)", line)
+        found = re.match(
+            r"\s*(?:- )?\w*(?:PASSWORD|SECRET|SECRET_KEY|TOKEN|ACCESS_KEY\w*|password)\s*[:=]\s*(\S.*)", line
+        )
         if found and "REPLACE" not in found[1]:
             assert re.match(r"[\"']?(\$|/|~|\{|token\b)", found[1]), f"{name}: {line.strip()}"
     assert not re.search(r"AKIA[0-9A-Z]{16}|-----BEGIN|\b[0-9a-f]{40,}\b", TEXT[name])
