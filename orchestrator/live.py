@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.journal import StudyState, TrialRecord
+from orchestrator.logs import structured
 
 _STYLES = {"running": "cyan", "completed": "green", "stopped": "yellow", "failed": "red"}
 
@@ -39,6 +40,9 @@ class LiveView:
     def update(self) -> None:
         if self._live:
             self._live.update(Group(self._headline(), trial_table(list(self._state.trials.values())[-25:])))
+            return
+        if structured():
+            # The recorder's own events say it.
             return
         for name, record in self._state.trials.items():
             now = (record.epoch, record.state)

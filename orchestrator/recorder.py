@@ -1,13 +1,17 @@
 """The one place where the driver records what happened to a trial: journal first, then tracker, then watchers."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.journal import Ending, Journal, TrialRecord
+from orchestrator.logs import event
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, Tracker
 from trainables.config import TrialConfig
+
+logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -34,6 +38,7 @@ class Recorder:
             known = self.journal.state.trials.get(trial)
             if known is None:
                 self.journal.append("trial", trial=trial, kind=kind, params=dict(params), seed=config.seed, of=of)
+            event(logger, "trial started", trial=trial, kind=kind, params=dict(params), seed=config.seed, of=of)
             tags = {**self._tags, "aib.kind": kind, **({"aib.of": of} if of else {})}
             self.tracker.open_trial(trial, trial, config.to_dict(), tags, self._dataset)
             if known is not None and known.history:
@@ -49,6 +54,7 @@ class Recorder:
             if metrics["epoch"] <= self.journal.state.trials[trial].epoch:
                 return
             self.journal.append("epoch", durable=False, trial=trial, metrics=dict(metrics))
+            event(logger, "epoch", trial=trial, epoch=int(metrics["epoch"]), metrics=_logged(metrics))
             self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), int(time.time() * 1000))
             self.on_change()
 
@@ -58,6 +64,7 @@ class Recorder:
             record = self.journal.state.trials[trial]
             if record.state == "running":
                 self.journal.append("ended", trial=trial, state=state, reason=reason)
+                event(logger, "trial ended", trial=trial, state=state, epoch=record.epoch, reason=reason)
             self.on_end(record)
             tags = {"aib.reason": record.reason} if record.reason else {}
             self.tracker.close_trial(trial, state, {}, tags)
@@ -70,6 +77,7 @@ class Recorder:
         with self._lock:
             if self.journal.state.stage != name:
                 self.journal.append("stage", stage=name)
+                event(logger, "stage", stage=name)
             self.on_change()
 
 

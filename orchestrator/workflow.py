@@ -33,6 +33,7 @@ from orchestrator.tracking.mlflow_store import prepare_store, tracking_uri_or_lo
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.trial_artifacts import log_trial_artifacts
+from orchestrator.watch import watched
 from search_spaces.schema import SearchSpec
 
 FLUSH_S = 120.0
@@ -213,6 +214,7 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         stack.enter_context(elastic(pool, lambda: _slots_now(spec)))
         # While the slots start: a new database takes seconds of its own.
         recorder = _record(stack, study, where, prepared, console)
+        stack.enter_context(watched(study, recorder, pool))
         view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: pool.size))
         recorder.on_change = view.update
         yield _Run(study, recorder, pool, interruption, uri)

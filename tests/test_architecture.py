@@ -34,6 +34,8 @@ PURE = (
     "study_paths",
     "journal",
     "errors",
+    "telemetry",
+    "logs",
     "registry/gate",
     "submission/job",
 )

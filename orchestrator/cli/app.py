@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import data, describe, doctor, models, report, search, studies, submit
-from orchestrator.cli.output import err, quiet_third_parties, stdout_reserved
+from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
 from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
+from orchestrator.logs import LogFormat
 from orchestrator.scrub import scrub
 
 app = typer.Typer(
@@ -37,8 +38,13 @@ def _options(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--log-format", envvar="AIB_LOG", help="text for people; json: one object a line on stderr."),
+    ] = "text",
 ) -> None:
     quiet_third_parties()
+    log_as(log_format)
 
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -91,6 +97,6 @@ def _run(arguments: list[str] | None) -> int:
         known = exit_code_for(error)
         if known is None or os.environ.get("AIB_TRACEBACK"):
             raise
-        err.print(f"aib: {scrub(str(error))}", markup=False)
+        say_error(f"aib: {scrub(str(error))}")
         return known
     return code if isinstance(code, int) else EXIT_DONE

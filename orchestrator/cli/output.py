@@ -1,6 +1,7 @@
 """What the verbs share in talking to a person or a program: one JSON object on stdout, everything else on stderr."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,8 @@ from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
+
+from orchestrator.logs import LineLog, LogFormat, configure, structured
 
 DEFAULT_ROOT = Path("runs")
 
@@ -57,6 +60,21 @@ def print_json(value: Mapping[str, Any]) -> None:
     stream = _reserved[0] if _reserved else sys.stdout
     stream.write(json.dumps(value, indent=2, default=str) + "\n")
     stream.flush()
+
+
+def log_as(log_format: LogFormat) -> None:
+    """Text or JSON lines on stderr; in JSON what is printed there for people is a line's message."""
+    configure(log_format)
+    if structured():
+        err.file = LineLog(logging.getLogger("aib"))  # type: ignore[assignment]  # write is all it needs
+
+
+def say_error(message: str) -> None:
+    """Why a verb failed: one paragraph on stderr, or one line of level error."""
+    if structured():
+        logging.getLogger("aib").error(message)
+    else:
+        err.print(message, markup=False)
 
 
 def quiet_third_parties() -> None:

@@ -58,6 +58,7 @@ class Mailbox:
         self._failure, self._broken = "", False
         self._last_put_s = 0.0
         self._met: set[int] = set()
+        self._groups_lost = 0
 
     # The owner's side.
 
@@ -231,7 +232,8 @@ class Mailbox:
             elif self._broken:
                 state = "broken"
             trial = lease.job.trial if lease is not None and lease.job is not None else None
-            return SlotStatus(state, trial, lease.passed if lease else 0, self._failure, self._serving)
+            epoch = lease.passed if lease else 0
+            return SlotStatus(state, trial, epoch, self._failure, self._serving, self._groups_lost)
 
     # What follows is called with the lock held.
 
@@ -273,6 +275,7 @@ class Mailbox:
         lease = self._lease
         if lease is None or lease.job is None or not lease.taken:
             return
+        self._groups_lost += 1
         lease.failures += 1
         cause = self._failure or "its worker group died"
         if lease.stop:

@@ -63,6 +63,8 @@ class SlotStatus:
     """Why the last worker group or Train run was lost; empty if none was."""
     serving: bool
     """A worker group is there; False while one is awaited, be it the first or one in place of a lost one."""
+    groups_lost: int = 0
+    """Worker groups lost in the middle of a trial since this slot's process began."""
 
 
 @dataclass(frozen=True)
