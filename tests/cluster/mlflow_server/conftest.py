@@ -1,5 +1,6 @@
 """The MLflow server that `cluster/mlflow/serve.sh` starts, over a PostgreSQL and an object store of this session."""
 
+import json
 import os
 import secrets
 import shutil
@@ -8,13 +9,13 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.mlflow_server.deployment import ADMIN, Account, Deployment
 from tests.cluster.mlflow_server.processes import free_port, listens, serving, without_ours
+from tests.cluster.mlflow_server.searches import Searched, start, write_spec
 
 SERVE = Path(__file__).parents[3] / "cluster" / "mlflow" / "serve.sh"
 BUCKET = "mlflow"
@@ -103,7 +104,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 def deployment(
     postgres: dict[str, str], object_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """The whole server, two workers, with three people beside the administrator."""
+    """The whole server, two workers, reached by this address alone."""
     folder, port = tmp_path_factory.mktemp("mlflow-server"), free_port()
     admin = Account(ADMIN, secrets.token_hex(12))
     settings = {
@@ -118,18 +119,9 @@ def deployment(
         "PYTHON": sys.executable,
     }
     uri = f"http://127.0.0.1:{port}"
-    with ExitStack() as stack:
-        stack.enter_context(
-            serving(
-                [str(SERVE)],
-                folder / "log",
-                lambda: _healthy(uri),
-                env={**without_ours(), **settings},
-                cwd=folder,
-            )
-        )
-        made = Deployment(uri=uri, port=port, admin=admin, settings=settings, log=folder / "log")
-        yield made
+    log, env = folder / "log", {**without_ours(), **settings}
+    with serving([str(SERVE)], log, lambda: _healthy(uri), env=env, cwd=folder):
+        yield Deployment(uri=uri, port=port, admin=admin, settings=settings, log=log)
 
 
 def _healthy(uri: str) -> bool:
@@ -138,3 +130,39 @@ def _healthy(uri: str) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def ann(deployment: Deployment) -> Account:
+    """Who runs the searches."""
+    return deployment.add_user("ann")
+
+
+@pytest.fixture(scope="session")
+def bob(deployment: Deployment) -> Account:
+    """Who may read, and owns nothing."""
+    return deployment.add_user("bob")
+
+
+@pytest.fixture(scope="session")
+def searched(
+    deployment: Deployment, ann: Account, digits_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Searched]:
+    """Two searches that ran at the same time from two drivers, by study; they register under one name."""
+    folder = tmp_path_factory.mktemp("searched")
+    running = {}
+    for seed, name in enumerate(("left", "right")):
+        root = folder / name / "runs"
+        shutil.copytree(digits_root, root / "data")
+        spec = write_spec(folder, name, seed)
+        running[name] = start(deployment.uri, ann, folder / name, "search", str(spec), "--root", str(root), "--json")
+    found = {}
+    try:
+        for name, process in running.items():
+            out, err = process.communicate(timeout=500)
+            assert process.returncode == 0, err
+            found[name] = Searched(folder / name / "runs", json.loads(out), out + err)
+    finally:
+        for process in running.values():
+            process.kill()
+    return found
