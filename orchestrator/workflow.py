@@ -20,7 +20,7 @@ from orchestrator.plan import capacity_for, make_plan, resolve_trial
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
-from orchestrator.registry.reserve import reserve_name
+from orchestrator.registry.permission import check_may_register
 from orchestrator.report.write import write_report
 from orchestrator.scrub import scrub
 from orchestrator.search import run_search
@@ -225,7 +225,7 @@ def _check_server(spec: SearchSpec, where: Where, *, registers: bool) -> None:
     if where.tracking_uri:
         prepare_store(where.tracking_uri, spec.name)
         if registers:
-            reserve_name(where.tracking_uri, spec.registered_model)
+            check_may_register(where.tracking_uri, spec.registered_model)
 
 
 def _slots_now(spec: SearchSpec) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from orchestrator.registry.package import package
-from orchestrator.registry.reserve import create_name
 from orchestrator.registry.versions import CHAMPION, MODEL_ID_TAG, Version, download, fetch, to_version
 from orchestrator.tracking.mlflow_store import mlflow_client
 from trainables.checkpoint import MANIFEST
@@ -36,7 +35,7 @@ def publish(
     """
     load_exported(folder)
     client = mlflow_client(uri)
-    create_name(client, name)
+    _ensure_registered_model(client, name)
     tags = {**tags, MANIFEST_TAG: _sha256(folder / MANIFEST)}
     found = _registered_before(uri, client, name, run_id, tags[MANIFEST_TAG])
     if found is None:
@@ -108,6 +107,16 @@ def _registered_before(uri: str, client: Any, name: str, run_id: str, manifest: 
                 continue
             return found
     return None
+
+
+def _ensure_registered_model(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _keep_previous(client: Any, new: Version) -> None:

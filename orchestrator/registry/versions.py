@@ -25,7 +25,7 @@ class UnknownModelError(PreflightError):
 
 
 class DeniedModelError(PreflightError):
-    """The registry does not let this account see the model; with basic auth it says the same of one that is not there."""
+    """The registry has the model, and does not let this account see it or change it."""
 
 
 class Version(NamedTuple):
@@ -46,21 +46,26 @@ def find_version(uri: str, reference: str) -> Version:
     where the registry does not answer: they must not be confused, or a champion would be replaced unseen.
     """
     name, alias, number = split_reference(reference)
+    try:
+        return _find(uri, name, alias, number)
+    except UnknownModelError as error:
+        raise UnknownModelError(
+            f"no registered model '{reference}' ({error}); registered: {_known(uri)}. List them with: aib models"
+        ) from None
+
+
+def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version:
     client = mlflow_client(uri)
     try:
         with answering(uri):
             if number is not None:
                 return to_version(client.get_model_version(name, number), None)
             return to_version(client.get_model_version_by_alias(name, alias), alias)
-    except UnknownModelError as error:
-        raise UnknownModelError(
-            f"no registered model '{reference}' ({error}); registered: {_known(uri)}. List them with: aib models"
-        ) from None
     except DeniedModelError:
-        raise DeniedModelError(
-            f"{scrub(uri)} has no registered model '{reference}' that this account may read; it may read: "
-            f"{_known(uri)}. List them with aib models, or ask the model's owner for permission."
-        ) from None
+        # Basic auth denies versions of a model that is not there; of the model itself it tells the truth.
+        with answering(uri):
+            client.get_registered_model(name)
+        raise
 
 
 def _known(uri: str) -> str:
