@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.journal import TrialRecord
 from orchestrator.ranking import best_trials
 from orchestrator.study import StudyView
+from orchestrator.tracking.mlflow_store import run_page
 
 
 def trial_row(record: TrialRecord) -> dict[str, Any]:
@@ -110,6 +111,8 @@ def summary_lines(view: StudyView) -> list[str]:
         lines += [f"  {name} {value:.4g}" for name, value in _shown(view.state.trials[version["trial"]].outcome)]
     if found["mlflow"]:
         lines.append(f"record: {found['mlflow']['tracking_uri']}, experiment {found['study']}")
+        page = run_page(**found["mlflow"])
+        lines += [f"open: {page}"] if page else []
     if found["report"]:
         lines.append(f"report: {found['report']}")
     return lines

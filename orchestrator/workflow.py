@@ -20,6 +20,7 @@ from orchestrator.plan import capacity_for, make_plan, resolve_trial
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
+from orchestrator.registry.permission import check_may_register
 from orchestrator.report.write import write_report
 from orchestrator.scrub import scrub
 from orchestrator.search import run_search
@@ -57,6 +58,7 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
         return _ended(spec, where, console)
     if where.address is None:
         make_plan(spec, [this_machine()])
+    _check_server(spec, where, registers=True)
     prepared = check_data(spec, paths.data, console)
     with _running(spec, where, prepared, resume=resume, console=console) as run:
         study, recorder, pool, interruption = run.study, run.recorder, run.pool, run.interruption
@@ -133,6 +135,7 @@ def run_single(spec: SearchSpec, where: Where, *, resume: bool, console: Console
     check_startable(spec, paths, resume)
     if where.address is None:
         make_plan(spec, [this_machine()])
+    _check_server(spec, where, registers=False)
     prepared = check_data(spec, paths.data, console)
     with _running(spec, where, prepared, resume=resume, console=console) as run:
         run.recorder.stage("training")
@@ -150,6 +153,7 @@ def promote_study(name: str, where: Where, console: Console) -> int:
     paths = study_paths(where.root, name)
     view = view_study(paths)
     uri = tracking_uri_or_local(where.root, where.tracking_uri)
+    _check_server(view.spec, where, registers=True)
     with ExitStack() as stack:
         stack.enter_context(connect(where.address))
         study = stack.enter_context(open_study(view.spec, paths, True, {}))
@@ -218,6 +222,14 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: pool.size))
         recorder.on_change = view.update
         yield _Run(study, recorder, pool, interruption, uri)
+
+
+def _check_server(spec: SearchSpec, where: Where, *, registers: bool) -> None:
+    """A server that is away or refuses this account is found before a cluster is started or a study's folder made."""
+    if where.tracking_uri:
+        prepare_store(where.tracking_uri, spec.name)
+        if registers:
+            check_may_register(where.tracking_uri, spec.registered_model)
 
 
 def _slots_now(spec: SearchSpec) -> int:

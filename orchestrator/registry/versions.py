@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from orchestrator.errors import PreflightError
 from orchestrator.registry.package import exported_in
 from orchestrator.scrub import scrub
-from orchestrator.tracking.mlflow_store import configure_mlflow, mlflow_client
+from orchestrator.tracking.mlflow_store import advice, configure_mlflow, mlflow_client
 from trainables.errors import CheckpointError
 from trainables.export import CONFIG
 
@@ -22,6 +22,10 @@ _UNKNOWN_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOU
 
 class UnknownModelError(PreflightError):
     """The registry answers, and has no such model, version or alias."""
+
+
+class DeniedModelError(PreflightError):
+    """The registry has the model, and does not let this account see it or change it."""
 
 
 class Version(NamedTuple):
@@ -38,29 +42,42 @@ class Version(NamedTuple):
 def find_version(uri: str, reference: str) -> Version:
     """A version by NAME (its champion), NAME@alias or NAME/number.
 
-    Raises UnknownModelError where there is none, PreflightError where the registry does not answer: the two must not
-    be confused, or a champion would be replaced unseen.
+    Raises UnknownModelError where there is none, DeniedModelError where this account may not know, PreflightError
+    where the registry does not answer: they must not be confused, or a champion would be replaced unseen.
     """
     name, alias, number = split_reference(reference)
+    try:
+        return _find(uri, name, alias, number)
+    except UnknownModelError as error:
+        raise UnknownModelError(
+            f"no registered model '{reference}' ({error}); registered: {_known(uri)}. List them with: aib models"
+        ) from None
+
+
+def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version:
     client = mlflow_client(uri)
     try:
-        with _answering(uri):
+        with answering(uri):
             if number is not None:
                 return to_version(client.get_model_version(name, number), None)
             return to_version(client.get_model_version_by_alias(name, alias), alias)
-    except UnknownModelError as error:
-        known = sorted(model.name for model in client.search_registered_models())
-        raise UnknownModelError(
-            f"no registered model '{reference}' ({error}); registered: {', '.join(known) or 'none yet'}. "
-            "List them with: aib models"
-        ) from None
+    except DeniedModelError:
+        # Basic auth denies versions of a model that is not there; of the model itself it tells the truth.
+        with answering(uri):
+            client.get_registered_model(name)
+        raise
+
+
+def _known(uri: str) -> str:
+    with answering(uri):
+        return ", ".join(sorted(model.name for model in mlflow_client(uri).search_registered_models())) or "none yet"
 
 
 def list_versions(uri: str) -> list[Version]:
     """Every version of every registered model, newest first within a model; one row an alias."""
     client = mlflow_client(uri)
     rows = []
-    with _answering(uri):
+    with answering(uri):
         for model in client.search_registered_models():
             aliases: dict[str, list[str | None]] = {}
             for alias, number in sorted(model.aliases.items()):
@@ -73,7 +90,7 @@ def list_versions(uri: str) -> list[Version]:
 
 def download(uri: str, found: Version, folder: Path) -> Path:
     """Downloads a version's files into `folder`; the path of the exported model among them, not yet verified."""
-    with _answering(uri):
+    with answering(uri):
         location = mlflow_client(uri).get_model_version_download_uri(found.name, found.version)
         exported = exported_in(fetch(uri, location, folder))
     if not (exported / CONFIG).is_file():
@@ -120,17 +137,17 @@ def to_version(found: Any, alias: str | None) -> Version:
 
 
 @contextmanager
-def _answering(uri: str) -> Iterator[None]:
-    """MLflow's refusals as UnknownModelError, its failures as PreflightError."""
+def answering(uri: str) -> Iterator[None]:
+    """MLflow's refusals as UnknownModelError or DeniedModelError, its failures as PreflightError."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except MlflowException as error:
+    # Artifacts are fetched without MLflow's own error type: what requests raises is an OSError.
+    except (MlflowException, OSError) as error:
         said = scrub((str(error).splitlines() or [type(error).__name__])[0])
-        if error.error_code in _UNKNOWN_CODES:
+        code = getattr(error, "error_code", "")
+        if code in _UNKNOWN_CODES:
             raise UnknownModelError(said) from error
-        raise PreflightError(
-            f"the model registry {scrub(uri)} cannot be used: {said}. Check --tracking-uri (or MLFLOW_TRACKING_URI) "
-            "and the server's log."
-        ) from error
+        kind = DeniedModelError if code == "PERMISSION_DENIED" else PreflightError
+        raise kind(f"the model registry {scrub(uri)} cannot be used: {said}. {advice(uri, error)}") from error

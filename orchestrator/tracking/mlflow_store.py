@@ -28,6 +28,8 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_TRAINING = ("mlflow.experimentKind", "custom_model_development")
+"""Tells user interfaces that read it that an experiment holds training runs, not traces of language models."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -77,27 +79,50 @@ def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: st
         raise
     except Exception as error:
         raise PreflightError(
-            f"the tracking store {shown} cannot be used: {scrub(_first_line(error))}. {_advice(tracking_uri, error)}"
+            f"the tracking store {shown} cannot be used: {scrub(_first_line(error))}. {advice(tracking_uri, error)}"
         ) from error
 
 
 def find_or_create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> str:
     """The id of the study's experiment; PreflightError where one of that name was deleted.
 
-    Its artifacts go under `artifact_root/study`, or where the server decides if there is no root.
+    Its artifacts go under `artifact_root/study`, or where the server decides if there is no root. The tag is written
+    every time: a server that lets this account read the experiment and not change it refuses here, not after an epoch.
     """
-    found = client.get_experiment_by_name(study)
-    if found is None:
-        location = None
-        if artifact_root is not None:
-            location = Path(artifact_root).resolve().as_uri() + "/" + quote(study)
-        return str(client.create_experiment(study, artifact_location=location))
+    found = client.get_experiment_by_name(study) or _create_experiment(client, study, artifact_root)
     if found.lifecycle_stage != "active":
         raise PreflightError(
             f"the MLflow experiment '{study}' was deleted. Give the study another --name, or bring it back with "
             f"`mlflow experiments restore --experiment-id {found.experiment_id}`."
         )
+    client.set_experiment_tag(found.experiment_id, *_TRAINING)
     return str(found.experiment_id)
+
+
+def run_page(tracking_uri: str, experiment_id: str, run_id: str | None) -> str | None:
+    """The page of a run, or of its experiment, in the server's user interface; None where there is no server.
+
+    Without its setting for training runs the interface opens on an overview of language-model traces.
+    """
+    if urlsplit(tracking_uri).scheme not in ("http", "https"):
+        return None
+    where = f"experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "/runs")
+    return f"{scrub(tracking_uri).rstrip('/')}/#/{where}?workflowType=machine_learning"
+
+
+def _create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    location = None
+    if artifact_root is not None:
+        location = Path(artifact_root).resolve().as_uri() + "/" + quote(study)
+    try:
+        client.create_experiment(study, artifact_location=location)
+    except MlflowException as error:
+        # Another driver was faster.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.get_experiment_by_name(study)
 
 
 def _check_scheme(tracking_uri: str, shown: str) -> None:
@@ -149,10 +174,18 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _advice(tracking_uri: str, error: Exception) -> str:
+def advice(tracking_uri: str, error: BaseException) -> str:
+    """What to do about a store that answers with an error, or not at all."""
     code = getattr(error, "error_code", "")
-    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"):
+    if "Invalid Host header" in str(error):
+        return "Add its name, as written in --tracking-uri, to the server's --allowed-hosts."
+    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
         return "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+    if code == "PERMISSION_DENIED":
+        account = os.environ.get("MLFLOW_TRACKING_USERNAME")
+        return (
+            f"The account {account!r} is not allowed to do this; " if account else "This account may not do this; "
+        ) + "ask the owner or the server's administrator for permission, or give the study another --name."
     if "out-of-date database schema" in str(error):
         return "Back it up and run `mlflow db upgrade URI`."
     if tracking_uri.startswith("sqlite"):
