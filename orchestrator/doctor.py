@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import torch
 
+from orchestrator.doctor_cluster import cluster_checks
 from orchestrator.provenance import provenance
 from orchestrator.scrub import scrub
-from orchestrator.slots.cluster import connect, nodes, token_path
+from orchestrator.slots.cluster import connect
+from orchestrator.slots.node_probe import probed_nodes
 from orchestrator.study_paths import data_root
 from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
 from trainables.data.store import list_prepared
@@ -36,7 +38,7 @@ def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ra
         _guarded("tracking", lambda: _tracking(root, tracking_uri)),
     ]
     if start_ray:
-        checks.append(_guarded("ray", lambda: _ray(address)))
+        checks += _cluster(root, address)
     return checks
 
 
@@ -80,8 +82,13 @@ def _tracking(root: Path, uri: str | None) -> str:
     return f"{scrub(uri or local_tracking_uri(root))} answers"
 
 
-def _ray(address: str | None) -> str:
-    with connect(address):
-        found = nodes()
-    cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
-    return f"{len(found)} nodes, {cpus:g} CPUs, {gpus:g} GPUs, dashboard on, token in {token_path()}"
+def _cluster(root: Path, address: str | None) -> list[Check]:
+    """The cluster's own checks; where it cannot be joined, that alone."""
+    checks = []
+    try:
+        with connect(address) as cluster, probed_nodes() as probed:
+            for name, check in cluster_checks(cluster, probed, root):
+                checks.append(_guarded(name, check))
+    except (AIBError, OSError) as error:
+        checks.append(Check("ray", False, scrub(str(error))))
+    return checks
