@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import torch
 
-from orchestrator.errors import PreflightError
+from orchestrator.doctor_cluster import cluster_checks, jobs_api
 from orchestrator.provenance import provenance
 from orchestrator.scrub import scrub
-from orchestrator.slots.cluster import NodeResources, connect, nodes, token_path
+from orchestrator.slots.cluster import connect
+from orchestrator.slots.node_probe import probed_nodes
 from orchestrator.study_paths import data_root
-from orchestrator.submission.jobs_api import connect_jobs
 from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
 from trainables.data.store import list_prepared
 from trainables.errors import AIBError
@@ -39,10 +39,11 @@ def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ra
         _guarded("tracking", lambda: _tracking(root, tracking_uri)),
     ]
     if start_ray:
-        if not (address or "").startswith(HTTP):
-            checks.append(_guarded("ray", lambda: _ray(address)))
-        if address is not None and address != "local":
-            checks.append(_guarded("jobs", lambda: _jobs(address)))
+        if (address or "").startswith(HTTP):
+            # From outside there is the Jobs API only.
+            checks.append(_guarded("jobs", lambda: jobs_api(str(address))))
+        else:
+            checks += _cluster(root, address)
     return checks
 
 
@@ -86,29 +87,13 @@ def _tracking(root: Path, uri: str | None) -> str:
     return f"{scrub(uri or local_tracking_uri(root))} answers"
 
 
-def _ray(address: str | None) -> str:
-    with connect(address):
-        found = nodes()
-    return f"{_offer(found)}, dashboard on, {_token()}"
-
-
-def _jobs(address: str) -> str:
-    """What `aib submit` needs of a cluster, and that nobody else gets it: the Jobs API runs any command."""
-    api = connect_jobs(address)
-    if api.takes_strangers():
-        raise PreflightError(
-            f"the Jobs API at {api.url} runs commands for anybody, without a token; start the cluster with "
-            "RAY_AUTH_MODE=token on every node."
-        )
-    found = [node for node, _ in api.nodes()]
-    running = sum(not job.ended for job in api.jobs())
-    return f"{api.url} takes jobs with a token only, {_offer(found)}, {running} jobs running, {_token()}"
-
-
-def _offer(found: list[NodeResources]) -> str:
-    cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
-    return f"{len(found)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
-
-
-def _token() -> str:
-    return "token in RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else f"token in {token_path()}"
+def _cluster(root: Path, address: str | None) -> list[Check]:
+    """The cluster's own checks; where it cannot be joined, that alone."""
+    checks = []
+    try:
+        with connect(address) as cluster, probed_nodes() as probed:
+            for name, check in cluster_checks(cluster, probed, root):
+                checks.append(_guarded(name, check))
+    except (AIBError, OSError) as error:
+        checks.append(Check("ray", False, scrub(str(error))))
+    return checks

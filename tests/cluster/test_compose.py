@@ -1,13 +1,14 @@
 """compose.yaml, by the Compose specification's own schema."""
 
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
 import jsonschema
 import pytest
 
-from tests.cluster.files import CLUSTER, documents
+from tests.cluster.files import CLUSTER, TEXT, documents
 
 
 @pytest.fixture
@@ -53,3 +54,11 @@ def test_mounted_files_are_there(compose: dict[str, Any]) -> None:
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert source in named or (CLUSTER / source).is_file(), source
+
+
+def test_the_example_lists_every_secret_that_is_asked_for_and_holds_none() -> None:
+    asked = set(re.findall(r"\$\{(\w+):\?", TEXT["cluster/compose.yaml"]))
+    lines = [line for line in TEXT["cluster/compose.env.example"].splitlines() if line and not line.startswith("#")]
+    given = dict(line.split("=", 1) for line in lines)
+    assert asked <= set(given)
+    assert {given[name] for name in asked} == {""}

@@ -1,5 +1,6 @@
 """One source for versions and for secrets: constraints.txt, pyproject.toml, and no file at all."""
 
+import configparser
 import re
 import tomllib
 
@@ -72,3 +73,14 @@ def test_no_file_holds_a_secret(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in TEXT if name.endswith((".yaml", ".yml"))))
 def test_every_yaml_file_parses(name: str) -> None:
     assert all(isinstance(document, dict) for document in yaml.safe_load_all(TEXT[name]))
+
+
+def test_the_mlflow_unit_is_not_root_and_takes_its_secrets_from_a_file() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd tells capitals apart
+    unit.read_string(TEXT["cluster/mlflow/mlflow.service"])
+    assert set(unit.sections()) == {"Unit", "Service", "Install"}
+    service = unit["Service"]
+    assert service["User"] == "mlflow"
+    assert service["EnvironmentFile"] == "/etc/aib/mlflow.env"
+    assert service["ExecStart"].endswith("cluster/mlflow/serve.sh")
