@@ -104,10 +104,12 @@ def run_page(tracking_uri: str, experiment_id: str, run_id: str | None) -> str |
 
     Without its setting for training runs the interface opens on an overview of language-model traces.
     """
-    if urlsplit(tracking_uri).scheme not in ("http", "https"):
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
         return None
+    server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     where = f"experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "/runs")
-    return f"{scrub(tracking_uri).rstrip('/')}/#/{where}?workflowType=machine_learning"
+    return f"{server}/#/{where}?workflowType=machine_learning"
 
 
 def _create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> Any:

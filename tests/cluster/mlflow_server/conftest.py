@@ -159,7 +159,7 @@ def searched(
     found = {}
     try:
         for name, process in running.items():
-            out, err = process.communicate(timeout=500)
+            out, err = process.communicate(timeout=550)
             assert process.returncode == 0, err
             found[name] = Searched(folder / name / "runs", json.loads(out), out + err)
     finally:

@@ -42,10 +42,10 @@ class Deployment:
         self.call("users/create", {"username": made.name, "password": made.password})
         return made
 
-    def call(self, what: str, body: dict[str, Any]) -> Any:
-        """A request of the administrator's, to `/api/2.0/mlflow/WHAT`."""
+    def call(self, what: str, body: dict[str, Any], version: str = "2.0") -> Any:
+        """A request of the administrator's, to `/api/VERSION/mlflow/WHAT`."""
         request = urllib.request.Request(
-            f"{self.uri}/api/2.0/mlflow/{what}",
+            f"{self.uri}/api/{version}/mlflow/{what}",
             json.dumps(body).encode(),
             {"Content-Type": "application/json", "Authorization": self.admin.header},
         )

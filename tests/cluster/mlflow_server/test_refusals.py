@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import PreflightError
+from orchestrator.registry.permission import check_may_register
+from orchestrator.tracking.mlflow_store import prepare_store
 from tests.cluster.mlflow_server.deployment import Account, Deployment
 from tests.cluster.mlflow_server.processes import free_port
 from tests.cluster.mlflow_server.searches import run, write_spec
@@ -55,6 +58,22 @@ def test_a_registered_model_of_somebody_elses(
     said = refused(deployment.uri, bob, "search", spec)
     assert "'admins-model'" in said
     assert "registered_model" in said
+
+
+def test_the_permission_edit_opens_both(deployment: Deployment, bob: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in bob.environment.items():
+        monkeypatch.setenv(name, value)
+    made = deployment.call("experiments/create", {"name": "lent"})
+    deployment.call("registered-models/create", {"name": "lent-model"})
+    asked = (lambda: prepare_store(deployment.uri, "lent"), lambda: check_may_register(deployment.uri, "lent-model"))
+    for ask in asked:
+        with pytest.raises(PreflightError, match="permission"):
+            ask()
+    for kind, which in (("experiment", made["experiment_id"]), ("registered_model", "lent-model")):
+        grant = {"username": "bob", "resource_type": kind, "resource_id": which, "permission": "EDIT"}
+        deployment.call("users/permissions/grant", grant, "3.0")
+    for ask in asked:
+        ask()
 
 
 def test_an_unknown_model(deployment: Deployment, bob: Account, refused: Refused) -> None:

@@ -3,12 +3,13 @@ import socket
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from orchestrator.errors import PreflightError
-from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+from orchestrator.tracking.mlflow_store import find_or_create_experiment, local_tracking_uri, prepare_store
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.system_metrics import SystemMetrics
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, RecordRejectedError, TrackerUnavailableError
@@ -146,6 +147,22 @@ def test_prepare_store_creates_database_and_experiment_once(store_uri: str, tmp_
     first = prepare_store(store_uri, "study", tmp_path / "artifacts")
     assert first is not None
     assert prepare_store(store_uri, "study", tmp_path / "artifacts") == first
+
+
+def test_an_experiment_that_another_driver_made_in_between_is_used(store_uri: str, tmp_path: Path) -> None:
+    class Slower(MlflowClient):  # type: ignore[misc]
+        """Loses the race between looking for the experiment and making it."""
+
+        made: str | None = None
+
+        def create_experiment(self, name: str, **options: Any) -> str:
+            self.made = str(MlflowClient(store_uri).create_experiment(name))
+            return str(super().create_experiment(name, **options))
+
+    slower = Slower(store_uri)
+    found = find_or_create_experiment(slower, "study", tmp_path)
+    assert found == slower.made
+    assert MlflowClient(store_uri).get_experiment(found).tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_a_deleted_experiment_of_that_name_is_a_clear_error(store_uri: str, tmp_path: Path) -> None:
