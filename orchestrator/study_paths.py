@@ -68,7 +68,7 @@ class StudyPaths:
 
     def trial(self, trial: str) -> Path:
         """A trial's own folder; ConfigError for an id that is no plain name."""
-        return _under(self.trials, _checked(trial, "trial"))
+        return inside(self.trials, trial, "trial")
 
     def create(self) -> None:
         """Makes the study's folders, readable by their owner only: what a resume reads must not be anybody's to write.
@@ -100,6 +100,11 @@ def study_paths(root: Path | str, name: str) -> StudyPaths:
 def data_root(root: Path | str) -> Path:
     """The folder of prepared data sets."""
     return Path(root).resolve() / "data"
+
+
+def inside(folder: Path, name: str, what: str) -> Path:
+    """FOLDER/NAME; ConfigError for a name that is not plain, or that a link leads out of the folder."""
+    return _under(folder, _checked(name, what))
 
 
 def _checked(name: str, what: str) -> str:
