@@ -18,7 +18,7 @@ from orchestrator.remote import reload_error_pct
 from orchestrator.signature import trial_signature
 from orchestrator.study import Study
 from orchestrator.summary import mean, sample_std
-from trainables.checkpoint import latest_checkpoint, read_state, read_tensors
+from trainables.checkpoint import read_state, read_tensors
 from trainables.config import TrialConfig
 from trainables.data.crop import centre_crop
 from trainables.data.store import open_store
@@ -51,12 +51,18 @@ def crown(study: Study, recorder: Recorder, seeds: list[TrialRecord], uri: str, 
 
 def _export(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Candidate]:
     best, outcomes = seeds[0], [record.outcome for record in seeds]
-    checkpoint = latest_checkpoint(study.paths.trial(best.trial))
-    if checkpoint is None:
-        raise CheckpointError(
-            f"the finalist {best.trial} has no complete checkpoint in {study.paths.trial(best.trial)}; restore it, or "
-            f"remove the study and search again."
-        )
+    with study.storage.of(best.trial).newest() as checkpoint:
+        if checkpoint is None:
+            raise CheckpointError(
+                f"the finalist {best.trial} has no complete checkpoint in {study.storage.place}; restore it, or remove "
+                f"the study and search again."
+            )
+        return _export_checkpoint(study, best, outcomes, checkpoint)
+
+
+def _export_checkpoint(
+    study: Study, best: TrialRecord, outcomes: list[dict[str, float]], checkpoint: Path
+) -> tuple[Path, Candidate]:
     stored = read_state(checkpoint)
     config = TrialConfig.from_dict(stored["config"])
     spread = {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]}

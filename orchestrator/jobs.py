@@ -1,7 +1,7 @@
 """Runs a fixed list of trials through the slots, without Tune: finalists, and the single trial of `aib train`."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.recorder import Recorder
 from orchestrator.slots.lease import acquire, this_process
 from orchestrator.slots.messages import Finished, Job, PoolRef
+from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
 
 
@@ -28,7 +29,7 @@ def run_trials(
     planned: Iterable[PlannedTrial],
     recorder: Recorder,
     pool: PoolRef,
-    folder_of: Callable[[str], Path],
+    storage: TrialStorage,
     data_root: Path,
     max_failures: int,
     interrupted: threading.Event,
@@ -52,7 +53,7 @@ def run_trials(
         job = Job(
             trial=one.trial,
             config=one.config.to_dict(),
-            folder=folder_of(one.trial),
+            checkpoints=storage.of(one.trial),
             data_root=data_root,
             epochs_known=record.epoch,
             max_failures=max_failures,

@@ -13,6 +13,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.scheduler import build_scheduler
 from orchestrator.searcher import StudySearcher, open_optuna_study, tell
 from orchestrator.slots.pool import SlotPool
+from orchestrator.storage import TrialStorage
 from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
 from trainables.config import TrialConfig
@@ -56,6 +57,7 @@ def run_search(
     study: Study,
     recorder: Recorder,
     pool: SlotPool,
+    storage: TrialStorage,
     data_root: Path,
     resolve: Callable[[Mapping[str, Any]], TrialConfig],
     interrupted: threading.Event,
@@ -77,7 +79,7 @@ def run_search(
     trainable = tune.with_parameters(
         Trial,
         pool=pool.ref,
-        trials_folder=study.paths.trials,
+        storage=storage,
         data_root=data_root,
         max_failures=spec.max_failures_per_trial,
     )

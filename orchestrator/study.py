@@ -11,6 +11,7 @@ from orchestrator.errors import PreflightError
 from orchestrator.journal import Journal, StudyState, read_state
 from orchestrator.lease import study_lease
 from orchestrator.signature import spec_signature
+from orchestrator.storage import TrialStorage, recorded_storage
 from orchestrator.study_paths import StudyPaths
 from search_spaces.schema import SearchSpec
 from trainables.errors import ConfigError
@@ -25,6 +26,7 @@ class Study:
     paths: StudyPaths
     journal: Journal
     resumed: bool
+    storage: TrialStorage
 
 
 def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
@@ -68,7 +70,9 @@ def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping
             os.replace(aside, paths.study_json)
         journal = Journal(paths.journal)
         try:
-            yield Study(spec, signature, paths, journal, resumed)
+            stored = json.loads(paths.study_json.read_text(encoding="utf-8"))
+            storage = recorded_storage(stored, paths.trials, spec.name)
+            yield Study(spec, signature, paths, journal, resumed, storage)
         finally:
             journal.close()
 

@@ -71,7 +71,7 @@ class StudyPaths:
 
     def trial(self, trial: str) -> Path:
         """A trial's own folder; ConfigError for an id that is no plain name."""
-        return _under(self.trials, _checked(trial, "trial"))
+        return inside(self.trials, trial, "trial")
 
     def create(self) -> None:
         """Makes the study's folders, readable by their owner only: what a resume reads must not be anybody's to write.
@@ -116,6 +116,11 @@ def _lasting(root: Path) -> Path:
             "AIB_ROOT for the job or on the cluster, to a folder that every node reaches."
         )
     return root
+
+
+def inside(folder: Path, name: str, what: str) -> Path:
+    """FOLDER/NAME; ConfigError for a name that is not plain, or that a link leads out of the folder."""
+    return _under(folder, _checked(name, what))
 
 
 def _checked(name: str, what: str) -> str:

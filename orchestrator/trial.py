@@ -14,6 +14,7 @@ from ray import tune
 
 from orchestrator.slots.lease import Lease, acquire, this_process
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
 
 _POINTER = "epoch.json"
@@ -50,13 +51,13 @@ def trial_failure(result: Mapping[str, Any]) -> str:
 
 
 class Trial(tune.Trainable):
-    """For `tune.with_parameters(Trial, pool=..., trials_folder=..., data_root=..., max_failures=...)` and
+    """For `tune.with_parameters(Trial, pool=..., storage=..., data_root=..., max_failures=...)` and
     `reuse_actors=True`. Results hold the metrics by name (for the scheduler) and together (`epoch_metrics`)."""
 
     def setup(  # type: ignore[override]  # with_parameters gives what Tune's own signature lacks
-        self, config: dict[str, Any], *, pool: PoolRef, trials_folder: Path, data_root: Path, max_failures: int
+        self, config: dict[str, Any], *, pool: PoolRef, storage: TrialStorage, data_root: Path, max_failures: int
     ) -> None:
-        self._pool, self._trials_folder, self._data_root = pool, trials_folder, data_root
+        self._pool, self._checkpoints, self._data_root = pool, storage, data_root
         self._max_failures = max_failures
         self._lease: Lease | None = None
         self._epoch = 0
@@ -98,7 +99,7 @@ class Trial(tune.Trainable):
         return Job(
             trial=self.config["trial"],
             config=self.config["config"],
-            folder=self._trials_folder / self.config["trial"],
+            checkpoints=self._checkpoints.of(self.config["trial"]),
             data_root=self._data_root,
             epochs_known=self._epoch,
             max_failures=self._max_failures,

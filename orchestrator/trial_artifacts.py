@@ -6,19 +6,25 @@ from pathlib import Path
 from orchestrator.journal import TrialRecord
 from orchestrator.tracking.figures import attention_figure, curves_figure, interpretability_figure
 from orchestrator.tracking.tracker import Tracker
-from trainables.checkpoint import has_tensors, latest_checkpoint, read_state, read_tensors
+from trainables.checkpoint import has_tensors, read_state, read_tensors
+from trainables.checkpoint_store import CheckpointStore
 from trainables.interpretability.examples import Panels
 
 
-def log_trial_artifacts(tracker: Tracker, trial_folder: Path, record: TrialRecord) -> None:
+def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> None:
     """Logs curves, and for a trial of full length also attention maps, scores and the best epoch's weights.
 
     A trial that was stopped early or failed has its numbers only: hundreds of them would fill the store. A model
     without maps has curves and weights.
     """
-    checkpoint = latest_checkpoint(trial_folder)
-    if record.state != "completed" or checkpoint is None or "final_val_error_pct" not in record.outcome:
+    if record.state != "completed" or "final_val_error_pct" not in record.outcome:
         return
+    with checkpoints.newest() as checkpoint:
+        if checkpoint is not None:
+            _log(tracker, checkpoint, record)
+
+
+def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
     state = read_state(checkpoint)
     figures = {"curves": curves_figure(record.history)}
     if has_tensors(checkpoint, "examples"):

@@ -26,7 +26,10 @@ from orchestrator.scrub import scrub
 from orchestrator.search import run_search
 from orchestrator.slots.cluster import connect, nodes
 from orchestrator.slots.elastic import elastic
+from orchestrator.slots.node_check import check_storage
 from orchestrator.slots.pool import SlotPool
+from orchestrator.storage import choose_storage
+from orchestrator.storage_probe import NeededData
 from orchestrator.study import Study, check_startable, open_study, view_study
 from orchestrator.study_paths import study_paths
 from orchestrator.tracking.buffered import BufferedTracker
@@ -48,6 +51,8 @@ class Where:
     root: Path
     tracking_uri: str | None = None
     address: str | None = None
+    storage: str | None = None
+    """URI of an object store for the trials' checkpoints; None: the study's folder."""
 
 
 def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console) -> int:
@@ -67,6 +72,7 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
             study,
             recorder,
             pool,
+            study.storage,
             paths.data,
             lambda params: resolve_trial(spec, params),
             interruption.requested,
@@ -179,7 +185,7 @@ class _Run:
             planned,
             self.recorder,
             self.pool.ref,
-            self.study.paths.trial,
+            self.study.storage,
             self.study.paths.data,
             self.study.spec.max_failures_per_trial,
             self.interruption.requested,
@@ -191,6 +197,7 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
     """Cluster, record and slots, in the order in which each can still refuse before the next is begun."""
     paths = study_paths(where.root, spec.name)
     uri = tracking_uri_or_local(where.root, where.tracking_uri)
+    storage = choose_storage(where.storage, paths)
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(console.print))
         stack.enter_context(connect(where.address))
@@ -198,10 +205,12 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         interruption.listen()
         # The cluster itself has the last word on what fits.
         plan = make_plan(spec, [Node(*node) for node in nodes()])
-        paths.root.mkdir(parents=True, exist_ok=True)
+        needed = NeededData(paths.data, prepared.store.name, prepared.store.image_size, prepared.store.digest)
+        check_storage(storage, paths.root, needed)
         facts = {
             "data": {"name": prepared.store.name, "digest": prepared.store.digest},
             "provenance": provenance(),
+            **storage.facts,
         }
         study = stack.enter_context(open_study(spec, paths, resume, facts))
         pool = stack.enter_context(
@@ -210,7 +219,8 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
                 workers=spec.resources.workers_per_trial,
                 cpus_per_worker=spec.resources.cpus_per_worker,
                 gpus_per_worker=spec.resources.gpus_per_worker,
-                storage=study.paths.scratch,
+                # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
+                storage=study.paths.scratch if storage.bucket is None else None,
                 placement="PACK" if spec.resources.placement == "pack" else "SPREAD",
                 trials_per_slot=spec.resources.trials_per_slot,
             )
@@ -254,7 +264,7 @@ def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, co
     if record != study.journal.state.mlflow:
         study.journal.append("mlflow", record=record)
     recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
-    recorder.on_end = lambda record: log_trial_artifacts(tracker, study.paths.trial(record.trial), record)
+    recorder.on_end = lambda record: log_trial_artifacts(tracker, study.storage.of(record.trial), record)
     stack.push(_closing(recorder, tracker, console))
     for ended in [one for one in study.journal.state.trials.values() if one.state != "running" and not one.recorded]:
         config = resolve_trial(study.spec, ended.params).override({"seed": ended.seed})

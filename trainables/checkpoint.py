@@ -57,6 +57,22 @@ def verify(folder: Path) -> frozenset[str]:
 
     Raises CheckpointError unless each of them is there, of the size and with the digest that the manifest gives.
     """
+    listed = _listed(folder)
+    for name, facts in listed.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise CheckpointError(f"{path} is missing or no plain file; use another copy.")
+        if (path.stat().st_size, _sha256(path)) != facts:
+            raise CheckpointError(f"{path} is not what {MANIFEST} lists (size or SHA-256 differ); use another copy.")
+    return frozenset(listed)
+
+
+def listed_files(folder: Path) -> frozenset[str]:
+    """Names of the files that the manifest lists, plain names within the folder; CheckpointError without one."""
+    return frozenset(_listed(folder))
+
+
+def _listed(folder: Path) -> dict[str, tuple[int, str]]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         listed = {str(name): (facts["bytes"], facts["sha256"]) for name, facts in manifest["files"].items()}
@@ -64,13 +80,10 @@ def verify(folder: Path) -> frozenset[str]:
         raise CheckpointError(f"{folder} has no {MANIFEST}: it is incomplete; use another copy.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} cannot be read ({error}); use another copy.") from None
-    for name, facts in listed.items():
-        path = folder / name
-        if path.name != name or path.is_symlink() or not path.is_file():
-            raise CheckpointError(f"{path} is missing or no plain file; use another copy.")
-        if (path.stat().st_size, _sha256(path)) != facts:
-            raise CheckpointError(f"{path} is not what {MANIFEST} lists (size or SHA-256 differ); use another copy.")
-    return frozenset(listed)
+    for name in listed:
+        if Path(name).name != name:
+            raise CheckpointError(f"{folder / MANIFEST} lists {name!r}, no plain file name; use another copy.")
+    return listed
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -27,6 +27,15 @@ TrackingUri = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", envvar="RAY_ADDRESS", help="A running Ray cluster instead of a local one.")
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar="AIB_STORAGE",
+        metavar="s3://BUCKET/PREFIX",
+        help="Keep the trials' checkpoints in an object store instead of the study's folder.",
+    ),
+]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
 
 # Rich takes 80 columns for a pipe, which would break tables for no reader's benefit.

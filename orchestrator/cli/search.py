@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, Sets, TrackingUri, err, out, print_json
+from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, Sets, Storage, TrackingUri, err, out, print_json
 
 if TYPE_CHECKING:
     from search_spaces.schema import SearchSpec
@@ -66,13 +66,14 @@ def search(
     sets: Sets = [],  # noqa: B006
     tracking_uri: TrackingUri = None,
     address: Address = None,
+    storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """The search, then the finalists over several seeds, then the gate to the registry."""
     from orchestrator.workflow import Where, run_study
 
     loaded = _load(spec, sets, name)
-    where = Where(root=root, tracking_uri=tracking_uri, address=address)
+    where = Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage)
     code = run_study(loaded, where, resume=resume, console=err)
     conclude(root, loaded.name, as_json, code)
 
@@ -85,6 +86,7 @@ def train(
     sets: Sets = [],  # noqa: B006
     tracking_uri: TrackingUri = None,
     address: Address = None,
+    storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """One trial with fixed values: the spec's trial section, its first point where it has one, and --set.
@@ -94,7 +96,12 @@ def train(
     from orchestrator.workflow import Where, as_single_trial, run_single
 
     loaded = as_single_trial(_load(spec, sets, name), name)
-    code = run_single(loaded, Where(root=root, tracking_uri=tracking_uri, address=address), resume=resume, console=err)
+    code = run_single(
+        loaded,
+        Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage),
+        resume=resume,
+        console=err,
+    )
     conclude(root, loaded.name, as_json, code)
 
 

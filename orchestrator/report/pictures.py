@@ -20,10 +20,11 @@ from orchestrator.report.figures import (
 )
 from orchestrator.report.subject import Subject
 from orchestrator.report.svg import themed_svg
+from orchestrator.storage import TrialStorage, recorded_storage
 from orchestrator.study import StudyView
 from orchestrator.tracking.figures import attention_figure, curves_figure, interpretability_figure
 from trainables import metrics
-from trainables.checkpoint import has_tensors, latest_checkpoint, read_state, read_tensors
+from trainables.checkpoint import has_tensors, read_state, read_tensors
 from trainables.interpretability.examples import Panels
 from trainables.models.traits import traits
 
@@ -37,7 +38,7 @@ def draw_all(view: StudyView, subject: Subject | None, trials_folder: Path) -> d
     return {
         "search": _search(view),
         "curves": _curves(subject),
-        "maps": _maps(subject, trials_folder),
+        "maps": _maps(subject, recorded_storage(view.facts, trials_folder, view.spec.name)),
     }
 
 
@@ -125,26 +126,31 @@ def _test_scores(outcome: Mapping[str, float]) -> dict[str, float] | None:
     return scores if len(scores) == len(metrics.INTERPRETABILITY) else None
 
 
-def _maps(subject: Subject | None, trials_folder: Path) -> tuple[Block, ...]:
+def _maps(subject: Subject | None, storage: TrialStorage) -> tuple[Block, ...]:
     if subject is None:
         return (Text("No run to show yet.", "note"),)
     trial = subject.shown.trial
     if not traits(subject.config.model.name).maps:
         return (Text(f"{subject.config.model.name} has no spatial map, so there is none to draw.", "note"),)
-    checkpoint = latest_checkpoint(trials_folder / trial)
-    if checkpoint is None or not has_tensors(checkpoint, "examples"):
-        return (Text(f"No examples of {trial} are stored: its last checkpoint is not here or holds none.", "note"),)
+    try:
+        with storage.of(trial).newest() as checkpoint:
+            if checkpoint is not None and has_tensors(checkpoint, "examples"):
+                return (_attention(trial, subject, checkpoint),)
+    except OSError as error:
+        return (Text(f"No examples of {trial}: {storage.place} cannot be read ({error}).", "note"),)
+    return (Text(f"No examples of {trial} are stored: its last checkpoint is not here or holds none.", "note"),)
+
+
+def _attention(trial: str, subject: Subject, checkpoint: Path) -> Picture:
     panels = Panels.from_tensors(read_tensors(checkpoint, "examples"), subject.config.evaluation.interp_threshold)
     shown = first_examples(panels, _MAX_EXAMPLES)
     figure = attention_figure(shown, read_state(checkpoint)["data"]["class_names"], pixels_per_image=96)
-    return (
-        _png(
-            figure,
-            "attention",
-            f"Test images of {trial}, each beside its attention map: clean, occluded and filtered. '=' and '≠' say "
-            "whether class and map stay those of the clean image.",
-            _described(shown),
-        ),
+    return _png(
+        figure,
+        "attention",
+        f"Test images of {trial}, each beside its attention map: clean, occluded and filtered. '=' and '≠' say "
+        "whether class and map stay those of the clean image.",
+        _described(shown),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 
 SlotState = Literal["starting", "idle", "leased", "leaving", "broken", "closed"]
@@ -17,8 +18,8 @@ class Job:
     """Our own name of the trial, the same before and after a resume."""
     config: dict[str, Any]
     """`TrialConfig.to_dict()`; `epochs` is read here, the rest belongs to the science."""
-    folder: Path
-    """The trial's own folder, on storage that every node reaches; checkpoints are written under it."""
+    checkpoints: CheckpointStore
+    """The trial's own, on storage that every node reaches."""
     data_root: Path
     epochs_known: int = 0
     """Epochs that the owner has already; they are not sent again."""

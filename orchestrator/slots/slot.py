@@ -5,6 +5,7 @@ its lease gone and leases again. If only the Train run dies, the slot starts ano
 """
 
 import os
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ray.util.state.exception import RayStateApiException
 from orchestrator.slots import orphans
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.worker import Fit, serve
+from trainables.node_cache import node_cache
 
 RETRY_S = 2.0
 SWEEP_S = 5.0
@@ -41,8 +43,8 @@ class SlotSpec:
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
-    storage: Path
-    """A folder that every node reaches; Train keeps its own small files under it."""
+    storage: Path | None
+    """For Train's own small files; None: the cache of the node that the slot is on."""
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
     trials_per_slot: int | None
     """Fresh workers after so many trials; None: never."""
@@ -85,7 +87,13 @@ class Slot(Mailbox):
                 self.run_failed(first_line(getattr(error, "controller_failure", error)))
                 with self._changed:
                     self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
+        if self._spec.storage is None:
+            shutil.rmtree(node_cache() / "slots" / self._run_name, ignore_errors=True)
         self._ended.set()
+
+    @property
+    def _run_name(self) -> str:
+        return self._name.rsplit(":", 1)[-1]
 
     def _sweep(self) -> None:
         """While the present run waits for its workers: removes what dead controllers left in their place.
@@ -133,8 +141,8 @@ class Slot(Mailbox):
             ),
             # Ray's type hints still show the first version of these classes.
             run_config=RunConfig(
-                name=self._name.rsplit(":", 1)[-1],
-                storage_path=str(spec.storage / "slots"),
+                name=self._run_name,
+                storage_path=str((spec.storage or node_cache()) / "slots"),
                 # Lost groups are counted by trial, in the mailbox; start-up errors come back to `_serve`.
                 failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),  # type: ignore[call-arg]
                 callbacks=[_TellSlot(self._name, self._namespace, run)],  # type: ignore[list-item]

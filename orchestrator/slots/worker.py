@@ -6,6 +6,7 @@ together.
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,13 +19,13 @@ import torch.distributed as dist
 
 from orchestrator.slots.messages import Finished, Job
 from orchestrator.slots.process_state import ProcessState
-from trainables.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, read_history
+from trainables.checkpoint import read_history
+from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 from trainables.runtime import Runtime
 
 TAKE_S = 2.0
 AGREE_S = 20.0
-KEEP_CHECKPOINTS = 2
 T = TypeVar("T")
 
 
@@ -79,19 +80,32 @@ def _run_job(job: Job, fit: Fit, ranks: "_Ranks") -> Finished:
         device=ray.train.torch.get_device(),
     )
     try:
-        # Rank 0 chooses for all: storage may show a checkpoint to one node before another.
-        resume = _broadcast(latest_checkpoint(job.folder) if ranks.rank == 0 else None, ranks.rank)
-        if _broadcast(_resend(job, resume, ranks) if ranks.rank == 0 else None, ranks.rank):
-            return Finished("stopped")
-        for report in fit(job.config, runtime, resume):
-            verdict = _broadcast(_publish(job, report, ranks) if ranks.rank == 0 else None, ranks.rank)
-            if verdict is not None:
-                return verdict
+        with _resumed(job.checkpoints, ranks.rank) as resume:
+            if _broadcast(_resend(job, resume, ranks) if ranks.rank == 0 else None, ranks.rank):
+                return Finished("stopped")
+            for report in fit(job.config, runtime, resume):
+                verdict = _broadcast(_publish(job, report, ranks) if ranks.rank == 0 else None, ranks.rank)
+                if verdict is not None:
+                    return verdict
         return Finished("completed")
     except AIBError as error:
         if not ranks.agree():
             raise
         return Finished("failed", str(error), type(error).__name__)
+
+
+@contextmanager
+def _resumed(checkpoints: CheckpointStore, rank: int) -> Iterator[Path | None]:
+    """The checkpoint to go on from, on every rank the same; None on all of them where there is none.
+
+    Rank 0 chooses for all: storage may show a checkpoint to one node before another.
+    """
+    with ExitStack() as stack:
+        newest = stack.enter_context(checkpoints.newest()) if rank == 0 else None
+        name = _broadcast(newest.name if newest is not None else None, rank)
+        if rank > 0 and name is not None:
+            newest = stack.enter_context(checkpoints.named(name))
+        yield newest
 
 
 def _resend(job: Job, resume: Path | None, ranks: "_Ranks") -> bool:
@@ -103,10 +117,10 @@ def _resend(job: Job, resume: Path | None, ranks: "_Ranks") -> bool:
 def _publish(job: Job, report: EpochReport, ranks: "_Ranks") -> Finished | None:
     """Checkpoint first, report second: what was reported is never lost. None means to go on."""
     try:
-        report.save(checkpoint_folder(job.folder, report.epoch))
+        job.checkpoints.save(report.epoch, report.save)
     except AIBError as error:
         return Finished("failed", str(error), type(error).__name__)
-    prune_checkpoints(job.folder, KEEP_CHECKPOINTS)
+    job.checkpoints.prune()
     return Finished("stopped") if ranks.put(report.epoch, report.metrics) and report.epoch < job.epochs else None
 
 

@@ -15,6 +15,7 @@ from ray.tune.search import Searcher
 
 from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.pool import SlotPool
+from orchestrator.storage import TrialStorage
 from orchestrator.trial import Trial, epoch_metrics, trial_failure, trial_resources
 from tests.orchestrator.slots.small_science import fit_small, small_trial
 
@@ -63,7 +64,7 @@ def search(
     pool: SlotPool, folder: Path, configs: list[dict[str, Any]], told: Told, scheduler: TrialScheduler, at_once: int
 ) -> tune.ResultGrid:
     trainable = tune.with_parameters(
-        Trial, pool=pool.ref, trials_folder=folder / "trials", data_root=folder, max_failures=1
+        Trial, pool=pool.ref, storage=TrialStorage(folder / "trials"), data_root=folder, max_failures=1
     )
     return tune.Tuner(
         tune.with_resources(trainable, trial_resources()),

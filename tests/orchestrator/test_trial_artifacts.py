@@ -9,6 +9,7 @@ from orchestrator.trial_artifacts import log_trial_artifacts
 from tests.orchestrator.tracking.recording_tracker import RecordingTracker
 from tests.trainables.tiny import tiny_trial
 from trainables.checkpoint import checkpoint_folder
+from trainables.checkpoint_store import FolderStore
 from trainables.fit import fit
 from trainables.runtime import Runtime
 
@@ -29,7 +30,7 @@ def test_figures_of_maps_are_left_out_where_there_are_none(
     tracker = RecordingTracker()
     tracker.open_study("tiny", "signature", {}, {})
     tracker.open_trial("t00000", "t00000", {}, {}, None)
-    log_trial_artifacts(tracker, tmp_path, record)
+    log_trial_artifacts(tracker, FolderStore(tmp_path), record)
     logged = tracker.runs["t00000"]["files"]
     assert sorted(name for name in logged if name.startswith("figures/")) == [f"figures/{name}.png" for name in figures]
     assert "best_checkpoint/best.safetensors" in logged

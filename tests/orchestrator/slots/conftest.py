@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.slots.lease import acquire
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from trainables.checkpoint_store import FolderStore
 
 
 class Ran(NamedTuple):
@@ -38,7 +39,7 @@ def new_job(tmp_path: Path) -> Callable[..., Job]:
 
     def make(config: dict[str, Any], trial: str = "t00000", **fields: Any) -> Job:
         config = {**config, "marks": str(tmp_path / "marks")}
-        return Job(trial=trial, config=config, folder=tmp_path / trial, data_root=tmp_path, **fields)
+        return Job(trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=tmp_path, **fields)
 
     return make
 

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.messages import Finished, Job, Report
+from trainables.checkpoint_store import FolderStore
 
 
 class Clock:
@@ -30,7 +31,9 @@ def mailbox(clock: Clock) -> Mailbox:
 
 
 def job(epochs: int = 4, **fields: Any) -> Job:
-    return Job(trial="t00000", config={"epochs": epochs}, folder=Path("t"), data_root=Path("d"), **fields)
+    return Job(
+        trial="t00000", config={"epochs": epochs}, checkpoints=FolderStore(Path("t")), data_root=Path("d"), **fields
+    )
 
 
 def started(mailbox: Mailbox, given: Job | None = None) -> tuple[str, str]:

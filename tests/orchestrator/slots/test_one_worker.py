@@ -80,7 +80,7 @@ def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job:
     assert len(later) < 10
 
 
-def test_early_stop_decided_on_a_report_costs_no_further_epoch(pool: PoolRef, new_job: NewJob) -> None:
+def test_early_stop_decided_on_a_report_costs_no_further_epoch(pool: PoolRef, new_job: NewJob, tmp_path: Path) -> None:
     job = new_job(small_trial(epochs=1000, epoch_s=0.6))
     lease = acquire(pool, "owner", timeout_s=60)
     lease.start(job)
@@ -89,7 +89,7 @@ def test_early_stop_decided_on_a_report_costs_no_further_epoch(pool: PoolRef, ne
     lease.release()
     assert time.monotonic() - began_s < 0.5, "giving back does not wait for the workers"
     wait_until(lambda: states(pool) == ["idle", "idle"], 5)
-    newest = latest_checkpoint(job.folder)
+    newest = latest_checkpoint(tmp_path / job.trial)
     assert newest is not None
     assert newest.name == "epoch_000001"
 
@@ -133,19 +133,17 @@ def test_trial_goes_on_from_its_checkpoint_in_another_lease(pool: PoolRef, new_j
     assert rest.column("loss") == whole.column("loss")[1:]
 
 
-def test_altered_checkpoint_is_passed_over_for_the_one_before(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+def test_altered_checkpoint_is_passed_over_for_the_one_before(
+    pool: PoolRef, new_job: NewJob, run: Run, tmp_path: Path
+) -> None:
     whole = run(pool, new_job(small_trial(epochs=3), trial="altered"))
-    newest = latest_checkpoint(new_job_folder(new_job, "altered"))
+    newest = latest_checkpoint(tmp_path / "altered")
     assert newest is not None
     with (newest / "state.json").open("a") as file:
         file.write(" ")
     again = run(pool, new_job(small_trial(epochs=3), trial="altered"))
     assert again.epochs == [1, 2, 3]
     assert again.column("loss") == whole.column("loss")
-
-
-def new_job_folder(new_job: NewJob, trial: str) -> Path:
-    return new_job(small_trial(), trial=trial).folder
 
 
 def test_dead_owner_frees_the_slot(pool: PoolRef, new_job: NewJob) -> None:

@@ -11,6 +11,7 @@ from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
 from trainables.checkpoint import latest_checkpoint, read_history
+from trainables.checkpoint_store import FolderStore
 from trainables.config import TrialConfig
 from trainables.fit import fit
 from trainables.runtime import Runtime
@@ -29,7 +30,7 @@ def test_trial_in_a_slot_equals_the_same_trial_without_ray(
     plain = on_ranks(2, history, digits_root, config)[0]
 
     def job(trial: str, config: dict[str, Any]) -> Job:
-        return Job(trial=trial, config=config, folder=tmp_path / trial, data_root=digits_root)
+        return Job(trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=digits_root)
 
     with SlotPool(1, workers=2, cpus_per_worker=1, storage=tmp_path) as pool:
         for trial in ("cold", "warm"):

@@ -1,0 +1,108 @@
+"""Whether storage can be used from where this runs: a mark is written, read back and removed, another's mark is read.
+
+Reading each other's marks is what tells a shared folder from two folders of the same name.
+"""
+
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from trainables.bucket import Bucket
+from trainables.data.store import read_meta, store_folder
+from trainables.errors import AIBError
+
+
+class Marks(Protocol):
+    """A place for small files. Methods raise OSError where the storage refuses."""
+
+    def write(self, name: str) -> None: ...
+    def read(self, name: str) -> str: ...
+    def remove(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class FolderMarks:
+    """In a folder that is there already: on a node that lacks it, making it would hide just what is looked for."""
+
+    folder: Path
+
+    def write(self, name: str) -> None:
+        (self.folder / name).write_text(name, encoding="utf-8")
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class BucketMarks:
+    """Objects beside the studies."""
+
+    bucket: Bucket
+
+    def write(self, name: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / name
+            file.write_text(name, encoding="utf-8")
+            self.bucket.put(file, name)
+
+    def read(self, name: str) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / name
+            self.bucket.get(name, file)
+            return file.read_text(encoding="utf-8")
+
+    def remove(self, name: str) -> None:
+        self.bucket.remove(name)
+
+
+class NeededData(NamedTuple):
+    """A prepared data set that every node must find."""
+
+    data_root: Path
+    name: str
+    image_size: int
+    digest: str
+
+
+def new_mark(who: str) -> str:
+    """A mark's name, never used before."""
+    return f".storage-check-{who}-{uuid.uuid4().hex}"
+
+
+def probe(marks: Marks, who: str, other: str | None = None) -> None:
+    """Writes, reads and removes a mark, and reads `other`; OSError where one of them fails or gives something else."""
+    own = new_mark(who)
+    marks.write(own)
+    try:
+        for name in (own, other) if other else (own,):
+            if marks.read(name) != name:
+                raise OSError(f"what was written to {name} is not what is read from it")
+    finally:
+        marks.remove(own)
+
+
+def fault_of(marks: Marks, who: str, other: str, data: NeededData | None) -> str | None:
+    """Why a node cannot serve, as one line; None where it can."""
+    try:
+        probe(marks, who, other)
+    except OSError as error:
+        return f"its storage fails: {reason(error)}"
+    try:
+        found = data and read_meta(store_folder(data.data_root, data.name, data.image_size))
+    except AIBError as error:
+        return str(error)
+    if data and (found is None or found.digest != data.digest):
+        what = "another version of" if found else "no"
+        return f"{data.data_root} holds {what} {data.name} at {data.image_size} px there"
+    return None
+
+
+def reason(error: OSError) -> str:
+    """The first line of what went wrong, with the path where there is one."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,89 @@
+"""The real science on two real nodes: workers where the placement asks for them, and the same numbers as on one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from ray.util.state import list_actors
+
+from orchestrator.slots.cluster import Cluster
+from orchestrator.slots.lease import acquire
+from orchestrator.slots.messages import Finished, Job, Report
+from orchestrator.slots.pool import SlotPool
+from tests.orchestrator.slots.nodes import JoinedNode, second_node
+from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
+from trainables.checkpoint import latest_checkpoint, read_tensors
+from trainables.checkpoint_store import FolderStore
+from trainables.config import TrialConfig
+from trainables.data.splits import select
+from trainables.data.store import open_store
+from trainables.evaluate import evaluate, final_draws
+from trainables.fit import fit
+from trainables.models.build import build_model
+from trainables.runtime import Runtime
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+CONFIG = tiny_trial(epochs=2)
+
+
+@pytest.fixture(scope="module")
+def node(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JoinedNode]:
+    """Beside the session's node of two CPUs, another of two."""
+    with second_node(cluster, 2, tmp_path_factory.mktemp("node") / "log") as joined:
+        yield joined
+
+
+def history(runtime: Runtime, config: dict[str, Any]) -> list[dict[str, float]]:
+    return [report.metrics for report in fit(TrialConfig.from_dict(config), runtime)]
+
+
+def worker_nodes() -> list[str]:
+    """Node ids of the Train workers alive, one each."""
+    alive = list_actors(filters=[("state", "=", "ALIVE")], limit=1000)
+    return [actor.node_id for actor in alive if actor.class_name == "RayTrainWorker"]
+
+
+def run_on(
+    placement: Literal["PACK", "SPREAD"], folder: Path, data_root: Path
+) -> tuple[list[str], list[dict[str, float]], Finished]:
+    """One trial of two workers; the workers' nodes, its metrics, its end."""
+    job = Job(trial="t00000", config=CONFIG.to_dict(), checkpoints=FolderStore(folder / "t00000"), data_root=data_root)
+    with SlotPool(1, workers=2, cpus_per_worker=1, storage=folder, placement=placement) as pool:
+        with acquire(pool.ref, "the test", timeout_s=90) as lease:
+            lease.start(job)
+            rows = []
+            while isinstance(message := lease.next(), Report):
+                rows.append(message.metrics)
+                ids = worker_nodes()
+        return ids, rows, message
+
+
+def test_spread_workers_on_two_nodes_give_what_two_ranks_on_one_give(
+    node: JoinedNode, tmp_path: Path, digits_root: Path
+) -> None:
+    ids, rows, finished = run_on("SPREAD", tmp_path, digits_root)
+    assert finished == Finished("completed")
+    assert len(ids) == len(set(ids)) == 2
+    assert node.node_id in ids
+    assert without_timings(rows) == without_timings(on_ranks(2, history, digits_root, CONFIG.to_dict())[0])
+    checkpoint = latest_checkpoint(tmp_path / "t00000")
+    assert checkpoint is not None
+    assert rows[-1]["final_val_error_pct"] == error_of_one_rank(checkpoint, digits_root)
+
+
+def test_packed_workers_share_a_node(node: JoinedNode, tmp_path: Path, digits_root: Path) -> None:
+    ids, _, finished = run_on("PACK", tmp_path, digits_root)
+    assert finished == Finished("completed")
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+
+
+def error_of_one_rank(checkpoint: Path, data_root: Path) -> float:
+    """The validation error of a checkpoint's best weights, evaluated whole in this process."""
+    store = open_store(data_root, CONFIG.data.name, CONFIG.data.stored_size)
+    model = build_model(CONFIG, store.num_classes)
+    model.load_state_dict(read_tensors(checkpoint, "best"))
+    runtime = Runtime(data_root=data_root, device=torch.device("cpu"))
+    return evaluate(model, select(store, CONFIG.data).val, "val", CONFIG, runtime, final_draws(CONFIG))["error_pct"]
