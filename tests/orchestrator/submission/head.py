@@ -103,7 +103,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         family = []
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=20)
+        process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
