@@ -44,12 +44,14 @@ class Head:
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
             "RAY_USAGE_STATS_ENABLED": "0",
             "OMP_NUM_THREADS": "1",
+            # Ray would kill workers for the memory that other programs of the machine take.
+            "RAY_memory_monitor_refresh_ms": "0",
             **changes,
         }
 
 
 @contextmanager
-def ray_head(num_cpus: int = 2, environment: dict[str, str] | None = None) -> Iterator[Head]:
+def ray_head(num_cpus: int) -> Iterator[Head]:
     """Runs `ray start --head` for the time of the block; its own processes are all that is ended."""
     # Ray's sockets lie in here, and the path of a socket may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="aib-ray-"))
@@ -68,9 +70,7 @@ def ray_head(num_cpus: int = 2, environment: dict[str, str] | None = None) -> It
     ]
     command += [f"--temp-dir={folder / 'r'}", f"--labels={LABEL}", "--disable-usage-stats"]
     with (folder / "head.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**head.environment(), **(environment or {})}, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=head.environment(), start_new_session=True)
     try:
         deadline_s = time.monotonic() + START_S
         while not answers(head):
@@ -103,7 +103,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         family = []
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=20)
+        process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
