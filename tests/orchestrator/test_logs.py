@@ -26,7 +26,7 @@ def stream() -> Iterator[io.StringIO]:
     root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in logs.OURS}
     handlers = root.handlers
     written = io.StringIO()
-    logs.configure("json", written)  # type: ignore[arg-type]  # a stream in memory
+    logs.configure("json", written)
     yield written
     root.handlers = handlers
     for name, level in levels.items():
