@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.mlflow_server.deployment import ADMIN, Account, Deployment
+from tests.cluster.mlflow_server.deployment import ADMIN, BUCKET, Account, Deployment
 from tests.cluster.mlflow_server.processes import free_port, listens, serving, without_ours
-from tests.cluster.mlflow_server.searches import Searched, start, write_spec
+from tests.cluster.mlflow_server.searches import Searched, end, start, write_spec
 
 SERVE = Path(__file__).parents[3] / "cluster" / "mlflow" / "serve.sh"
-BUCKET = "mlflow"
 
 
 def _postgres_programs() -> Path:
@@ -164,5 +163,5 @@ def searched(
             found[name] = Searched(folder / name / "runs", json.loads(out), out + err)
     finally:
         for process in running.values():
-            process.kill()
+            end(process)
     return found

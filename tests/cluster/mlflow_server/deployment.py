@@ -26,6 +26,9 @@ class Account(NamedTuple):
         return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
 
 
+BUCKET = "mlflow"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
     """The server of this session."""
@@ -51,3 +54,29 @@ class Deployment:
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
+
+    def stored(self) -> dict[str, bytes]:
+        """Every object of the store, by its key."""
+        import boto3
+
+        bucket = boto3.resource(
+            "s3",
+            endpoint_url=self.settings["MLFLOW_S3_ENDPOINT_URL"],
+            aws_access_key_id=self.settings["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.settings["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.settings["AWS_DEFAULT_REGION"],
+        ).Bucket(BUCKET)
+        return {entry.key: entry.get()["Body"].read() for entry in bucket.objects.all()}
+
+    def tables(self) -> dict[str, str]:
+        """Every row of the database as text, by its table."""
+        import psycopg2
+
+        keys = {name.removeprefix("PG").lower(): value for name, value in self.settings.items() if name[:2] == "PG"}
+        with psycopg2.connect(dbname="mlflow", **keys) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            found = {}
+            for (table,) in cursor.fetchall():
+                cursor.execute(f'SELECT * FROM "{table}"')
+                found[table] = "\n".join(map(str, cursor.fetchall()))
+        return found

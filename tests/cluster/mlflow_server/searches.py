@@ -80,5 +80,15 @@ def run(
     try:
         out, err = process.communicate(timeout=timeout_s)
     finally:
-        process.kill()
+        end(process)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Asks first: a driver that is killed outright leaves its Ray cluster to notice that by itself."""
+    process.terminate()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=60)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.tracking.mlflow_store import mlflow_client
 from tests.cluster.mlflow_server.deployment import Account, Deployment
 from tests.cluster.mlflow_server.searches import MODEL, Searched, run
-from tests.orchestrator.tracking.mlflow_reader import read_runs
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -19,41 +19,34 @@ def as_ann(ann: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(scope="module")
+def stored(deployment: Deployment, searched: dict[str, Searched]) -> dict[str, bytes]:
+    """The object store once both searches are done."""
+    assert searched
+    return deployment.stored()
+
+
 @pytest.mark.usefixtures("as_ann")
 def test_each_search_has_its_runs_metrics_and_figures_under_its_parent(
-    deployment: Deployment, searched: dict[str, Searched]
+    deployment: Deployment, searched: dict[str, Searched], stored: dict[str, bytes]
 ) -> None:
-    for study, search in searched.items():
-        runs = read_runs(deployment.uri, study)
-        assert set(runs) == {None, "t00000", "t00001", *search.found["finalists"][0]["trials"]}
-        parent = runs[None]["id"]
-        assert parent == search.found["mlflow"]["run_id"]
-        for trial, recorded in runs.items():
-            assert recorded["status"] == "FINISHED"
-            if trial is not None:
-                assert recorded["tags"]["mlflow.parentRunId"] == parent
-                assert [step for step, _ in recorded["history"]["val_error_pct"]] == [1, 2]
-                figures = [data for path, data in recorded["files"].items() if path.endswith(".png")]
-                assert figures
-                assert all(data.startswith(b"\x89PNG") for data in figures)
-        assert "report/report.html" in runs[None]["files"]
-
-
-def test_artifacts_are_in_the_object_store(deployment: Deployment, searched: dict[str, Searched]) -> None:
-    import boto3
-
-    keys = {
-        "endpoint_url": deployment.settings["MLFLOW_S3_ENDPOINT_URL"],
-        "aws_access_key_id": deployment.settings["AWS_ACCESS_KEY_ID"],
-        "aws_secret_access_key": deployment.settings["AWS_SECRET_ACCESS_KEY"],
-        "region_name": deployment.settings["AWS_DEFAULT_REGION"],
-    }
-    stored = boto3.client("s3", **keys).list_objects_v2(Bucket="mlflow")["Contents"]
+    client = mlflow_client(deployment.uri)
     for search in searched.values():
-        prefix = search.found["mlflow"]["experiment_id"] + "/"
-        names = [entry["Key"] for entry in stored if entry["Key"].startswith(prefix)]
-        assert any(name.endswith("model.safetensors") for name in names)
-        assert any(name.endswith("report.html") for name in names)
+        experiment, parent = search.found["mlflow"]["experiment_id"], search.found["mlflow"]["run_id"]
+        runs = {run.data.tags.get("aib.trial"): run for run in client.search_runs([experiment])}
+        assert set(runs) == {None, "t00000", "t00001", *search.found["finalists"][0]["trials"]}
+        assert runs[None].info.run_id == parent
+        assert all(run.info.status == "FINISHED" for run in runs.values())
+        for trial in set(runs) - {None}:
+            assert runs[trial].data.tags["mlflow.parentRunId"] == parent
+            history = client.get_metric_history(runs[trial].info.run_id, "val_error_pct")
+            assert [point.step for point in history] == [1, 2]
+            of_run = f"{experiment}/{runs[trial].info.run_id}/artifacts/"
+            figures = [data for key, data in stored.items() if key.startswith(of_run) and key.endswith(".png")]
+            assert figures
+            assert all(data.startswith(b"\x89PNG") for data in figures)
+        assert f"{experiment}/{parent}/artifacts/report/report.html" in stored
+        assert any(key.startswith(f"{experiment}/models/") and key.endswith("model.safetensors") for key in stored)
 
 
 def test_both_searches_registered_a_version_and_one_is_the_champion(
@@ -88,26 +81,26 @@ def test_whoever_may_read_pulls_and_predicts_with_address_and_account_alone(
     assert Path(tmp_path / row["attention_png"]).is_file()
 
 
-def _texts(search: Searched) -> Iterator[tuple[str, bytes]]:
-    yield "what the command said", search.said.encode()
+def _files(search: Searched) -> Iterator[tuple[str, bytes]]:
     for path in search.root.rglob("*"):
-        if path.is_file() and "data" not in path.relative_to(search.root).parts:
+        if path.is_file() and search.root / "data" not in path.parents:
             yield str(path), path.read_bytes()
 
 
-@pytest.mark.usefixtures("as_ann")
 def test_no_secret_is_in_output_files_or_the_record(
-    deployment: Deployment, searched: dict[str, Searched], ann: Account
+    deployment: Deployment, searched: dict[str, Searched], stored: dict[str, bytes], ann: Account
 ) -> None:
-    secrets = [ann.password, deployment.admin.password, *map(deployment.settings.get, ("PGPASSWORD",))]
-    secrets += [deployment.settings["AWS_SECRET_ACCESS_KEY"], deployment.settings["MLFLOW_FLASK_SERVER_SECRET_KEY"]]
-    texts = [("the server's log", deployment.log.read_bytes())]
+    hidden = ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_FLASK_SERVER_SECRET_KEY")
+    secrets = [ann.password, deployment.admin.password, *(deployment.settings[name] for name in hidden)]
+    texts = {
+        **stored,
+        **{f"table {table}": rows.encode() for table, rows in deployment.tables().items()},
+        "the server's log": deployment.log.read_bytes(),
+    }
     for study, search in searched.items():
-        texts += _texts(search)
-        for recorded in read_runs(deployment.uri, study).values():
-            texts.append(("params and tags", json.dumps([recorded["params"], recorded["tags"]]).encode()))
-            texts += list(recorded["files"].items())
-    assert len(texts) > 50
-    for where, text in texts:
+        texts |= {f"what {study} said": search.said.encode(), **dict(_files(search))}
+    assert b"aib.trial" in texts["table tags"]
+    assert any(name.endswith("journal.jsonl") for name in texts)
+    for where, text in texts.items():
         for secret in secrets:
-            assert str(secret).encode() not in text, where
+            assert secret.encode() not in text, where
