@@ -11,6 +11,7 @@ from rich.console import Console
 from orchestrator.capacity import Node
 from orchestrator.champion import crown
 from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL, PreflightError
+from orchestrator.file_systems import is_local_disk
 from orchestrator.finalists import best_finalist, plan_finalists
 from orchestrator.interruption import Interruption, interruptible
 from orchestrator.jobs import PlannedTrial, run_trials
@@ -28,6 +29,7 @@ from orchestrator.slots.cluster import connect, nodes
 from orchestrator.slots.elastic import elastic
 from orchestrator.slots.node_check import check_storage
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.storage import choose_storage
 from orchestrator.storage_probe import NeededData
 from orchestrator.study import Study, check_startable, open_study, view_study
@@ -53,6 +55,8 @@ class Where:
     address: str | None = None
     storage: str | None = None
     """URI of an object store for the trials' checkpoints; None: the study's folder."""
+    copy_data: bool | None = None
+    """Whether each node reads its own copy of the data; None: where the root is not a disk of the only node."""
 
 
 def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console) -> int:
@@ -204,7 +208,8 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         # Ray's start has put its own SIGTERM handler in the place of ours, and that one ends the process.
         interruption.listen()
         # The cluster itself has the last word on what fits.
-        plan = make_plan(spec, [Node(*node) for node in nodes()])
+        alive = nodes()
+        plan = make_plan(spec, [Node(*node) for node in alive])
         needed = NeededData(paths.data, prepared.store.name, prepared.store.image_size, prepared.store.digest)
         check_storage(storage, paths.root, needed)
         facts = {
@@ -213,6 +218,7 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
             **storage.facts,
         }
         study = stack.enter_context(open_study(spec, paths, resume, facts))
+        copies = where.copy_data if where.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
         pool = stack.enter_context(
             SlotPool(
                 plan.slots,
@@ -223,6 +229,7 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
                 storage=study.paths.scratch if storage.bucket is None else None,
                 placement="PACK" if spec.resources.placement == "pack" else "SPREAD",
                 trials_per_slot=spec.resources.trials_per_slot,
+                fit=fit_trial_on_copies if copies else fit_trial,
             )
         )
         stack.enter_context(elastic(pool, lambda: _slots_now(spec)))

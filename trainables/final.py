@@ -24,6 +24,7 @@ from trainables.interpretability.score import Predict, Prediction, score_interpr
 from trainables.metrics import on_test
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
+from trainables.models.traits import traits
 from trainables.randomness import stream
 from trainables.runtime import Runtime
 
@@ -147,19 +148,35 @@ def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torc
     return predict
 
 
+def stores_needed(config: TrialConfig, data_root: Path) -> list[tuple[str, int]]:
+    """Name and image size of every data set that the trial opens where it is prepared."""
+    stored_size = config.data.stored_size
+    needed = [(config.data.name, stored_size)]
+    if config.data.name == cross_domain.TRAINED_ON:
+        needed.append((cross_domain.EVALUATED_ON, stored_size))
+    occluding = _occluder_size(config, data_root) if traits(config.model.name).maps else None
+    if occluding is not None:
+        needed.append((config.evaluation.occluder_dataset, occluding))
+    return list(dict.fromkeys(needed))
+
+
 def occluder_store(config: TrialConfig, data_root: Path) -> Store:
     """The data set that occludes, at the trial's image size if it is prepared so, else at any; DataError where it is
     not prepared at all. Its images are resized to the window anyway."""
-    name = config.evaluation.occluder_dataset
-    sizes = {meta.image_size for meta in list_prepared(data_root) if meta.name == name}
-    if not sizes:
+    name, size = config.evaluation.occluder_dataset, _occluder_size(config, data_root)
+    if size is None:
         raise DataError(
             f"the data set '{name}', whose images occlude others in the interpretability score, is not prepared; run "
             f"'{prepare_command(name, default_image_size(name))}' or set trial field evaluation.occluder_dataset to a "
             "prepared one such as cluttered-digits."
         )
-    size = config.data.image_size if config.data.image_size in sizes else min(sizes)
     return open_store(data_root, name, size)
+
+
+def _occluder_size(config: TrialConfig, data_root: Path) -> int | None:
+    name = config.evaluation.occluder_dataset
+    sizes = {meta.image_size for meta in list_prepared(data_root) if meta.name == name}
+    return config.data.image_size if config.data.image_size in sizes else min(sizes, default=None)
 
 
 def occluders(config: TrialConfig, runtime: Runtime) -> torch.Tensor:

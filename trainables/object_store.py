@@ -1,14 +1,15 @@
 """Checkpoints in an S3-compatible object store: written and verified here, uploaded with the manifest last.
 
-    PREFIX/epoch_000007-5f3a…/best.safetensors … manifest.json
+    PREFIX/epoch_000007.1-5f3a…/best.safetensors … manifest.json
 
-Nothing is overwritten: every upload has a folder name of its own, so that a lost worker that is still writing cannot
-mix its files with its successor's. One without a manifest is half-uploaded and never read.
+Nothing is overwritten: every upload has a folder name of its own (the epoch's first, second, … attempt), so that a lost
+worker that is still writing cannot mix its files with its successor's. One without a manifest is half-uploaded and
+never read.
 """
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from trainables.data.scratch import scratch_folder
 from trainables.errors import CheckpointError
 from trainables.node_cache import node_cache
 
-_NAME = re.compile(r"epoch_\d{6}-[0-9a-f]{16}")
+_NAME = re.compile(r"epoch_(\d{6})\.(\d+)-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class ObjectStore:
     prefix: str
 
     def save(self, epoch: int, write: Callable[[Path], Path]) -> None:
-        name = f"epoch_{epoch:06d}-{uuid.uuid4().hex[:16]}"
+        attempts = [attempt for stored, attempt in map(_age, self._listed()) if stored == epoch]
+        name = f"epoch_{epoch:06d}.{1 + max(attempts, default=0)}-{uuid.uuid4().hex[:16]}"
         with _scratch() as scratch:
             folder = write(scratch / name)
             for file in sorted(verify(folder)):
@@ -41,7 +43,7 @@ class ObjectStore:
     @contextmanager
     def newest(self) -> Iterator[Path | None]:
         with _scratch() as scratch:
-            yield next((folder for name in self._complete() if (folder := self._sound(name, scratch))), None)
+            yield next((folder for name in _complete(self._listed()) if (folder := self._sound(name, scratch))), None)
 
     @contextmanager
     def named(self, name: str) -> Iterator[Path]:
@@ -49,8 +51,10 @@ class ObjectStore:
             yield self._download(name, scratch)
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
-        kept = self._complete()[:keep]
-        for name, files in self._listed().items():
+        listed = self._listed()
+        newest_of_epoch = {_age(name)[0]: name for name in reversed(_complete(listed))}
+        kept = set(sorted(newest_of_epoch.values(), key=_age)[-keep:])
+        for name, files in listed.items():
             if name not in kept:
                 # Without its manifest first, so that what a kill leaves of it is a half one.
                 for file in sorted(files, key=lambda file: file != MANIFEST):
@@ -67,10 +71,6 @@ class ObjectStore:
             if _NAME.fullmatch(name) and file:
                 found.setdefault(name, []).append(file)
         return found
-
-    def _complete(self) -> list[str]:
-        """Names of those with a manifest, the newest epoch first."""
-        return sorted((name for name, files in self._listed().items() if MANIFEST in files), reverse=True)
 
     def _sound(self, name: str, scratch: Path) -> Path | None:
         try:
@@ -90,6 +90,18 @@ class ObjectStore:
             raise CheckpointError(f"the checkpoint {self._key(name, '')} is incomplete ({error}).") from None
         verify(folder)
         return folder
+
+
+def _age(name: str) -> tuple[int, int]:
+    """Epoch and attempt of a checkpoint."""
+    matched = _NAME.fullmatch(name)
+    assert matched is not None
+    return int(matched[1]), int(matched[2])
+
+
+def _complete(listed: Mapping[str, list[str]]) -> list[str]:
+    """Names of those with a manifest, the newest first: the last epoch's last attempt."""
+    return sorted((name for name, files in listed.items() if MANIFEST in files), key=_age, reverse=True)
 
 
 @contextmanager

@@ -36,6 +36,15 @@ Storage = Annotated[
         help="Keep the trials' checkpoints in an object store instead of the study's folder.",
     ),
 ]
+CopyData = Annotated[
+    bool | None,
+    typer.Option(
+        "--copy-data/--no-copy-data",
+        envvar="AIB_COPY_DATA",
+        help="Whether each node reads a copy of the data on its own disk (under AIB_CACHE, else the temporary folder). "
+        "Left out: yes, unless the root is a local disk of the only node.",
+    ),
+]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
 
 # Rich takes 80 columns for a pipe, which would break tables for no reader's benefit.

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, Sets, Storage, TrackingUri, err, out, print_json
+from orchestrator.cli.output import (
+    DEFAULT_ROOT,
+    Address,
+    CopyData,
+    Json,
+    Root,
+    Sets,
+    Storage,
+    TrackingUri,
+    err,
+    out,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from search_spaces.schema import SearchSpec
@@ -67,13 +79,14 @@ def search(
     tracking_uri: TrackingUri = None,
     address: Address = None,
     storage: Storage = None,
+    copy_data: CopyData = None,
     as_json: Json = False,
 ) -> None:
     """The search, then the finalists over several seeds, then the gate to the registry."""
     from orchestrator.workflow import Where, run_study
 
     loaded = _load(spec, sets, name)
-    where = Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage)
+    where = Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
     code = run_study(loaded, where, resume=resume, console=err)
     conclude(root, loaded.name, as_json, code)
 
@@ -87,6 +100,7 @@ def train(
     tracking_uri: TrackingUri = None,
     address: Address = None,
     storage: Storage = None,
+    copy_data: CopyData = None,
     as_json: Json = False,
 ) -> None:
     """One trial with fixed values: the spec's trial section, its first point where it has one, and --set.
@@ -98,7 +112,7 @@ def train(
     loaded = as_single_trial(_load(spec, sets, name), name)
     code = run_single(
         loaded,
-        Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage),
+        Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data),
         resume=resume,
         console=err,
     )

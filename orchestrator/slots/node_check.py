@@ -1,5 +1,6 @@
 """Storage and data looked at from the driver and from every node, before anything is started."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import ray
@@ -35,7 +36,8 @@ def check_storage(storage: TrialStorage, root: Path, data: NeededData | None, ti
     except OSError as error:
         raise PreflightError(f"{place} cannot be used from the driver: {reason(error)}; {advice}.") from None
     finally:
-        marks.remove(shared)
+        with suppress(OSError):
+            marks.remove(shared)
     if faults:
         named = "; ".join(f"node {node}: {fault}" for node, fault in faults[:NODES_NAMED])
         more = f"; and {len(faults) - NODES_NAMED} more nodes" if len(faults) > NODES_NAMED else ""

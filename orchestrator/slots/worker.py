@@ -7,7 +7,7 @@ together.
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from orchestrator.slots.process_state import ProcessState
 from trainables.checkpoint import read_history
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
+from trainables.node_cache import node_cache
 from trainables.runtime import Runtime
 
 TAKE_S = 2.0
@@ -49,6 +50,18 @@ def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
     from trainables.fit import fit
 
     return fit(TrialConfig.from_dict(config), runtime, resume)
+
+
+def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
+    """The same on this node's own copies of the data, which the first worker here makes."""
+    from trainables.config import TrialConfig
+    from trainables.data.node_copy import copied
+    from trainables.final import stores_needed
+    from trainables.fit import fit
+
+    trial = TrialConfig.from_dict(config)
+    near = copied(runtime.data_root, node_cache(), stores_needed(trial, runtime.data_root))
+    return fit(trial, replace(runtime, data_root=near), resume)
 
 
 def serve(config: Mapping[str, Any]) -> None:

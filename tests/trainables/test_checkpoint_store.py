@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with s3_server(tmp_path_factory.mktemp("s3")) as found:
-        yield found
+        yield found.uri
 
 
 @pytest.fixture(autouse=True)
@@ -226,3 +226,18 @@ def damaged(content: bytes, damage: str) -> bytes | None:
             return content[: len(content) // 2]
         case _:
             return None
+
+
+def test_a_rewritten_epoch_and_the_one_before_outlive_the_damaged_attempt(store: CheckpointStore) -> None:
+    for epoch in (1, 2):
+        store.save(epoch, writer(epoch))
+    with store.newest() as folder:
+        assert folder is not None
+        change(store, folder.name, "altered")
+    store.save(2, writer(2, 5))
+    store.prune()
+    with store.newest() as folder:
+        assert folder is not None
+        assert len(read_tensors(folder, "model")["w"]) == 5
+        change(store, folder.name, "altered")
+    assert newest_epoch(store) == 1

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from trainables.data.catalog import PARQUET, known, prepare_command
 from trainables.data.cluttered_digits import cluttered_digits_source
+from trainables.data.publish import publish
 from trainables.data.scratch import scratch_folder
 from trainables.data.sources.bad_rows import BadRows
 from trainables.data.sources.download import download
 from trainables.data.sources.official import OFFICIAL
 from trainables.data.sources.parquet import parquet_files, parquet_source
 from trainables.data.sources.source import Request, Source
-from trainables.data.store import META_FILE, SPLITS, Meta, Store, open_store, read_meta, store_folder
-from trainables.data.writer import sync, write_store
+from trainables.data.store import SPLITS, Store, open_store, store_folder
+from trainables.data.writer import write_store
 from trainables.errors import ConfigError, DataError
 
 Progress = Callable[[int, int | None], None]
@@ -52,7 +53,7 @@ def prepare(
             made = scratch / "made"
             made.mkdir()
             meta = write_store(made, name, image_size, images, _counter(images, progress), bad_rows.found)
-            _publish(made, meta, store_folder(data_root, name, image_size))
+            publish(made, meta, store_folder(data_root, name, image_size))
     except OSError as error:
         raise DataError(
             f"cannot write the data set '{name}' under {data_root}: {error}. Make room or make it writable, "
@@ -105,29 +106,3 @@ def _counter(images: Source, progress: Progress | None) -> Callable[[int], None]
             progress(done, total)
 
     return advance
-
-
-def _publish(made: Path, meta: Meta, folder: Path) -> None:
-    """Makes the finished folder the data set, unless the one in place is sound and equal."""
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-    else:
-        sync(folder.parent)
-        return
-    try:
-        old = read_meta(folder)
-        if old is not None and old.digest == meta.digest:
-            open_store(folder.parent, meta.name, meta.image_size, verify=True)
-            return
-    except DataError:
-        old = None
-    for entry in meta.splits.values():
-        (made / entry.file).replace(folder / entry.file)
-    (made / META_FILE).replace(folder / META_FILE)
-    sync(folder)
-    stale = {entry.file for entry in old.splits.values()} if old else {path.name for path in folder.glob("*.arrow")}
-    for file in stale - {entry.file for entry in meta.splits.values()}:
-        (folder / file).unlink(missing_ok=True)

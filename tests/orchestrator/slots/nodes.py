@@ -26,24 +26,22 @@ class JoinedNode:
 
     def kill(self) -> None:
         """SIGKILL to the node and all that runs on it, as when a machine loses its power."""
-        family = [psutil.Process(self._process.pid)]
-        family += family[0].children(recursive=True)
-        for member in family:
-            # Stopped first: a parent that sees a child die would begin to tidy up.
-            _signal(member, signal.SIGSTOP)
-        for member in family:
-            _signal(member, signal.SIGKILL)
-        self._process.wait()
+        kill_family(self._process)
 
 
 @contextmanager
-def second_node(cluster: Cluster, num_cpus: int, log: Path) -> Iterator[JoinedNode]:
-    """Joins the cluster for the time of the block."""
+def second_node(
+    cluster: Cluster, num_cpus: int, log: Path, hiding: Path | None = None, **environment: str
+) -> Iterator[JoinedNode]:
+    """Joins the cluster for the time of the block; the folder `hiding` is another, empty one on this node."""
     before = _alive()
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={cluster.address}"]
+    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hiding)] if hiding else []
+    command += [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={cluster.address}"]
     command += [f"--num-cpus={num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "RAY_AUTH_MODE": "token"})
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, "RAY_AUTH_MODE": "token", **environment}
+        )
         try:
             deadline_s = time.monotonic() + JOIN_S
             while not (joined := _alive() - before):
@@ -55,6 +53,23 @@ def second_node(cluster: Cluster, num_cpus: int, log: Path) -> Iterator[JoinedNo
         finally:
             if process.poll() is None:
                 node.kill()
+
+
+def kill_family(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a process and all below it."""
+    family = [psutil.Process(process.pid)]
+    family += family[0].children(recursive=True)
+    for member in family:
+        # Stopped first: a parent that sees a child die would begin to tidy up.
+        _signal(member, signal.SIGSTOP)
+    for member in family:
+        _signal(member, signal.SIGKILL)
+    process.wait()
+
+
+def can_hide_folders() -> bool:
+    """Whether a node can be given a file system of its own: needs root's rights and util-linux."""
+    return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
 
 
 def _alive() -> set[str]:

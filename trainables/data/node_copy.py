@@ -1,0 +1,100 @@
+"""One copy of each prepared data set per node, on the node's own disk, shared by all workers there.
+
+    CACHE/data/<root's hash>/cifar10-32/meta.json, train-<digest>.arrow, test-<digest>.arrow
+
+A copy is a data root like the one it was made from: files are named by digest, verified, and become the data set by
+their meta file, in one step. Whoever comes first copies; the others wait for its lock.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trainables.data.publish import publish
+from trainables.data.scratch import scratch_folder
+from trainables.data.store import META_FILE, Meta, open_store, read_meta, store_folder
+from trainables.data.writer import sync
+from trainables.errors import DataError
+
+UNUSED_S = 7 * 24 * 3600.0
+"""A copy that no trial has opened for so long makes room for a new one."""
+
+logger = logging.getLogger(__name__)
+
+
+def copied(data_root: Path, cache: Path, wanted: Iterable[tuple[str, int]]) -> Path:
+    """A data root on this node that holds copies of the wanted data sets (name, image size), as they are now.
+
+    What is not prepared is left out, for whoever opens it to complain of. Where a copy cannot be made, for want of room
+    or because it does not give the digest, the root itself is returned: slower, and right.
+    """
+    near = cache / "data" / hashlib.sha256(str(data_root).encode()).hexdigest()[:16]
+    try:
+        near.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, image_size in wanted:
+            source = store_folder(data_root, name, image_size)
+            meta = read_meta(source)
+            if meta is not None:
+                _copy(source, meta, near)
+            else:
+                shutil.rmtree(store_folder(near, name, image_size), ignore_errors=True)
+    except (OSError, DataError) as error:
+        logger.warning("no copy of the data on this node, %s is read instead: %s", data_root, error)
+        return data_root
+    return near
+
+
+def _copy(source: Path, meta: Meta, near: Path) -> None:
+    folder = store_folder(near, meta.name, meta.image_size)
+    with _turn(near / f".{folder.name}.lock"):
+        if not _is_there(folder, meta):
+            with scratch_folder(near, meta.name) as scratch:
+                _remove_unused(near.parent)
+                made = scratch / folder.name
+                made.mkdir()
+                for entry in meta.splits.values():
+                    shutil.copyfile(source / entry.file, made / entry.file)
+                (made / META_FILE).write_text(meta.to_json(), encoding="utf-8")
+                for path in made.iterdir():
+                    sync(path)
+                # Every byte, once: what a network or a disk changed on the way would train every later trial.
+                open_store(scratch, meta.name, meta.image_size, verify=True)
+                publish(made, meta, folder)
+        os.utime(folder / META_FILE)
+
+
+def _is_there(folder: Path, meta: Meta) -> bool:
+    try:
+        found = read_meta(folder)
+        if found is None or (found.digest, found.splits) != (meta.digest, meta.splits):
+            return False
+        open_store(folder.parent, meta.name, meta.image_size)
+    except DataError:
+        return False
+    return True
+
+
+@contextmanager
+def _turn(lock: Path) -> Iterator[None]:
+    """One process of this node at a time. A dead one's turn ends with it."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unused(copies: Path) -> None:
+    """Removes data sets whose meta file was not touched for long; those who have one mapped keep what they mapped."""
+    for meta_file in copies.glob(f"*/*/{META_FILE}"):
+        with suppress(OSError):
+            if not meta_file.parent.name.startswith(".") and time.time() - meta_file.stat().st_mtime > UNUSED_S:
+                meta_file.unlink()
+                shutil.rmtree(meta_file.parent, ignore_errors=True)

@@ -1,0 +1,33 @@
+"""Makes a finished folder the data set: renamed into place, or, over an older one, put in by its meta file at last."""
+
+from pathlib import Path
+
+from trainables.data.store import META_FILE, Meta, open_store, read_meta
+from trainables.data.writer import sync
+from trainables.errors import DataError
+
+
+def publish(made: Path, meta: Meta, folder: Path) -> None:
+    """Moves `made` to `folder`, unless the data set in place is sound and equal: a reader finds the old or the new."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    else:
+        sync(folder.parent)
+        return
+    try:
+        old = read_meta(folder)
+        if old is not None and old.digest == meta.digest:
+            open_store(folder.parent, meta.name, meta.image_size, verify=True)
+            return
+    except DataError:
+        old = None
+    for entry in meta.splits.values():
+        (made / entry.file).replace(folder / entry.file)
+    (made / META_FILE).replace(folder / META_FILE)
+    sync(folder)
+    stale = {entry.file for entry in old.splits.values()} if old else {path.name for path in folder.glob("*.arrow")}
+    for file in stale - {entry.file for entry in meta.splits.values()}:
+        (folder / file).unlink(missing_ok=True)
