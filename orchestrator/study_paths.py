@@ -1,16 +1,21 @@
 """Where things are under the root folder. Names are checked here; nothing outside the root is ever meant.
 
 ROOT/mlflow.db  ROOT/artifacts/  ROOT/data/
+ROOT/reports/NAME+NAME/
 ROOT/studies/NAME/{study.json, journal.jsonl, optuna.db, trials/ID/, spool/, scratch/, report/}
 """
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import PreflightError
 from search_spaces.names import check_name
 from trainables.errors import ConfigError
+
+_MAX_JOINED = 80
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,14 @@ def study_paths(root: Path | str, name: str) -> StudyPaths:
 def data_root(root: Path | str) -> Path:
     """The folder of prepared data sets."""
     return Path(root).resolve() / "data"
+
+
+def reports_folder(root: Path | str, names: Sequence[str]) -> Path:
+    """Where the common report of several studies goes; a long list of names is cut and told apart by its digest."""
+    joined = "+".join(names)
+    if len(joined) > _MAX_JOINED:
+        joined = f"{joined[:_MAX_JOINED]}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+    return Path(root).resolve() / "reports" / joined
 
 
 def _checked(name: str, what: str) -> str:

@@ -20,7 +20,8 @@ from orchestrator.plan import capacity_for, make_plan, resolve_trial
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
-from orchestrator.report.write import write_report
+from orchestrator.report.source import Source
+from orchestrator.report.write import FILES, write_report
 from orchestrator.scrub import scrub
 from orchestrator.search import run_search
 from orchestrator.slots.cluster import connect, nodes
@@ -84,9 +85,10 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
 
 
 def _report(study: Study, recorder: Recorder) -> None:
-    page = write_report(view_study(study.paths), study.paths.folder, study.paths.report)
+    page = write_report([Source.of(study.paths)], study.paths.report)
     recorder.journal.append("report", path=str(page))
-    recorder.tracker.log_artifact(None, page, "report")
+    for name in FILES:
+        recorder.tracker.log_artifact(None, page.with_name(name), "report")
 
 
 def _exit_code(state: StudyState) -> int:

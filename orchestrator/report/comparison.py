@@ -74,7 +74,7 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
         return (
             Text("Interpretability on test images has not been scored; it is, at the end of a full trial.", "note"),
         )
-    rows = [_score_row(_modification(name), subject, name, published.get(name)) for name in metrics.MODIFICATIONS]
+    rows = [_score_row(modification_words(name), subject, name, published.get(name)) for name in metrics.MODIFICATIONS]
     known = [value for value in published.values() if value is not None]
     mean = sum(known) / len(known) if len(known) == len(metrics.MODIFICATIONS) else None
     minmax, centered = (metrics.interp_metric(metrics.INTERP_CHANCE, r) for r in ("minmax", "centered"))
@@ -158,7 +158,8 @@ def _difference(ours: float | None, published: float | None) -> str:
     return MISSING if ours is None or published is None else f"{ours - published:+.2f}"
 
 
-def _modification(name: str) -> str:
+def modification_words(name: str) -> str:
+    """One of `metrics.MODIFICATIONS` in words and the paper's own letters."""
     words = {"color": "colour window", "svhn": "image window", "high": "high frequencies", "low": "low frequencies"}
     kind, amount = name.removeprefix("interp_").rsplit("_", 1)
     sign = {"color": "p =", "svhn": "p =", "high": "r ≥", "low": "r <"}[kind]

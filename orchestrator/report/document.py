@@ -38,7 +38,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table; the first cell is its heading."""
+    """One row of a table; the first cell is its heading. A cell may have several lines."""
 
     cells: tuple[str, ...]
     faint: bool = False

@@ -45,7 +45,7 @@ def _table(table: Table) -> str:
 
 
 def _line(row: Row) -> str:
-    return "| " + " | ".join(map(_plain, row.cells)) + " |"
+    return "| " + " | ".join(_plain(cell.replace("\n", "; ")) for cell in row.cells) + " |"
 
 
 def _plain(text: str) -> str:
