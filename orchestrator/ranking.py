@@ -51,7 +51,7 @@ def _fronts(spec: SearchSpec, records: Sequence[TrialRecord]) -> Iterator[list[T
     remaining = sorted(scored, key=lambda item: (item[0], item[1].trial))
     while remaining:
         front: list[tuple[tuple[float, ...], TrialRecord]] = []
-        beaten = []
+        beaten: list[tuple[tuple[float, ...], TrialRecord]] = []
         for losses, record in remaining:
             (beaten if any(_dominates(other, losses) for other, _ in front) else front).append((losses, record))
         yield [record for _, record in front]

@@ -46,6 +46,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     search.search,
     search.train,
     studies.status,
+    studies.watch,
     studies.trials,
     studies.best,
     studies.pareto,

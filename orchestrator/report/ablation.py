@@ -14,6 +14,7 @@ from orchestrator.report.source import Source
 from orchestrator.resolve import resolve_trial
 from orchestrator.summary import mean, sample_std
 from trainables.config import TrialConfig
+from trainables.models.traits import fields_without_effect
 
 
 class Panel(NamedTuple):
@@ -76,6 +77,8 @@ def ablation_curves(runs: Sequence[tuple[TrialConfig, float]], field: str) -> li
     labels: dict[tuple[tuple[str, str], ...], str] = {}
     for config, accuracy in runs:
         flat = config.to_dict()
+        if field in fields_without_effect(config.model.name):
+            continue
         key = tuple((name, repr(value)) for name, value in flat.items() if name not in (field, "seed"))
         groups.setdefault(key, {}).setdefault(float(flat[field]), []).append(accuracy)
         labels[key] = f"{config.model.name}, {config.data.name}"
@@ -107,6 +110,8 @@ def ablation_figure(curves: dict[str, list[Curve]]) -> Figure:
         if curves[panel.field]:
             axes.legend(fontsize=7)
         else:
+            axes.set(xticks=[], yticks=[])
+            axes.minorticks_off()
             axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center")
         axes.grid(visible=True, alpha=0.3)
     figure.axes[0].set_ylabel("test accuracy (%)")

@@ -1,7 +1,7 @@
 """The paper's numbers beside ours, and how far the two may be compared."""
 
 from orchestrator.published import published_error_pct, published_interpretability_pct
-from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, spread
+from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, signed, spread
 from orchestrator.report.subject import Subject
 from orchestrator.report.tables import shown
 from trainables import cross_domain, metrics
@@ -155,7 +155,7 @@ def _row(
 
 
 def _difference(ours: float | None, published: float | None) -> str:
-    return MISSING if ours is None or published is None else f"{ours - published:+.2f}"
+    return MISSING if ours is None or published is None else signed(ours - published)
 
 
 def modification_words(name: str) -> str:

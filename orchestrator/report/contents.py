@@ -98,7 +98,7 @@ def _under_name(name: str, section: Section) -> Section:
         replace(block, id=f"{name}-{block.id}") if isinstance(block, (Picture, Table)) else block
         for block in section.blocks
     )
-    return Section(f"{name}-{section.id}", f"{name}: {section.title}", blocks)
+    return Section(f"{name}-{section.id}", section.title, blocks, group=name)
 
 
 def _studies(sources: Sequence[Source]) -> Table:

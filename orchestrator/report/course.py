@@ -86,7 +86,7 @@ def hypervolume_figure(volumes: Sequence[float]) -> Figure:
     figure, axes = one_axes("trial, in the order of their start", "share of error x score covered", (7.6, 3.0))
     axes.step(range(1, len(volumes) + 1), volumes, where="post", color=BLUE, linewidth=1.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max([*volumes, 0.01]) * 1.08)
     return figure
 
 

@@ -24,6 +24,8 @@ MAX_AXES = 8
 _COLORS = "cividis"
 _MAX_TICKS = 6
 _MIN_CONTOUR = 8
+_PLATE = {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+"""Under a label that lines cross; the page's own colour."""
 
 
 def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Sequence[str]) -> Figure:
@@ -58,11 +60,19 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
     for place, key in enumerate(keys):
         axes.axvline(place, color=GREY, linewidth=0.8, zorder=0)
         for text, height in _ticks(spec.space[key]):
-            axes.annotate(text, (place, height), (4, 0), textcoords="offset points", fontsize=7, va="center")
+            axes.annotate(
+                text, (place, height), (4, 0), textcoords="offset points", fontsize=7, va="center", bbox=_PLATE
+            )
     axes.axvline(len(keys), color=GREY, linewidth=0.8, zorder=0)
-    for value in (norm.vmin, norm.vmax):
+    for value in (low, high):
         axes.annotate(
-            f"{value:.4g}", (len(keys), float(norm(value))), (4, 0), textcoords="offset points", fontsize=7, va="center"
+            f"{value:.4g}",
+            (len(keys), float(norm(value))),
+            (4, 0),
+            textcoords="offset points",
+            fontsize=7,
+            va="center",
+            bbox=_PLATE,
         )
     axes.spines[:].set_visible(False)
     figure.colorbar(ScalarMappable(norm, _COLORS), ax=axes, label=metric)

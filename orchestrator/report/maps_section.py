@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from orchestrator.report.document import Block, Text
+from orchestrator.report.document import Block, Picture, Text
 from orchestrator.report.picture import png_picture
 from orchestrator.report.source import Source, Stored
 from orchestrator.report.subject import Subject
@@ -19,12 +19,12 @@ from trainables.data.store import open_store
 from trainables.errors import AIBError
 from trainables.interpretability.examples import CLEAN, Panels
 from trainables.metrics import HIGH_FREQUENCIES, LOW_FREQUENCIES
-from trainables.models.traits import traits
+from trainables.models.traits import MODELS, traits
 
 _MAX_EXAMPLES = 6
 _SIDE_IMAGES = 2
 _SIDE_COLUMNS = (CLEAN, "interp_color_p8", "interp_svhn_p8", HIGH_FREQUENCIES, LOW_FREQUENCIES)
-_MAX_MODELS = 7
+_MAX_MODELS = 9
 _MAX_CASES = 6
 _IMAGE_PX = 96
 
@@ -104,29 +104,35 @@ def _described(panels: Panels) -> str:
 
 
 def _side_by_side(dataset: str, runs: Sequence[Seen]) -> tuple[Block, ...]:
-    with_maps = [run for run in runs if run.stored.panels is not None]
-    if len(with_maps) < 2:
-        return (
-            Text(f"Fewer than two models with maps on {dataset}, so there is nothing to set beside another.", "note"),
-        )
-    first = _panels(with_maps[0])
-    # Trials of other sizes or limits were shown other images.
-    same = [run for run in with_maps if np.array_equal(_panels(run).images_NKHWC, first.images_NKHWC)][:_MAX_MODELS]
+    groups: list[list[Seen]] = []
+    for run in (run for run in runs if run.stored.panels is not None):
+        # Trials of other sizes or limits were shown other images.
+        images_NKHWC = _panels(run).images_NKHWC
+        like = (group for group in groups if np.array_equal(_panels(group[0]).images_NKHWC, images_NKHWC))
+        group = next(like, None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
+    pictures = [_side_picture(dataset, place, group) for place, group in enumerate(groups) if len(group) > 1]
+    alone = f"Fewer than two models saw the same images of {dataset}, so there are no maps to set side by side."
+    return tuple(pictures) or (Text(alone, "note"),)
+
+
+def _side_picture(dataset: str, place: int, runs: Sequence[Seen]) -> Picture:
+    same = sorted(runs, key=lambda run: MODELS.index(run.model))[:_MAX_MODELS]
     models = [run.model for run in same]
     kept = []
     for run in same:
         panels = _panels(run)
         consistent = (panels.minmax_cosine_NK[:_SIDE_IMAGES, 1:] >= panels.threshold).sum()
         kept.append(f"{run.model} keeps its map in {consistent} of {_SIDE_IMAGES * (len(panels.columns) - 1)} changes")
-    return (
-        png_picture(
-            _side_figure(same),
-            f"side-by-side-{dataset}",
-            f"The same test images of {dataset} under {', '.join(models)}: clean, occluded and filtered, each map over "
-            "its own range (dark is least). Below each map the predicted class and the cosine with the clean map.",
-            f"{_SIDE_IMAGES} images of {dataset} with the maps of {len(models)} models side by side: "
-            f"{'; '.join(kept)}.",
-        ),
+    return png_picture(
+        _side_figure(same),
+        f"side-by-side-{dataset}-{place + 1}",
+        f"The same test images of {dataset} under {', '.join(models)}: clean, occluded and filtered, each map over "
+        "its own range (dark is least). Below each map the predicted class and the cosine with the clean map.",
+        f"{_SIDE_IMAGES} images of {dataset} with the maps of {len(models)} models side by side: {'; '.join(kept)}.",
     )
 
 

@@ -12,7 +12,7 @@ def markdown_page(report: Report) -> str:
     """The whole report; characters that Markdown or HTML would take as markup are escaped."""
     parts = [f"# {_plain(report.title)}", _plain(report.lead)]
     for section in report.sections:
-        parts += [f"## {_plain(section.title)}", *map(_block, section.blocks)]
+        parts += [f"## {_plain(section.heading)}", *map(_block, section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 

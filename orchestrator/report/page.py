@@ -1,7 +1,8 @@
-"""A report as one self-contained HTML page: no network, one script of its own, light and dark, readable without colour."""
+"""A report as one self-contained HTML page: no network, one script, light and dark, readable without colour."""
 
 import base64
 from html import escape
+from itertools import groupby
 from typing import assert_never
 
 from orchestrator.report.document import Block, Command, Facts, Listing, Picture, Report, Row, Section, Table, Text
@@ -11,13 +12,13 @@ from orchestrator.report.page_style import STYLE
 _POLICY = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {SCRIPT_SOURCE}"
 """The browser itself refuses whatever would leave the page."""
 
-_SORTABLE_FROM, _FILTERED_FROM, _LONG_FROM = 6, 20, 400
-"""Rows from which a table can be sorted, can be filtered, and is laid out only when it comes into view."""
+_SORTABLE_FROM, _TALL_FROM, _LONG_FROM = 6, 20, 400
+"""Rows from which a table can be sorted; scrolls by itself and can be filtered; is laid out only when it comes into
+view."""
 
 
 def html_page(report: Report) -> str:
     """The whole page; every text of the report is escaped."""
-    links = "".join(f'<li><a href="#{escape(s.id)}">{escape(s.title)}</a></li>' for s in report.sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
@@ -26,9 +27,19 @@ def html_page(report: Report) -> str:
         f"<title>{escape(report.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the content</a>\n'
         f'<header>\n<h1>{escape(report.title)}</h1>\n<p class="lead">{escape(report.lead)}</p>\n</header>\n'
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
-        f'<main id="main">\n{"".join(map(_section, report.sections))}</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n'
+        f'<nav aria-label="Sections">{_links(report)}</nav>\n'
+        f'<main id="main">\n{"".join(map(_section, report.sections))}</main>\n'
+        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def _links(report: Report) -> str:
+    """One list of links, or one a study under its name."""
+    lists = []
+    for group, sections in groupby(report.sections, key=lambda section: section.group):
+        links = "".join(f'<li><a href="#{escape(s.id)}">{escape(s.title)}</a></li>' for s in sections)
+        lists.append(f"{f'<p>{escape(group)}</p>' if group else ''}<ul>{links}</ul>")
+    return "".join(lists)
 
 
 def _section(section: Section) -> str:
@@ -36,7 +47,7 @@ def _section(section: Section) -> str:
     blocks = "\n".join(map(_block, section.blocks))
     return (
         f'<section id="{escape(section.id)}" aria-labelledby="{escape(heading)}">\n'
-        f'<h2 id="{escape(heading)}">{escape(section.title)}</h2>\n{blocks}\n</section>\n'
+        f'<h2 id="{escape(heading)}">{escape(section.heading)}</h2>\n{blocks}\n</section>\n'
     )
 
 
@@ -69,10 +80,12 @@ def _table(table: Table) -> str:
     body = "\n".join(_row(row, kinds) for row in table.rows)
     num_rows = len(table.rows)
     sortable = ' class="sortable"' if num_rows >= _SORTABLE_FROM else ""
+    tall = " tall" if num_rows >= _TALL_FROM else ""
     long = " long" if num_rows >= _LONG_FROM else ""
     return (
-        f"{_filter(table) if num_rows >= _FILTERED_FROM else ''}"
-        f'<div class="scroll{long}" id="{escape(table.id)}" role="region" aria-labelledby="{escape(caption)}" tabindex="0">'
+        f"{_filter(table) if tall else ''}"
+        f'<div class="scroll{tall}{long}" id="{escape(table.id)}" role="region" '
+        f'aria-labelledby="{escape(caption)}" tabindex="0">'
         f'<table{sortable}>\n<caption id="{escape(caption)}"><span>{escape(table.caption)}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )

@@ -18,13 +18,15 @@ a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--link); outl
 .lead { font-size: 1.1rem; }
 .note { color: var(--faint); }
 .warning { border-left: 4px solid var(--warn); padding-left: .8rem; }
-nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; max-width: none; }
+nav p { margin: .8rem 0 .1rem; font-weight: 600; }
+nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; max-width: none; margin: .2rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.5rem; margin: .8rem 0; }
 dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0;
   white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace; }
-.scroll { overflow: auto; max-height: 38rem; margin: 1rem 0; }
+.scroll { overflow: auto; margin: 1rem 0; }
+.tall { max-height: 38rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: 0 0 .5rem; }
 caption span { position: sticky; left: 0; display: inline-block; max-width: min(48rem, 90vw); font-weight: 600; }
@@ -55,6 +57,6 @@ figure img { max-width: 100%; height: auto; display: block; }
 figure img.raster { background: #ffffff; padding: .5rem; border-radius: 6px; }
 figcaption { color: var(--faint); margin-top: .4rem; max-width: 48rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
-@media print { .scroll { max-height: none; overflow: visible; } nav, .skip { display: none; }
+@media print { .tall { max-height: none; overflow: visible; } nav, .skip { display: none; }
   section, figure { break-inside: avoid-page; } }
 """

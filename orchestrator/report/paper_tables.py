@@ -14,7 +14,7 @@ from orchestrator.published import (
     published_size,
 )
 from orchestrator.report.comparison import departures, modification_words
-from orchestrator.report.document import MISSING, Block, Row, Table, Text, number, spread
+from orchestrator.report.document import MISSING, Block, Row, Table, Text, number, signed, spread
 from orchestrator.report.maps_section import Seen
 from orchestrator.report.subject import Subject
 from orchestrator.size_comparison import TIMED_ON, compare_sizes
@@ -25,7 +25,7 @@ from trainables.metrics import cross_domain_metric
 from trainables.models.counts import ModelCounts, count
 from trainables.models.traits import MODELS
 
-NOT_RUN = "not run"
+NOT_RUN, NOT_MEASURED = "not run", "not measured"
 
 
 def paper_table_blocks(subjects: Sequence[tuple[str, Subject]], runs: Sequence[Seen]) -> tuple[Block, ...]:
@@ -130,7 +130,10 @@ def _sizes(chosen: Chosen, hardware: dict[str, str]) -> tuple[Block, ...]:
                     costs.append(_not_run_cost(name, published.flops_G, published.ms_per_image))
                 continue
             subject = found[1]
-            as_published = subject.config.override({"model.width": 1.0, "data.image_size": side})
+            config = subject.config
+            as_published = TrialConfig.from_dict(
+                {"recipe": config.recipe, "model": model, "dataset": config.data.name, "data.image_size": side}
+            )
             full, ours = _counted(as_published), _counted(subject.config)
             compared = compare_sizes(as_published, num_classes, full)
             alike = compared["parameters_counted_alike"] / 1e6 if compared else full.parameters / 1e6
@@ -141,7 +144,7 @@ def _sizes(chosen: Chosen, hardware: dict[str, str]) -> tuple[Block, ...]:
                         f"{ours.parameters / 1e6:.2f} (width {subject.config.model.width:g})",
                         number(alike),
                         number(published.parameters_M),
-                        f"{alike - published.parameters_M:+.2f}",
+                        signed(alike - published.parameters_M),
                     )
                 )
             )
@@ -153,25 +156,25 @@ def _sizes(chosen: Chosen, hardware: dict[str, str]) -> tuple[Block, ...]:
                             name,
                             f"{full.macs / 1e9:.2f}",
                             number(published.flops_G),
-                            f"{full.macs / 1e9 - published.flops_G:+.2f}",
-                            NOT_RUN if ours_ms is None else f"{ours_ms:.2f} (width {subject.config.model.width:g})",
+                            signed(full.macs / 1e9 - published.flops_G),
+                            NOT_MEASURED if ours_ms is None else f"{ours_ms:.2f} (width {config.model.width:g})",
                             number(published.ms_per_image),
                             hardware.get(subject.shown.trial, "not recorded"),
                         )
                     )
                 )
-    heads = ("model, input", "trained here", "at full width", "paper", "difference")
+    heads = ("model, input", "trained here", "at the paper's size", "paper", "difference")
     return (
         Table(
             "table-3",
-            "Table 3, parameters in millions. The network as it was trained here, and the same at full width counted "
+            "Table 3, parameters in millions. The network as it was trained here, and the recipe's own counted "
             "as the table counts that row (its VGG-aib rows include BatchNorm statistics), beside the paper's.",
             heads,
             tuple(parameters),
         ),
         Table(
             "table-4",
-            "Table 4, multiply-accumulates in G of one draw of a and one of z at full width, and milliseconds of one "
+            "Table 4, multiply-accumulates in G of one draw of a and one of z at the paper's size, and milliseconds of one "
             f"image alone as it was trained here; the paper's were measured on one {TIMED_ON}.",
             ("model, input", "MACs", "paper", "difference", "ms an image", "paper's ms", "measured on"),
             tuple(costs),
@@ -213,7 +216,7 @@ def _cell(subject: Subject | None, metric: str, published: float | None, digits:
         lines.append(spread(ours, subject.std.get(metric), digits) + runs)
     lines.append(f"paper {number(published)}" if published is not None else "not published")
     if ours is not None and published is not None:
-        lines.append(f"{ours - published:+.{digits}f}")
+        lines.append(signed(ours - published, digits))
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.report.document import MISSING, Block, Facts, Row, Table, Text, number, spread
+from orchestrator.report.document import MISSING, Block, Facts, Row, Table, Text, number, signed, spread
 from orchestrator.study import StudyView
 
 _COMPARED = (
@@ -49,7 +49,7 @@ def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
     rows = []
     for words, field, digits in _COMPARED:
         new, old = challenger[field], champion[field]
-        difference = MISSING if new is None or old is None else f"{new - old:+.{digits}f}"
+        difference = MISSING if new is None or old is None else signed(new - old, digits)
         rows.append(Row((words, _figure(challenger, field, digits), _figure(champion, field, digits), difference)))
     rows.append(Row(("seeds", str(challenger["num_seeds"]), str(champion["num_seeds"]), MISSING)))
     same = "the same" if challenger["data_digest"] == champion["data_digest"] else "other"
