@@ -1,4 +1,4 @@
-"""The commands that open a study in other programs' pages: MLflow's over the record, optuna-dashboard over the search."""
+"""The commands that open a study in other programs' pages: MLflow's, and optuna-dashboard's for the search."""
 
 import shlex
 from typing import NamedTuple

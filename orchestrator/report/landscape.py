@@ -135,6 +135,11 @@ def is_ordered(varied: Distribution) -> bool:
     return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in varied.choice)
 
 
+def lies_within(spec: SearchSpec, record: TrialRecord) -> bool:
+    """Whether every parameter of the space has a place on its axis: one tried by hand may not."""
+    return all(key in record.params and varied.contains(record.params[key]) for key, varied in spec.space.items())
+
+
 def _known(records: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
     return [record for record in records if math.isfinite(record.outcome.get(metric, math.nan))]
 
@@ -143,7 +148,7 @@ def _place(varied: Distribution, value: Any) -> float:
     """A value's place on its axis, 0 to 1: by position among listed values, else by amount, or its logarithm."""
     if isinstance(varied, (Choice, PowerOfTen)):
         values = _sorted_values(varied)
-        place = next(i for i, item in enumerate(values) if item == value and type(item) is type(value))
+        place = next(i for i, item in enumerate(values) if varied.canonical(value) == item)
         return place / max(1, len(values) - 1)
     low, high, at = float(varied.low), float(varied.high), float(value)
     if varied.log:

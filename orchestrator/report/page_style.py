@@ -19,7 +19,8 @@ a:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--link); outl
 .note { color: var(--faint); }
 .warning { border-left: 4px solid var(--warn); padding-left: .8rem; }
 nav p { margin: .8rem 0 .1rem; font-weight: 600; }
-nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; max-width: none; margin: .2rem 0; }
+nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; max-width: none;
+  margin: .2rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.5rem; margin: .8rem 0; }
 dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }

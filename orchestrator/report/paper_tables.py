@@ -174,8 +174,8 @@ def _sizes(chosen: Chosen, hardware: dict[str, str]) -> tuple[Block, ...]:
         ),
         Table(
             "table-4",
-            "Table 4, multiply-accumulates in G of one draw of a and one of z at the paper's size, and milliseconds of one "
-            f"image alone as it was trained here; the paper's were measured on one {TIMED_ON}.",
+            "Table 4, multiply-accumulates in G of one draw of a and one of z at the paper's size, and milliseconds of "
+            f"one image alone as it was trained here; the paper's were measured on one {TIMED_ON}.",
             ("model, input", "MACs", "paper", "difference", "ms an image", "paper's ms", "measured on"),
             tuple(costs),
             prose_columns=frozenset({"measured on"}),

@@ -13,7 +13,14 @@ from orchestrator.report.course import (
 )
 from orchestrator.report.document import Block, Facts, Picture, Row, Table, Text, number
 from orchestrator.report.importance import MIN_TRIALS, importance_figure, importances
-from orchestrator.report.landscape import MAX_AXES, contour_figure, is_ordered, parallel_figure, slices_figure
+from orchestrator.report.landscape import (
+    MAX_AXES,
+    contour_figure,
+    is_ordered,
+    lies_within,
+    parallel_figure,
+    slices_figure,
+)
 from orchestrator.report.looks import standing
 from orchestrator.report.picture import svg_picture
 from orchestrator.report.search_figures import (
@@ -35,11 +42,11 @@ def search_blocks(view: StudyView) -> tuple[Block, ...]:
     spec, search = view.spec, view.state.of_kind("search")
     reported = [record for record in search if record.history]
     if not reported:
-        return (Text("No trial has reported an epoch yet.", "note"),)
+        return (Text("No trial of a search has reported an epoch yet.", "note"), *course_blocks(view))
     return (
         _history(spec, search),
         *_tradeoff(spec, search, reported),
-        *_landscape(spec, reported),
+        *_landscape(spec, [record for record in reported if lies_within(spec, record)]),
         *_rungs(spec, search),
         *course_blocks(view),
     )
@@ -121,7 +128,7 @@ def _tradeoff(spec: SearchSpec, search: Sequence[TrialRecord], reported: Sequenc
 def _landscape(spec: SearchSpec, reported: Sequence[TrialRecord]) -> tuple[Block, ...]:
     metric = spec.objectives[0].metric
     keys = [key for key, varied in spec.space.items() if varied.size != 1]
-    if not keys:
+    if not keys or not reported:
         return ()
     shares = importances(spec, reported)
     ranked = [*shares, *(key for key in keys if key not in shares)]
