@@ -2,7 +2,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,25 +10,8 @@ from orchestrator.report.maps_section import map_blocks
 from orchestrator.report.search_section import search_blocks
 from orchestrator.report.source import Source
 from orchestrator.report.subject import find_subject
+from tests.orchestrator.report.kept import panels
 from trainables.checkpoint import checkpoint_folder, write_checkpoint
-from trainables.interpretability.examples import CLEAN, SHOWN, Panels
-
-
-def panels(count: int) -> Panels:
-    generator = np.random.default_rng(0)
-    shape = (count, 1 + len(SHOWN))
-    predicted = np.zeros(shape, dtype=np.int64)
-    predicted[0, 1] = 1
-    return Panels(
-        columns=(CLEAN, *SHOWN),
-        images_NKHWC=generator.integers(0, 256, (*shape, 16, 16, 3), dtype=np.uint8),
-        maps_NKhw=generator.random((*shape, 8, 8), dtype=np.float32),
-        predicted_NK=predicted,
-        minmax_cosine_NK=np.full(shape, 0.95),
-        centered_cosine_NK=np.full(shape, 0.25),
-        labels_N=np.zeros(count, dtype=np.int64),
-        threshold=0.9,
-    )
 
 
 @pytest.fixture
