@@ -42,8 +42,10 @@ def crown(study: Study, recorder: Recorder, seeds: list[TrialRecord], uri: str, 
         recorder.journal.append("gate", decision=refuse("finalists", text).to_dict())
         return False
     folder, candidate = _export(study, seeds)
-    decision = decide(candidate, _present_champion(uri, study.spec.registered_model), _rules(study))
-    recorder.journal.append("gate", decision=decision.to_dict())
+    champion = _present_champion(uri, study.spec.registered_model)
+    decision = decide(candidate, champion, _rules(study))
+    compared = {"challenger": candidate.to_dict(), "champion": champion.to_dict() if champion else None}
+    recorder.journal.append("gate", decision={**decision.to_dict(), **compared})
     if decision.promote:
         _register(study, recorder, seeds[0], folder, candidate, decision, uri)
     return decision.promote
@@ -158,7 +160,13 @@ def _register(
     )
     recorder.journal.append(
         "registered",
-        version={"name": version.name, "version": version.version, "alias": version.alias, "trial": best.trial},
+        version={
+            "name": version.name,
+            "version": version.version,
+            "alias": version.alias,
+            "trial": best.trial,
+            "run_id": run_id,
+        },
     )
 
 

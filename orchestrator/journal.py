@@ -121,19 +121,32 @@ class Journal:
         self._file.close()
 
 
+class JournalTail:
+    """Reads a journal that another process appends to, each line once; a line not yet whole waits for the next read."""
+
+    def __init__(self, path: Path) -> None:
+        self.state = StudyState()
+        self.whole_bytes = 0
+        self._path = path
+
+    def read(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as lines:
+            lines.seek(self.whole_bytes)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                self.state.apply(json.loads(line))
+                self.whole_bytes += len(line)
+
+
 def read_state(path: Path) -> StudyState:
     """The state of a running or finished study, without disturbing its writer."""
     return _fold(path)[0]
 
 
 def _fold(path: Path) -> tuple[StudyState, int]:
-    state, whole_bytes = StudyState(), 0
-    if not path.exists():
-        return state, 0
-    with path.open("rb") as lines:
-        for line in lines:
-            if not line.endswith(b"\n"):
-                break
-            state.apply(json.loads(line))
-            whole_bytes += len(line)
-    return state, whole_bytes
+    tail = JournalTail(path)
+    tail.read()
+    return tail.state, tail.whole_bytes

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from trainables.metrics import MODIFICATIONS
 
-_COLUMNS = ("cifar10", "cifar100", "cub200", "svhn", "stl10-train", "stl10-test")
+TABLE_1_COLUMNS = ("cifar10", "cifar100", "cub200", "svhn", "stl10-train", "stl10-test")
 
 # Table 1: top-1 error in percent; None where the article gives none.
 _ERRORS_PCT: dict[str, tuple[float | None, ...]] = {
@@ -37,6 +37,13 @@ _SCORES_PCT: dict[tuple[str, str], tuple[float, ...]] = {
     ("wrn-aib-qt", "cifar10"): (99.84, 84.18, 28.94, 4.64, 99.91, 96.05, 70.75, 28.35, 72.05, 76.53),
     ("wrn-aib-qt", "cifar100"): (99.97, 97.07, 69.51, 25.80, 99.95, 98.52, 89.00, 63.10, 94.13, 93.17),
 }
+
+TABLE_3_INPUTS: dict[tuple[int, int], tuple[str, ...]] = {
+    (32, 10): ("cifar10", "svhn"),
+    (32, 100): ("cifar100",),
+    (224, 200): ("cub200",),
+}
+"""Side of the input in pixels and number of classes -> data sets of that shape: one network a row of Table 3."""
 
 # Tables 3 and 4 by (side of the input in pixels, number of classes): millions of parameters; "FLOPs" in G and ms per
 # image for the AIB models.
@@ -93,7 +100,7 @@ class PublishedSize(NamedTuple):
 
 def published_error_pct(model: str, dataset: str) -> float | None:
     """Table 1's error; `stl10-train` and `stl10-test` are for models trained on CIFAR-10. None where not given."""
-    row = dict(zip(_COLUMNS, _ERRORS_PCT.get(model, ()), strict=False))
+    row = dict(zip(TABLE_1_COLUMNS, _ERRORS_PCT.get(model, ()), strict=False))
     return row.get(dataset)
 
 

@@ -5,7 +5,7 @@ stopped early never wins by being scored on less.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.journal import TrialRecord
 from search_spaces.schema import SearchSpec
@@ -36,19 +36,26 @@ def comparable(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRe
 
 def pareto_front(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Comparable trials that no other beats in one objective without losing in another, best first objective first."""
-    scored = [(_losses(spec, record), record) for record in comparable(spec, records)]
-    front = [(losses, record) for losses, record in scored if not any(_dominates(other, losses) for other, _ in scored)]
-    return [record for _, record in sorted(front, key=lambda item: (item[0], item[1].trial))]
+    return next(_fronts(spec, records), [])
 
 
 def best_trials(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Comparable trials, best first: the front, then what is best without it, and so on; one objective is a sort."""
-    remaining, ordered = comparable(spec, records), []
+    return [record for front in _fronts(spec, records) for record in front]
+
+
+def _fronts(spec: SearchSpec, records: Sequence[TrialRecord]) -> Iterator[list[TrialRecord]]:
+    """In the order of their losses no later point can dominate an earlier one, so each point is compared with the
+    front so far alone; points that are equal share a front."""
+    scored = [(_losses(spec, record), record) for record in comparable(spec, records)]
+    remaining = sorted(scored, key=lambda item: (item[0], item[1].trial))
     while remaining:
-        front = pareto_front(spec, remaining)
-        ordered += front
-        remaining = [record for record in remaining if record not in front]
-    return ordered
+        front: list[tuple[tuple[float, ...], TrialRecord]] = []
+        beaten: list[tuple[tuple[float, ...], TrialRecord]] = []
+        for losses, record in remaining:
+            (beaten if any(_dominates(other, losses) for other, _ in front) else front).append((losses, record))
+        yield [record for _, record in front]
+        remaining = beaten
 
 
 def _losses(spec: SearchSpec, record: TrialRecord) -> tuple[float, ...]:

@@ -1,10 +1,13 @@
 """Where things are under the root folder. Names are checked here; nothing outside the root is ever meant.
 
 ROOT/mlflow.db  ROOT/artifacts/  ROOT/data/
+ROOT/reports/NAME+NAME/
 ROOT/studies/NAME/{study.json, journal.jsonl, optuna.db, trials/ID/, spool/, scratch/, report/}
 """
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from trainables.errors import ConfigError
 
 JOB_FOLDERS = "working_dir_files"
 """Ray keeps the working directories of submitted jobs in a folder of this name."""
+_MAX_JOINED = 80
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,14 @@ def _lasting(root: Path) -> Path:
 def inside(folder: Path, name: str, what: str) -> Path:
     """FOLDER/NAME; ConfigError for a name that is not plain, or that a link leads out of the folder."""
     return _under(folder, _checked(name, what))
+
+
+def reports_folder(root: Path | str, names: Sequence[str]) -> Path:
+    """Where the common report of several studies goes; a long list of names is cut and told apart by its digest."""
+    joined = "+".join(names)
+    if len(joined) > _MAX_JOINED:
+        joined = f"{joined[:_MAX_JOINED]}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+    return Path(root).resolve() / "reports" / joined
 
 
 def _checked(name: str, what: str) -> str:

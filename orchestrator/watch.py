@@ -1,36 +1,45 @@
-"""What a running study shows to the outside besides its table: metrics of Ray's endpoints, its name in log lines."""
+"""Following a study that another process runs: its journal read as it grows, its lease tested, nothing written."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-from orchestrator.logs import bound
-from orchestrator.recorder import Recorder
-from orchestrator.slots.exporter import Losses, exported
-from orchestrator.slots.lease import statuses
-from orchestrator.slots.pool import SlotPool
-from orchestrator.study import Study
-from orchestrator.telemetry import Reading, record_readings, slot_readings, study_readings
-from orchestrator.tracking.buffered import BufferedTracker
+from rich.console import Console
+
+from orchestrator.journal import JournalTail, StudyState
+from orchestrator.lease import is_held
+from orchestrator.live import LiveView
+from orchestrator.plan import resolve_trial
+from orchestrator.study import view_study
+from orchestrator.study_paths import StudyPaths
 
 
-@contextmanager
-def watched(study: Study, recorder: Recorder, pool: SlotPool) -> Iterator[None]:
-    """Shows the study while the context lasts; trouble in showing it never reaches the study."""
-    name, losses = study.spec.name, Losses()
+def follow(paths: StudyPaths, every_s: float) -> Iterator[StudyState]:
+    """The state now, and again after every interval, while a driver holds the study; once more after it left.
 
-    def read() -> list[Reading]:
-        slots = statuses(pool.ref)
-        for slot, status in slots:
-            if status is not None:
-                losses.add(slot._actor_id.hex(), status.groups_lost)
-        tracker = recorder.tracker
-        waiting = (tracker.num_pending, tracker.num_rejected) if isinstance(tracker, BufferedTracker) else (0, 0)
-        return [
-            *study_readings(name, recorder.journal.state, study.spec.trials),
-            *slot_readings(name, [status for _, status in slots], pool.size),
-            Reading("aib_worker_groups_lost_total", losses.total, {"study": name}),
-            *record_readings(name, *waiting),
-        ]
+    PreflightError where there is no such study.
+    """
+    view_study(paths)
+    tail = JournalTail(paths.journal)
+    while True:
+        # Asked before reading: what a driver wrote before it left is then read after it.
+        held = is_held(paths.folder)
+        tail.read()
+        yield tail.state
+        if not held:
+            return
+        time.sleep(every_s)
 
-    with bound(study=name), exported(read):
-        yield
+
+def watch(paths: StudyPaths, console: Console, every_s: float) -> StudyState:
+    """The live table until the study's driver leaves; the state that it left, which is read in place."""
+    spec, states = view_study(paths).spec, follow(paths, every_s)
+    state = next(states)
+
+    def at_once() -> int:
+        return sum(record.state == "running" for record in state.trials.values())
+
+    with LiveView(console, state, spec.trials, resolve_trial(spec, {}).epochs, at_once) as view:
+        view.update()
+        for _ in states:
+            view.update()
+    return state

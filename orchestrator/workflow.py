@@ -17,12 +17,14 @@ from orchestrator.interruption import Interruption, interruptible
 from orchestrator.jobs import PlannedTrial, run_trials
 from orchestrator.journal import StudyState
 from orchestrator.live import LiveView
+from orchestrator.monitoring import monitored
 from orchestrator.plan import capacity_for, make_plan, resolve_trial
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
 from orchestrator.registry.permission import check_may_register
-from orchestrator.report.write import write_report
+from orchestrator.report.source import Source
+from orchestrator.report.write import FILES, write_report
 from orchestrator.scrub import scrub
 from orchestrator.search import run_search
 from orchestrator.slots.cluster import connect, nodes
@@ -39,7 +41,6 @@ from orchestrator.tracking.mlflow_store import prepare_store, tracking_uri_or_lo
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.trial_artifacts import log_trial_artifacts
-from orchestrator.watch import watched
 from search_spaces.schema import SearchSpec
 
 FLUSH_S = 120.0
@@ -97,9 +98,10 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
 
 
 def _report(study: Study, recorder: Recorder) -> None:
-    page = write_report(view_study(study.paths), study.paths.folder, study.paths.report)
+    page = write_report([Source.of(study.paths)], study.paths.report)
     recorder.journal.append("report", path=str(page))
-    recorder.tracker.log_artifact(None, page, "report")
+    for name in FILES:
+        recorder.tracker.log_artifact(None, page.with_name(name), "report")
 
 
 def _exit_code(state: StudyState) -> int:
@@ -235,7 +237,7 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         stack.enter_context(elastic(pool, lambda: _slots_now(spec)))
         # While the slots start: a new database takes seconds of its own.
         recorder = _record(stack, study, where, prepared, console)
-        stack.enter_context(watched(study, recorder, pool))
+        stack.enter_context(monitored(study, recorder, pool))
         view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: pool.size))
         recorder.on_change = view.update
         yield _Run(study, recorder, pool, interruption, uri)

@@ -13,7 +13,7 @@ ALLOWED_OWN = {
     "orchestrator": set(PACKAGES),
 }
 WHERE = {
-    "optuna": ("orchestrator/searcher.py", "orchestrator/optuna_space.py"),
+    "optuna": ("orchestrator/searcher.py", "orchestrator/optuna_space.py", "orchestrator/report/importance.py"),
     "mlflow": ("orchestrator/tracking/", "orchestrator/registry/"),
     "ray": (
         "orchestrator/cluster.py",

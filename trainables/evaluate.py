@@ -4,7 +4,7 @@ Batches are whole on one rank or another and their noise is keyed by the batch, 
 numbers to the last bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -24,6 +24,10 @@ from trainables.sums import BatchSums
 _QUANTITIES = ("images", "errors", "top5_errors", "nll")
 _OF_LATENT = ("kl_nats",)
 _OF_MAP = ("attention_std", "attention_entropy")
+
+
+Watch = Callable[[slice, torch.Tensor, torch.Tensor, Output], None]
+"""Told of every batch of the rank: rows of the subset, labels (B), averaged logits (B, C), the model's output."""
 
 
 class Draws(NamedTuple):
@@ -61,7 +65,13 @@ def batches(num_images: int, batch_size: int, runtime: Runtime) -> Iterator[tupl
 
 
 def evaluate(
-    model: Classifier, subset: Subset, split: str, config: TrialConfig, runtime: Runtime, draws: Draws
+    model: Classifier,
+    subset: Subset,
+    split: str,
+    config: TrialConfig,
+    runtime: Runtime,
+    draws: Draws,
+    watch: Watch | None = None,
 ) -> dict[str, float]:
     """Error, top-5 error, cross-entropy in nats; KL in nats of a model with a bottleneck; spread and entropy of the
     headline map of a model with maps. Collective over the ranks.
@@ -77,6 +87,8 @@ def evaluate(
         generator = stream(config.seed, "evaluate", split, number, device=runtime.device)
         logits_BC, output = predict_batch(model, images_NHWC[rows], config, draws, generator)
         sums.add(number, _batch_sums(logits_BC, labels_N[rows], output))
+        if watch is not None:
+            watch(rows, labels_N[rows], logits_BC, output)
     total = sums.totals(runtime.world_size)
     n = total["images"]
     return {

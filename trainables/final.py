@@ -27,6 +27,8 @@ from trainables.models.classifier import Classifier
 from trainables.models.traits import traits
 from trainables.randomness import stream
 from trainables.runtime import Runtime
+from trainables.timing import ms_per_image
+from trainables.verdicts import VerdictCollector
 
 MODIFICATION_SEED = 0
 """The modified images are the same for every trial, whatever its seed, so that scores compare."""
@@ -37,7 +39,9 @@ NUM_OCCLUDERS = 2000
 class FinalScore(NamedTuple):
     metrics: dict[str, float]
     examples: dict[str, torch.Tensor]
-    """`Panels.to_tensors`, drawn by whoever records the trial."""
+    """`Panels.to_tensors`, drawn by whoever records the trial; empty for a model without maps."""
+    verdicts: dict[str, torch.Tensor]
+    """`Verdicts.to_tensors`."""
 
 
 def score_best(
@@ -59,7 +63,9 @@ def score_best(
     model.load_state_dict(weights)
     draws = final_draws(config)
     val = evaluate(model, subsets.val, "val", config, runtime, draws)
-    test = evaluate(model, subsets.test, "test", config, runtime, draws)
+    collector = VerdictCollector(model, len(subsets.test))
+    test = evaluate(model, subsets.test, "test", config, runtime, draws, collector)
+    verdicts = collector.verdicts(subsets.test, runtime.world_size).to_tensors()
     found = {
         "best_epoch": float(best_epoch),
         "final_val_error_pct": val["error_pct"],
@@ -68,11 +74,12 @@ def score_best(
         "final_test_nll": test["nll"],
         "test_error_top5_pct": test["error_top5_pct"],
         "best_test_epoch_error_pct": min(row["test_error_pct"] for row in history),
+        "inference_ms_per_image": ms_per_image(model, config, runtime.device),
     }
     if cross_domain.is_prepared(config, runtime):
         found |= cross_domain.score_stl10(model, class_names, config, runtime, draws)
     if occluders_MHWC is None:
-        return FinalScore(found, {})
+        return FinalScore(found, {}, verdicts)
     found["final_val_attention_std"] = val["attention_std"]
     limit = config.evaluation.interp_images
     found |= interpretability(model, subsets.val.head(limit), config, occluders_MHWC, runtime, draws)
@@ -89,7 +96,7 @@ def score_best(
         config.evaluation,
         MODIFICATION_SEED,
     )
-    return FinalScore(found, panels.to_tensors())
+    return FinalScore(found, panels.to_tensors(), verdicts)
 
 
 def interpretability(

@@ -75,7 +75,7 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
                 occluders_MHWC,
                 runtime,
             )
-            training.examples = final.examples
+            training.examples, training.verdicts = final.examples, final.verdicts
             metrics.update(final.metrics)
         broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
         if broken:

@@ -107,9 +107,11 @@ FINAL = (
     "final_test_nll",
     "test_error_top5_pct",
     "best_test_epoch_error_pct",
+    "inference_ms_per_image",
 )
 """Reported once, with the last epoch: the weights of the best validation epoch under many-sample evaluation.
-`best_test_epoch_error_pct` is the paper's own convention, the lowest per-epoch test error."""
+`best_test_epoch_error_pct` is the paper's own convention, the lowest per-epoch test error; `inference_ms_per_image`
+the time of one image alone with one draw of each kind, on the trial's own device."""
 
 LOCALIZATION = (
     "attention_in_mask_pct",

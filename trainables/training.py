@@ -36,6 +36,8 @@ class Training:
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     examples: dict[str, torch.Tensor] = field(default_factory=dict)
     """Images and maps to draw, there after the last epoch."""
+    verdicts: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What the best weights said of every test image, there after the last epoch."""
 
     @staticmethod
     def start(config: TrialConfig, store: Store, runtime: Runtime, fresh: bool = True) -> "Training":
@@ -81,6 +83,8 @@ class Training:
             tensors["average"] = dict(self.average.model.state_dict())
         if self.examples:
             tensors["examples"] = self.examples
+        if self.verdicts:
+            tensors["verdicts"] = self.verdicts
         state = {
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,

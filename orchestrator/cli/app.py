@@ -53,6 +53,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     search.train,
     submit.submit,
     studies.status,
+    studies.watch,
     studies.trials,
     studies.best,
     studies.pareto,

@@ -1,4 +1,4 @@
-"""`aib report`: a study as a page."""
+"""`aib report`: one study or several as a page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +9,27 @@ from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, out, print_json
 
 
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")],
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of the studies, one or more.")],
     root: Root = DEFAULT_ROOT,
-    to: Annotated[Path | None, typer.Option("--out", help="Folder for the page; default: the study's own.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the page; default: the study's own, of several ROOT/reports/NAMES."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tables and figures of a study as one self-contained HTML page, and as Markdown and CSV."""
-    from orchestrator.report.write import write_report
-    from orchestrator.study import view_study
-    from orchestrator.study_paths import study_paths
+    """The paper's tables and figures and those of the search as one self-contained HTML page, Markdown and CSV.
 
-    paths = study_paths(root, study)
-    page = write_report(view_study(paths), paths.folder, to or paths.report)
+    Several studies share one set of the paper's tables; then each follows by itself.
+    """
+    from orchestrator.report.source import Source
+    from orchestrator.report.write import write_report
+    from orchestrator.study_paths import reports_folder, study_paths
+
+    paths = [study_paths(root, study) for study in dict.fromkeys(studies)]
+    sources = [Source.of(one) for one in paths]
+    default = paths[0].report if len(paths) == 1 else reports_folder(root, [source.name for source in sources])
+    page = write_report(sources, to or default)
     if as_json:
-        print_json({"study": study, "report": str(page)})
+        print_json({"study": studies[0], "studies": [source.name for source in sources], "report": str(page)})
     else:
         out.print(f"report: {page}")

@@ -127,14 +127,16 @@ def _load(spec: Path | None, sets: list[str], name: str | None) -> "SearchSpec":
 
 def conclude(root: Path, study: str, as_json: bool, code: int) -> None:
     """Prints how a study stands, and leaves with its exit code."""
+    from orchestrator.interfaces import interface_lines
     from orchestrator.study import view_study
     from orchestrator.study_paths import study_paths
     from orchestrator.summary import status_of, summary_lines
 
-    view = view_study(study_paths(root, study))
+    paths = study_paths(root, study)
+    view = view_study(paths)
     if as_json:
         print_json(status_of(view))
     else:
-        for line in summary_lines(view):
+        for line in [*summary_lines(view), *interface_lines(paths, view)]:
             out.print(line, markup=False)
     raise typer.Exit(code)

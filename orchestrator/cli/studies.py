@@ -1,4 +1,4 @@
-"""Verbs that read a running or finished study: status, trials, best, pareto."""
+"""Verbs that read a running or finished study: status, watch, trials, best, pareto."""
 
 from typing import Annotated, Any
 
@@ -18,11 +18,14 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Where a study stands: stage, trials by state, best so far, what was registered."""
+    """Where a study stands: stage, trials by state, best so far, what was registered, and where to look at it."""
+    look: list[str] = []
     if address is None:
+        from orchestrator.interfaces import interface_lines
         from orchestrator.summary import status_of
 
-        found = status_of(_view(root, study))
+        view = _view(root, study)
+        found, look = status_of(view), interface_lines(_paths(root, study), view)
     else:
         from orchestrator.submission.remote_status import status_there
 
@@ -44,6 +47,25 @@ def status(
         out.print(f"best so far: {found['best']['trial']}  {_shown(found['best']['metrics'])}")
     if found["registered"]:
         out.print(f"registered: {found['registered']['name']} version {found['registered']['version']}")
+    for line in look:
+        out.print(line, markup=False)
+
+
+def watch(
+    study: StudyName,
+    root: Root = DEFAULT_ROOT,
+    every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")] = 1.0,
+) -> None:
+    """The live table of a study that another process runs, until that process leaves; Ctrl-C leaves it running."""
+    from orchestrator.interfaces import interface_lines
+    from orchestrator.watch import watch as watch_study
+
+    paths = _paths(root, study)
+    for line in interface_lines(paths, _view(root, study)):
+        out.print(line, markup=False)
+    state = watch_study(paths, out, every)
+    ended = sum(record.state != "running" for record in state.trials.values())
+    out.print(f"{study}: {state.stage}, no process runs it now; {ended} of {len(state.trials)} trials ended")
 
 
 def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
@@ -94,9 +116,14 @@ def pareto(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -
 
 def _view(root: Any, study: str) -> Any:
     from orchestrator.study import view_study
+
+    return view_study(_paths(root, study))
+
+
+def _paths(root: Any, study: str) -> Any:
     from orchestrator.study_paths import study_paths
 
-    return view_study(study_paths(root, study))
+    return study_paths(root, study)
 
 
 def _shown(metrics: dict[str, float]) -> str:

@@ -1,7 +1,7 @@
 """The paper's numbers beside ours, and how far the two may be compared."""
 
 from orchestrator.published import published_error_pct, published_interpretability_pct
-from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, spread
+from orchestrator.report.document import MISSING, Block, Listing, Row, Table, Text, number, signed, spread
 from orchestrator.report.subject import Subject
 from orchestrator.report.tables import shown
 from trainables import cross_domain, metrics
@@ -74,7 +74,7 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
         return (
             Text("Interpretability on test images has not been scored; it is, at the end of a full trial.", "note"),
         )
-    rows = [_score_row(_modification(name), subject, name, published.get(name)) for name in metrics.MODIFICATIONS]
+    rows = [_score_row(modification_words(name), subject, name, published.get(name)) for name in metrics.MODIFICATIONS]
     known = [value for value in published.values() if value is not None]
     mean = sum(known) / len(known) if len(known) == len(metrics.MODIFICATIONS) else None
     minmax, centered = (metrics.interp_metric(metrics.INTERP_CHANCE, r) for r in ("minmax", "centered"))
@@ -155,10 +155,11 @@ def _row(
 
 
 def _difference(ours: float | None, published: float | None) -> str:
-    return MISSING if ours is None or published is None else f"{ours - published:+.2f}"
+    return MISSING if ours is None or published is None else signed(ours - published)
 
 
-def _modification(name: str) -> str:
+def modification_words(name: str) -> str:
+    """One of `metrics.MODIFICATIONS` in words and the paper's own letters."""
     words = {"color": "colour window", "svhn": "image window", "high": "high frequencies", "low": "low frequencies"}
     kind, amount = name.removeprefix("interp_").rsplit("_", 1)
     sign = {"color": "p =", "svhn": "p =", "high": "r ≥", "low": "r <"}[kind]

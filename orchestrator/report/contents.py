@@ -1,14 +1,34 @@
 """What the report of a study says, section by section; whatever is not there yet is said to be missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.report.ablation import ablation_blocks
 from orchestrator.report.comparison import error_blocks, interpretability_blocks
-from orchestrator.report.document import Block, Command, Facts, Report, Row, Section, Table, Text, spread
+from orchestrator.report.document import (
+    MISSING,
+    Block,
+    Command,
+    Facts,
+    Picture,
+    Report,
+    Row,
+    Section,
+    Table,
+    Text,
+    spread,
+)
+from orchestrator.report.maps_section import map_blocks, seen, side_by_side_blocks
+from orchestrator.report.paper_tables import most_thorough, paper_table_blocks
+from orchestrator.report.registry_section import registry_blocks
 from orchestrator.report.retrain import retrain_command
-from orchestrator.report.subject import Subject
+from orchestrator.report.search_section import search_blocks
+from orchestrator.report.source import Source
+from orchestrator.report.subject import Subject, find_subject, find_subjects
 from orchestrator.report.tables import finalists_table, shown_params, trials_table
+from orchestrator.report.trial_section import trial_blocks
 from orchestrator.study import StudyView
 from orchestrator.summary import status_of
 
@@ -23,21 +43,84 @@ _STAGES = {
 }
 
 
-def contents(view: StudyView, subject: Subject | None, pictures: Mapping[str, tuple[Block, ...]]) -> Report:
-    """The report; `pictures` are the drawn blocks of the sections `search`, `curves` and `maps`."""
+def study_report(source: Source) -> Report:
+    """The report of one study."""
+    view, subject = source.view, find_subject(source.view)
     status = status_of(view)
+    found = [(source.name, one) for one in find_subjects(view)]
+    runs = seen(source, [one for _, one in found])
     comparison = (*error_blocks(subject), *interpretability_blocks(subject)) if subject else (_nothing_yet(status),)
     sections = (
         Section("summary", "Summary", _summary(view, status)),
         Section("best", "Best configuration", _best(subject, status)),
         Section("finalists", "Finalists", _finalists(view, status, subject)),
         Section("paper", "Beside the paper", comparison),
-        Section("search", "The search", pictures["search"]),
-        Section("curves", "Curves", pictures["curves"]),
-        Section("maps", "Attention maps", pictures["maps"]),
+        Section("tables", "The paper's tables", paper_table_blocks(found, runs)),
+        Section("ablation", "Ablation", ablation_blocks([source])),
+        Section("search", "The search", search_blocks(view)),
+        Section("trial", "The best run", trial_blocks(source, subject)),
+        Section("maps", "Attention maps", (*map_blocks(source, subject), *side_by_side_blocks(runs))),
+        Section("registry", "Registry", registry_blocks(view)),
         Section("trials", "Trials", _trials(view)),
     )
     return Report(f"Study {view.spec.name}", _lead(status, subject), sections)
+
+
+def studies_report(sources: Sequence[Source]) -> Report:
+    """The report of several studies: what they give together, then each by itself."""
+    found = [(source.name, one) for source in sources for one in find_subjects(source.view)]
+    runs = [run for source in sources for run in seen(source, find_subjects(source.view))]
+    chosen = most_thorough([(run.source.name, run.subject) for run in runs]).values()
+    kept = {(name, subject.shown.trial) for name, subject in chosen}
+    shown = [run for run in runs if (run.source.name, run.subject.shown.trial) in kept]
+    together = (
+        Section("studies", "Studies", (_studies(sources),)),
+        Section("tables", "The paper's tables", paper_table_blocks(found, runs)),
+        Section("ablation", "Ablation", ablation_blocks(sources)),
+        Section("side-by-side", "Attention maps of several models", side_by_side_blocks(shown)),
+    )
+    alone = [_under_name(source.name, section) for source in sources for section in _of_one(source)]
+    models = ", ".join(dict.fromkeys(subject.config.model.name for _, subject in found)) or "no model yet"
+    lead = f"{len(sources)} studies with {sum(len(s.view.state.trials) for s in sources)} trials: {models}."
+    return Report(f"Studies {', '.join(source.name for source in sources)}", lead, (*together, *alone))
+
+
+_TOGETHER = frozenset({"tables", "ablation"})
+
+
+def _of_one(source: Source) -> list[Section]:
+    return [section for section in study_report(source).sections if section.id not in _TOGETHER]
+
+
+def _under_name(name: str, section: Section) -> Section:
+    """The section with its study in front of its ids and title, so that several stand on one page."""
+    blocks = tuple(
+        replace(block, id=f"{name}-{block.id}") if isinstance(block, (Picture, Table)) else block
+        for block in section.blocks
+    )
+    return Section(f"{name}-{section.id}", section.title, blocks, group=name)
+
+
+def _studies(sources: Sequence[Source]) -> Table:
+    rows = []
+    for source in sources:
+        status, subject = status_of(source.view), find_subject(source.view)
+        counts = status["trials"]
+        best = MISSING if subject is None else f"{subject.config.model.name} on {subject.config.data.name}"
+        error = MISSING
+        if subject is not None:
+            error = spread(subject.mean.get("final_test_error_pct"), subject.std.get("final_test_error_pct"))
+        states = (str(counts[name]) for name in ("planned", "completed", "stopped", "failed", "running"))
+        stage = _STAGES.get(status["stage"], status["stage"]).partition(";")[0]
+        rows.append(Row((source.name, stage, *states, best, error, _registered(status))))
+    heads = ("study", "stage", "planned", "completed", "stopped", "failed", "running", "best", "test error %")
+    return Table(
+        "studies-table",
+        "The studies of this page.",
+        (*heads, "registered"),
+        tuple(rows),
+        frozenset({"stage", "best", "registered"}),
+    )
 
 
 def _lead(status: Mapping[str, Any], subject: Subject | None) -> str:
@@ -73,7 +156,7 @@ def _summary(view: StudyView, status: Mapping[str, Any]) -> tuple[Block, ...]:
         ("Data digest", _digest(view)),
         ("Registered model", _registered(status)),
     )
-    return (Facts(facts), *_gate(status["gate"]))
+    return (Facts(facts),)
 
 
 def _digest(view: StudyView) -> str:
@@ -127,13 +210,3 @@ def _registered(status: Mapping[str, Any]) -> str:
     if version is None:
         return "none"
     return f"{version['name']} version {version['version']}, alias {version['alias']}"
-
-
-def _gate(gate: Mapping[str, Any] | None) -> tuple[Block, ...]:
-    if gate is None:
-        return (Text("The gate has not decided yet: no finalist has been compared with the champion.", "note"),)
-    outcome = "made the best finalist champion" if gate["promote"] else "refused the best finalist"
-    rows = (Row((r["rule"], "passed" if r["passed"] else "failed", r["text"])) for r in gate["reasons"])
-    columns = ("rule", "outcome", "reason")
-    prose = frozenset({"reason"})
-    return (Table("gate", f"The gate {outcome}.", columns, tuple(rows), frozenset({"outcome"}), prose),)

@@ -38,7 +38,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table; the first cell is its heading."""
+    """One row of a table; the first cell is its heading. A cell may have several lines."""
 
     cells: tuple[str, ...]
     faint: bool = False
@@ -77,6 +77,12 @@ class Section:
     id: str
     title: str
     blocks: tuple[Block, ...]
+    group: str = ""
+    """The study that the section belongs to, where a page holds several."""
+
+    @property
+    def heading(self) -> str:
+        return f"{self.group}: {self.title}" if self.group else self.title
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,11 @@ class Report:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with fixed digits, MISSING where there is none."""
     return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def signed(difference: float, digits: int = 2) -> str:
+    """A difference with its sign; what rounds to nothing is +0, never -0."""
+    return f"{round(difference, digits) + 0.0:+.{digits}f}"
 
 
 def spread(mean: float | None, std: float | None, digits: int = 2) -> str:

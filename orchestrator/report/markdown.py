@@ -12,7 +12,7 @@ def markdown_page(report: Report) -> str:
     """The whole report; characters that Markdown or HTML would take as markup are escaped."""
     parts = [f"# {_plain(report.title)}", _plain(report.lead)]
     for section in report.sections:
-        parts += [f"## {_plain(section.title)}", *map(_block, section.blocks)]
+        parts += [f"## {_plain(section.heading)}", *map(_block, section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -45,7 +45,7 @@ def _table(table: Table) -> str:
 
 
 def _line(row: Row) -> str:
-    return "| " + " | ".join(map(_plain, row.cells)) + " |"
+    return "| " + " | ".join(_plain(cell.replace("\n", "; ")) for cell in row.cells) + " |"
 
 
 def _plain(text: str) -> str:

@@ -27,12 +27,30 @@ class Subject:
 
 def find_subject(view: StudyView) -> Subject | None:
     """None where nothing has run to its end within the constraints."""
-    seeds = best_finalist(view.spec, view.state.of_kind("finalist"))
+    return _best_of(view, list(view.state.trials.values()))
+
+
+def find_subjects(view: StudyView) -> list[Subject]:
+    """The best of every model on every data set of the study, in the order in which trials name them."""
+    base = resolve_trial(view.spec, {})
+    groups: dict[tuple[str, str], list[TrialRecord]] = {}
+    for record in view.state.trials.values():
+        given = record.params
+        key = (given.get("model.name", base.model.name), given.get("data.name", base.data.name))
+        groups.setdefault(key, []).append(record)
+    return [subject for group in groups.values() if (subject := _best_of(view, group)) is not None]
+
+
+def _best_of(view: StudyView, records: list[TrialRecord]) -> Subject | None:
+    def of_kind(kind: str) -> list[TrialRecord]:
+        return [record for record in records if record.kind == kind]
+
+    seeds = best_finalist(view.spec, of_kind("finalist"))
     if seeds:
         (row,) = finalist_rows(seeds)
         return Subject(row["of"], _config(view, seeds[0]), row["mean"], row["std"], len(seeds), seeds[0])
-    fixed = [record for record in view.state.of_kind("train") if record.state == "completed"]
-    ordered = [*best_trials(view.spec, view.state.of_kind("search")), *fixed]
+    fixed = [record for record in of_kind("train") if record.state == "completed"]
+    ordered = [*best_trials(view.spec, of_kind("search")), *fixed]
     if not ordered:
         return None
     best, outcome = ordered[0], ordered[0].outcome

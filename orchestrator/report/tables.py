@@ -99,20 +99,22 @@ def _finalist(row: Mapping[str, Any], chosen: bool) -> Row:
     )
 
 
-def trials_csv(records: Sequence[TrialRecord]) -> str:
-    """Every trial, finalists included, one line each: identity, `params.KEY` and every metric it is judged by."""
-    params = param_names(records)
-    metrics = sorted({name for record in records for name in record.outcome} - {"epoch"})
+def trials_csv(studies: Mapping[str, Sequence[TrialRecord]]) -> str:
+    """Every trial of each study by name, finalists included, one line each: identity, `params.KEY` and every metric
+    that it is judged by."""
+    everything = [record for records in studies.values() for record in records]
+    params = param_names(everything)
+    metrics = sorted({name for record in everything for name in record.outcome} - {"epoch"})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["trial", "kind", "of", "state", "reason", "epoch", "seed", *(f"params.{name}" for name in params), *metrics]
-    )
-    for record in records:
-        outcome = record.outcome
-        identity = (record.trial, record.kind, record.of, record.state, record.reason, record.epoch, record.seed)
-        values = (record.params.get(name) for name in params)
-        writer.writerow([*identity, *values, *(outcome.get(name) for name in metrics)])
+    identity = ("study", "trial", "kind", "of", "state", "reason", "epoch", "seed")
+    writer.writerow([*identity, *(f"params.{name}" for name in params), *metrics])
+    for study, records in studies.items():
+        for record in records:
+            outcome = record.outcome
+            known = (record.trial, record.kind, record.of, record.state, record.reason, record.epoch, record.seed)
+            values = (record.params.get(name) for name in params)
+            writer.writerow([study, *known, *values, *(outcome.get(name) for name in metrics)])
     return text.getvalue()
 
 

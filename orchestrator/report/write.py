@@ -1,27 +1,27 @@
-"""Writes a study's report: one HTML page, the same as Markdown, and the trials as CSV; each file whole or as it was."""
+"""Writes the report of one or several studies: one HTML page, the same as Markdown, and the trials as CSV; each file
+whole or as it was."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.report.contents import contents
+from orchestrator.report.contents import studies_report, study_report
 from orchestrator.report.markdown import markdown_page
 from orchestrator.report.page import html_page
-from orchestrator.report.pictures import draw_all
-from orchestrator.report.subject import find_subject
+from orchestrator.report.source import Source
 from orchestrator.report.tables import trials_csv
-from orchestrator.study import StudyView
+
+FILES = ("report.html", "report.md", "trials.csv")
 
 
-def write_report(view: StudyView, study_folder: Path, out: Path) -> Path:
-    """Writes `report.html`, `report.md` and `trials.csv` into `out`, and returns the page's path.
+def write_report(sources: Sequence[Source], out: Path) -> Path:
+    """Writes FILES into `out`, and returns the page's path.
 
-    The study may be running, or have nothing to show yet. `study_folder` holds the trials' checkpoints, of which the
-    best run's last one gives the example images. Same study, same bytes.
+    A study may be running, or have nothing to show yet. Same studies, same bytes.
     """
-    subject = find_subject(view)
-    report = contents(view, subject, draw_all(view, subject, study_folder / "trials"))
+    report = study_report(sources[0]) if len(sources) == 1 else studies_report(sources)
     out.mkdir(parents=True, exist_ok=True)
-    _replace(out / "trials.csv", trials_csv(list(view.state.trials.values())))
+    _replace(out / "trials.csv", trials_csv({s.name: list(s.view.state.trials.values()) for s in sources}))
     _replace(out / "report.md", markdown_page(report))
     return _replace(out / "report.html", html_page(report))
 

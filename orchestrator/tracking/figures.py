@@ -93,7 +93,7 @@ def attention_figure(panels: Panels, class_names: Sequence[str] | None = None, p
             cell = axes[row, column]
             cell.imshow(np.concatenate([enlarged, overlay(image_HWC, map_hw, pixels_per_image)], axis=1))
             cell.set_axis_off()
-            heading = f"{_heading(name)}\n" if row == 0 else ""
+            heading = f"{column_heading(name)}\n" if row == 0 else ""
             cell.set_title(heading + _caption(panels, row, column, class_names), fontsize=8)
     figure.suptitle("Attention: dark is least, each map over its own range", fontsize=9)
     return figure
@@ -172,7 +172,8 @@ def _enlarged_size(image_HWC: NDArray[np.uint8], min_side_px: int) -> tuple[int,
     return width * factor, height * factor
 
 
-def _heading(column: str) -> str:
+def column_heading(column: str) -> str:
+    """A modification in words, as `metrics.MODIFICATIONS` or CLEAN name it."""
     if column == CLEAN:
         return CLEAN
     kind, amount = column.removeprefix("interp_").rsplit("_", 1)

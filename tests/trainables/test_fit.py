@@ -100,7 +100,7 @@ def test_a_resumed_trial_equals_the_uninterrupted_one_bit_for_bit(
     ours, theirs = latest_checkpoint(tmp_path), latest_checkpoint(whole)
     assert ours is not None
     assert theirs is not None
-    for name in ("model", "best", "optimizer", "examples"):
+    for name in ("model", "best", "optimizer", "examples", "verdicts"):
         a, b = read_tensors(ours, name), read_tensors(theirs, name)
         assert a.keys() == b.keys()
         assert all(torch.equal(a[key], b[key]) for key in a)

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from trainables.config import TrialConfig
 from trainables.runtime import Runtime
 
-TIMINGS = ("images_per_s", "epoch_s")
+TIMINGS = ("images_per_s", "epoch_s", "inference_ms_per_image")
 
 
 def tiny_trial(**changes: Any) -> TrialConfig:

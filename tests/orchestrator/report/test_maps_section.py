@@ -2,32 +2,16 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from orchestrator.report.document import Picture, Text
-from orchestrator.report.pictures import draw_all
+from orchestrator.report.maps_section import map_blocks
+from orchestrator.report.search_section import search_blocks
+from orchestrator.report.source import Source
 from orchestrator.report.subject import find_subject
+from tests.orchestrator.report.kept import panels
 from trainables.checkpoint import checkpoint_folder, write_checkpoint
-from trainables.interpretability.examples import CLEAN, SHOWN, Panels
-
-
-def panels(count: int) -> Panels:
-    generator = np.random.default_rng(0)
-    shape = (count, 1 + len(SHOWN))
-    predicted = np.zeros(shape, dtype=np.int64)
-    predicted[0, 1] = 1
-    return Panels(
-        columns=(CLEAN, *SHOWN),
-        images_NKHWC=generator.integers(0, 256, (*shape, 16, 16, 3), dtype=np.uint8),
-        maps_NKhw=generator.random((*shape, 8, 8), dtype=np.float32),
-        predicted_NK=predicted,
-        minmax_cosine_NK=np.full(shape, 0.95),
-        centered_cosine_NK=np.full(shape, 0.25),
-        labels_N=np.zeros(count, dtype=np.int64),
-        threshold=0.9,
-    )
 
 
 @pytest.fixture
@@ -42,7 +26,7 @@ def trials_folder(tmp_path: Path) -> Path:
 
 def test_the_best_finalists_examples_are_drawn_from_its_last_checkpoint(told: Any, trials_folder: Path) -> None:
     view = told.view()
-    (picture,) = draw_all(view, find_subject(view), trials_folder)["maps"]
+    (picture,) = map_blocks(Source(view, trials_folder), find_subject(view))
     assert isinstance(picture, Picture)
     image = Image.open(io.BytesIO(picture.data))
     assert (image.format, image.width > 1000) == ("PNG", True)
@@ -55,14 +39,14 @@ def test_an_altered_checkpoint_is_not_drawn_and_the_page_says_why(told: Any, tri
     file = next(trials_folder.rglob("examples.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     view = told.view()
-    (text,) = draw_all(view, find_subject(view), trials_folder)["maps"]
+    (text,) = map_blocks(Source(view, trials_folder), find_subject(view))
     assert isinstance(text, Text)
     assert "No examples of f00003-seed1" in text.text
 
 
-def test_history_is_told_in_words_with_the_number_of_trials_of_each_standing(told: Any, tmp_path: Path) -> None:
+def test_history_is_told_in_words_with_the_number_of_trials_of_each_standing(told: Any) -> None:
     view = told.view()
-    history, tradeoff = draw_all(view, find_subject(view), tmp_path)["search"]
+    history, tradeoff, *_ = search_blocks(view)
     assert isinstance(history, Picture)
     assert isinstance(tradeoff, Picture)
     assert "3 full length, 1 breaks a constraint, 2 stopped early, 1 failed, 1 running" in history.alt
@@ -70,12 +54,12 @@ def test_history_is_told_in_words_with_the_number_of_trials_of_each_standing(tol
     assert "2 on the Pareto front: t00003" in tradeoff.alt
 
 
-def test_a_search_without_interpretability_draws_its_history_only(told: Any, tmp_path: Path) -> None:
+def test_a_search_without_interpretability_draws_no_tradeoff(told: Any) -> None:
     for record in told.state.trials.values():
         for row in record.history:
             row.pop("interp_centered_pct")
     view = told.view()
-    history, note = draw_all(view, find_subject(view), tmp_path)["search"]
+    history, note, *_ = search_blocks(view)
     assert isinstance(history, Picture)
     assert isinstance(note, Text)
     assert "not scored" in note.text

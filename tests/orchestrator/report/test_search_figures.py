@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.report.figures import best_so_far, history_figure, standing, tradeoff_figure, tradeoff_front
+from orchestrator.report.looks import standing
+from orchestrator.report.search_figures import best_so_far, history_figure, tradeoff_figure, tradeoff_front
 from orchestrator.report.svg import themed_svg
 
 

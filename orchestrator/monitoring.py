@@ -1,0 +1,36 @@
+"""What a running study shows to the outside besides its table: metrics of Ray's endpoints, its name in log lines."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.logs import bound
+from orchestrator.recorder import Recorder
+from orchestrator.slots.exporter import Losses, exported
+from orchestrator.slots.lease import statuses
+from orchestrator.slots.pool import SlotPool
+from orchestrator.study import Study
+from orchestrator.telemetry import Reading, record_readings, slot_readings, study_readings
+from orchestrator.tracking.buffered import BufferedTracker
+
+
+@contextmanager
+def monitored(study: Study, recorder: Recorder, pool: SlotPool) -> Iterator[None]:
+    """Shows the study while the context lasts; trouble in showing it never reaches the study."""
+    name, losses = study.spec.name, Losses()
+
+    def read() -> list[Reading]:
+        slots = statuses(pool.ref)
+        for slot, status in slots:
+            if status is not None:
+                losses.add(slot._actor_id.hex(), status.groups_lost)
+        tracker = recorder.tracker
+        waiting = (tracker.num_pending, tracker.num_rejected) if isinstance(tracker, BufferedTracker) else (0, 0)
+        return [
+            *study_readings(name, recorder.journal.state, study.spec.trials),
+            *slot_readings(name, [status for _, status in slots], pool.size),
+            Reading("aib_worker_groups_lost_total", losses.total, {"study": name}),
+            *record_readings(name, *waiting),
+        ]
+
+    with bound(study=name), exported(read):
+        yield

@@ -1,0 +1,128 @@
+"""What a finished model said of every test image: small arrays beside the checkpoint, so that confusion, the worst
+errors and what another model got right can be shown later without running anything.
+
+N test images in the subset's order, M of them kept with their maps, W worst errors, h w map size, Q anchors.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.data.splits import Subset
+from trainables.interpretability.consistency import stretch
+from trainables.models.aib import AIB
+from trainables.models.classifier import Classifier, Output
+from trainables.models.quantizer import nearest_anchor
+
+NUM_WORST = 8
+NUM_MAPS = 512
+"""Maps are kept of the first so many test images: half a megabyte at 32 x 32 cells, one byte a cell."""
+NUM_BINS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """`maps_Mhw` and `worst_maps_Whw` are each stretched to their own range over 0 to 255."""
+
+    labels_N: NDArray[np.int16]
+    predicted_N: NDArray[np.int16]
+    worst_W: NDArray[np.int32]
+    """Positions of the errors with the highest cross-entropy, highest first."""
+    worst_probability_W: NDArray[np.float32]
+    """What the model gave the class that it predicted."""
+    worst_images_WHWC: NDArray[np.uint8]
+    maps_Mhw: NDArray[np.uint8] | None = None
+    worst_maps_Whw: NDArray[np.uint8] | None = None
+    score_counts: NDArray[np.int64] | None = None
+    """Cells of all N headline maps by score, before they are quantised, over `score_edges`."""
+    score_edges: NDArray[np.float32] | None = None
+    anchors_Q: NDArray[np.float32] | None = None
+    anchor_counts_Q: NDArray[np.int64] | None = None
+    """Cells of all N maps that each anchor is nearest to."""
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The arrays by name, for a safetensors file."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
+
+    @staticmethod
+    def from_tensors(tensors: Mapping[str, Tensor]) -> "Verdicts":
+        """The inverse of `to_tensors`."""
+        return Verdicts(**{name: tensor.numpy() for name, tensor in tensors.items()})
+
+    def confusion(self, num_classes: int) -> NDArray[np.int64]:
+        """Counts (true class, predicted class)."""
+        joined_N = self.labels_N.astype(np.int64) * num_classes + self.predicted_N
+        return np.bincount(joined_N, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+class VerdictCollector:
+    """Watches an evaluation (`evaluate.Watch`) and then tells what it saw; each rank fills the rows of its batches."""
+
+    def __init__(self, model: Classifier, num_images: int) -> None:
+        self._anchors_Q = _anchors(model)
+        self._predicted_N = torch.zeros(num_images, dtype=torch.int64)
+        self._probability_N = torch.zeros(num_images, dtype=torch.float32)
+        self._nll_N = torch.zeros(num_images, dtype=torch.float32)
+        size = next(iter(model.map_sizes.values()), None)
+        self._scores_Nhw = None if size is None else torch.zeros(num_images, *size, dtype=torch.float32)
+
+    def __call__(self, rows: slice, labels_B: Tensor, logits_BC: Tensor, output: Output) -> None:
+        top_B = logits_BC.softmax(1).max(1)
+        self._predicted_N[rows] = top_B.indices.cpu()
+        self._probability_N[rows] = top_B.values.float().cpu()
+        self._nll_N[rows] = functional.cross_entropy(logits_BC, labels_B, reduction="none").float().cpu()
+        if self._scores_Nhw is not None:
+            headline_BHW = next(iter(output.maps.values()))
+            scores_BHW = headline_BHW if output.attention is None else output.attention.mean_BHW
+            # A model that diverged is refused by its metrics, not by what is kept to be looked at.
+            self._scores_Nhw[rows] = scores_BHW.detach().float().nan_to_num().cpu()
+
+    def verdicts(self, subset: Subset, world_size: int) -> Verdicts:
+        """Over all ranks' images, the same on every rank; collective. `subset` is the one that was evaluated."""
+        seen = [self._predicted_N, self._probability_N, self._nll_N]
+        for rows in [*seen, *([] if self._scores_Nhw is None else [self._scores_Nhw])] if world_size > 1 else []:
+            # Every other rank holds zeros in these rows, so the sum is exact.
+            dist.all_reduce(rows)
+        labels_N = torch.from_numpy(subset.split.labels_N[subset.indices_N])
+        errors = (self._predicted_N != labels_N).nonzero()[:, 0]
+        worst_W = errors[self._nll_N[errors].argsort(descending=True, stable=True)][:NUM_WORST]
+        images_WHWC, _ = subset.batch(worst_W.numpy())
+        return Verdicts(
+            labels_N=labels_N.numpy().astype(np.int16),
+            predicted_N=self._predicted_N.numpy().astype(np.int16),
+            worst_W=worst_W.numpy().astype(np.int32),
+            worst_probability_W=self._probability_N[worst_W].numpy(),
+            worst_images_WHWC=images_WHWC.numpy(),
+            **({} if self._scores_Nhw is None else self._of_maps(self._scores_Nhw, worst_W)),
+        )
+
+    def _of_maps(self, scores_Nhw: Tensor, worst_W: Tensor) -> dict[str, NDArray[Any]]:
+        flat = scores_Nhw.flatten().numpy()
+        counts, edges = np.histogram(flat, NUM_BINS, (float(flat.min()), max(float(flat.max()), flat.min() + 1e-6)))
+        found: dict[str, NDArray[Any]] = {"score_counts": counts, "score_edges": edges.astype(np.float32)}
+        maps_Nhw, anchors_Q = scores_Nhw, self._anchors_Q
+        if anchors_Q is not None:
+            nearest_Nhw = nearest_anchor(scores_Nhw, anchors_Q)
+            found["anchors_Q"] = anchors_Q.numpy()
+            found["anchor_counts_Q"] = nearest_Nhw.flatten().bincount(minlength=len(anchors_Q)).numpy()
+            maps_Nhw = anchors_Q[nearest_Nhw]
+        return {**found, "maps_Mhw": _bytes(maps_Nhw[:NUM_MAPS]), "worst_maps_Whw": _bytes(maps_Nhw[worst_W])}
+
+
+def _anchors(model: Classifier) -> Tensor | None:
+    if not isinstance(model, AIB) or model.quantizer is None:
+        return None
+    return model.quantizer.anchors.detach().float().cpu().clone()
+
+
+def _bytes(maps_Bhw: Tensor) -> NDArray[np.uint8]:
+    stretched_Bhw = stretch(maps_Bhw).view(maps_Bhw.shape)
+    return (stretched_Bhw * 255).round().to(torch.uint8).numpy()
