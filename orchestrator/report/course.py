@@ -60,7 +60,7 @@ def survival_figure(spec: SearchSpec, search: Sequence[TrialRecord], epochs: int
     axes.step(range(1, epochs + 1), counts, where="mid", color=BLUE, linewidth=1.8, label="trials")
     for place, epoch in enumerate(rung_epochs(spec, epochs)):
         axes.axvline(epoch, color=ORANGE, linestyle="--", linewidth=1.2, label="rung" if place == 0 else None)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max([*counts, 1]) * 1.06)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=8)

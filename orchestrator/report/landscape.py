@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -21,7 +22,8 @@ from search_spaces.distributions import Choice, Distribution, FloatRange, IntRan
 from search_spaces.schema import SearchSpec
 
 MAX_AXES = 8
-_COLORS = "cividis"
+_COLORS = LinearSegmentedColormap.from_list("both", matplotlib.colormaps["cividis"](np.linspace(0.15, 0.92, 64)))
+"""Without its ends, which vanish on a dark page and on a light one."""
 _MAX_TICKS = 6
 _MIN_CONTOUR = 8
 _PLATE = {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
@@ -52,6 +54,8 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
 
     crowded = len(full) + len(other) > CROWD
     axes.add_collection(LineCollection(lines(other), colors=GREY, linewidths=0.6, alpha=0.45, rasterized=crowded))
+    # An edge of grey keeps every colour apart from either page.
+    axes.add_collection(LineCollection(lines(full), colors=GREY, linewidths=2.8, alpha=0.7, rasterized=crowded))
     drawn = LineCollection(lines(full), cmap=_COLORS, norm=norm, linewidths=1.5, alpha=0.9, rasterized=crowded)
     drawn.set_array(np.asarray(values))
     axes.add_collection(drawn)

@@ -120,7 +120,8 @@ def _picture(picture: Picture) -> str:
     encoded = base64.b64encode(picture.data).decode()
     raster = ' class="raster"' if picture.mime == "image/png" else ""
     return (
-        f'<figure id="{escape(picture.id)}"><img{raster} src="data:{picture.mime};base64,{encoded}" '
-        f'alt="{escape(picture.alt)}" width="{picture.width_px}" height="{picture.height_px}">'
+        f'<figure id="{escape(picture.id)}"><div class="frame">'
+        f'<img{raster} src="data:{picture.mime};base64,{encoded}" '
+        f'alt="{escape(picture.alt)}" width="{picture.width_px}" height="{picture.height_px}"></div>'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )

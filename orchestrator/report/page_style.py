@@ -57,7 +57,8 @@ figure { margin: 1.2rem 0; }
 figure img { max-width: 100%; height: auto; display: block; }
 figure img.raster { background: #ffffff; padding: .5rem; border-radius: 6px; }
 figcaption { color: var(--faint); margin-top: .4rem; max-width: 48rem; }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
+  .frame { overflow-x: auto; } figure img { max-width: none; width: 40rem; } }
 @media print { .tall { max-height: none; overflow: visible; } nav, .skip { display: none; }
   section, figure { break-inside: avoid-page; } }
 """

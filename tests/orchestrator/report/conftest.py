@@ -66,6 +66,9 @@ def final_row(level: float) -> dict[str, float]:
         "final_val_attention_std": 0.11,
         "attention_in_mask_pct": 31.0,
         "mask_area_pct": 14.0,
+        "attention_in_mask_ratio": 2.21,
+        "attention_in_mask_minmax_pct": 42.0,
+        "attention_in_mask_minmax_ratio": 3.0,
     }
 
 
