@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import ray
 
-from orchestrator.slots.cluster import Cluster, connect
+from orchestrator.slots.cluster import connect
 
 JOIN_S = 120.0
 OBJECT_STORE_BYTES = 100 * 1024**2
@@ -44,10 +44,11 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def joined_node(head: Cluster, num_cpus: int, log: Path) -> Iterator[None]:
+def joined_node(num_cpus: int, log: Path) -> Iterator[None]:
     """A second node: a raylet of its own on this machine that joins for the time of the block."""
     before = _alive()
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={head.address}"]
+    address = ray.get_runtime_context().gcs_address
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={address}"]
     command += [f"--num-cpus={num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "RAY_AUTH_MODE": "token"})

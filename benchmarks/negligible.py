@@ -32,15 +32,17 @@ class NegligibleReport:
     save: Callable[[Path], Path]
 
 
-def fit_negligible(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[NegligibleReport]:
-    """What a slot runs. `config`: `epochs`, and `epoch_s` to sleep in each."""
+def fit_negligible(
+    config: Mapping[str, Any], runtime: Runtime, resume: Path | None, epoch_s: float = 0.0
+) -> Iterator[NegligibleReport]:
+    """What a slot runs: `epochs` of the config, sleeping `epoch_s` in each."""
     model: nn.Module = nn.Linear(8, 1)
     if runtime.world_size > 1:
         model = DistributedDataParallel(model)
     history: list[dict[str, float]] = []
     for epoch in range(1, config["epochs"] + 1):
         error_pct = _train(model)
-        time.sleep(config.get("epoch_s", 0.0))
+        time.sleep(epoch_s)
         history.append({"epoch": float(epoch), "val_error_pct": error_pct, "val_nll": error_pct})
 
         def save(folder: Path) -> Path:
