@@ -5,6 +5,7 @@ A script runs as `python -m benchmarks.NAME [--quick] [--record]`. Whatever libr
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -117,7 +118,7 @@ def run(
 
 
 def to_dict(figure: Figure, quick: bool) -> dict[str, Any]:
-    """Numbers to four digits: more would only differ from run to run."""
+    """Numbers to four digits: more would only differ from run to run. JSON has no infinity and no NaN: null."""
     facts = {**figure._asdict(), "quick": quick, "machine": machine(), "versions": versions()}
     rounded: dict[str, Any] = _rounded(facts)
     return rounded
@@ -147,7 +148,7 @@ def _stdout_to_stderr() -> Iterator[None]:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.4g}")
+        return float(f"{value:.4g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): _rounded(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
