@@ -139,7 +139,8 @@ def search_spec(quick: bool) -> SearchSpec:
 
 
 def grid_points(spec: SearchSpec) -> list[Point]:
-    return list(itertools.product(*(spec.space[key].grid() or () for key in (BETA, K))))
+    betas, latent_dims = (spec.space[key].grid() or () for key in (BETA, K))
+    return [(float(beta or 0), int(latent or 0)) for beta, latent in itertools.product(betas, latent_dims)]
 
 
 def trial(spec: SearchSpec, point: Point) -> TrialConfig:

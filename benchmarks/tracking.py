@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import requests
 
@@ -58,13 +59,11 @@ class Requests:
 
             return call
 
-        requests.Session.send = counted(send)  # type: ignore[method-assign]
-        SqlAlchemyStore.log_batch = counted(log_batch)
-        try:
+        with (
+            patch.object(requests.Session, "send", counted(send)),
+            patch.object(SqlAlchemyStore, "log_batch", counted(log_batch)),
+        ):
             yield
-        finally:
-            requests.Session.send = send  # type: ignore[method-assign]
-            SqlAlchemyStore.log_batch = log_batch
 
 
 def measure(chosen: argparse.Namespace) -> Figure:
