@@ -15,14 +15,17 @@ _STYLES = {"running": "cyan", "completed": "green", "stopped": "yellow", "failed
 
 
 class LiveView:
-    """Shows a study's state; `update` is called after every event."""
+    """Shows a study's state; `update` is called after every event, with the trial that it is about."""
 
     def __init__(
         self, console: Console, state: StudyState, planned: int, epochs: int, slots: Callable[[], int]
     ) -> None:
         self._console, self._state = console, state
         self._planned, self._epochs, self._slots = planned, epochs, slots
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+        # Drawn when it is shown, not at every event: with many trials events come faster than anybody looks.
+        self._live = (
+            Live(console=console, refresh_per_second=2, get_renderable=self._render) if console.is_terminal else None
+        )
         self._printed: dict[str, tuple[int, str]] = {
             name: (record.epoch, record.state) for name, record in state.trials.items()
         }
@@ -34,24 +37,27 @@ class LiveView:
 
     def __exit__(self, *exc: object) -> None:
         if self._live:
-            self.update()
             self._live.stop()
 
-    def update(self) -> None:
-        if self._live:
-            self._live.update(Group(self._headline(), trial_table(list(self._state.trials.values())[-25:])))
+    def update(self, trial: str | None) -> None:
+        """Something happened to the trial (None: to the study). Costs the same however many trials there are."""
+        if self._live or trial is None:
             return
         if structured():
             # The recorder's own events say it.
             return
-        for name, record in self._state.trials.items():
-            now = (record.epoch, record.state)
-            if self._printed.get(name) != now:
-                self._printed[name] = now
-                self._console.print(_line(record, self._epochs), highlight=False, soft_wrap=True)
+        record = self._state.trials[trial]
+        now = (record.epoch, record.state)
+        if self._printed.get(trial) != now:
+            self._printed[trial] = now
+            self._console.print(_line(record, self._epochs), highlight=False, soft_wrap=True)
 
-    def _headline(self) -> Text:
-        search = self._state.of_kind("search")
+    def _render(self) -> Group:
+        # A copy in one go: the driver's threads add trials while this one draws.
+        trials = list(self._state.trials.values())
+        return Group(self._headline([one for one in trials if one.kind == "search"]), trial_table(trials[-25:]))
+
+    def _headline(self, search: list[TrialRecord]) -> Text:
         ended = sum(record.state != "running" for record in search)
         left = seconds_left(search, self._planned, self._epochs, self._slots())
         return Text(

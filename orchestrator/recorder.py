@@ -21,8 +21,8 @@ class Recorder:
     def __init__(self, journal: Journal, tracker: Tracker, dataset: DatasetInput, tags: Mapping[str, str]) -> None:
         self.journal = journal
         self.tracker = tracker
-        self.on_change: Callable[[], None] = lambda: None
-        """Called after every event, for whoever watches."""
+        self.on_change: Callable[[str | None], None] = lambda trial: None
+        """Called after every event with the trial it is about (None: the study), for whoever watches."""
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         """Called once for every trial that ended, before it is closed at the tracker."""
         self._dataset = dataset
@@ -46,7 +46,7 @@ class Recorder:
                 self.tracker.log_epochs(
                     trial, [EpochPoint(int(row["epoch"]), _logged(row), now_ms) for row in known.history]
                 )
-            self.on_change()
+            self.on_change(trial)
 
     def epoch(self, trial: str, metrics: Mapping[str, float]) -> None:
         """One epoch's metrics; told again after a resume, it is dropped."""
@@ -56,7 +56,7 @@ class Recorder:
             self.journal.append("epoch", durable=False, trial=trial, metrics=dict(metrics))
             event(logger, "epoch", trial=trial, epoch=int(metrics["epoch"]), metrics=_logged(metrics))
             self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), int(time.time() * 1000))
-            self.on_change()
+            self.on_change(trial)
 
     def trial_ended(self, trial: str, state: Ending, reason: str = "") -> None:
         """The trial's last word. Once its line is in the journal no resume runs the trial again."""
@@ -70,7 +70,7 @@ class Recorder:
             self.tracker.close_trial(trial, state, {}, tags)
             if not record.recorded:
                 self.journal.append("recorded", durable=False, trial=trial)
-            self.on_change()
+            self.on_change(trial)
 
     def stage(self, name: str) -> None:
         """The study as a whole moves on: searching, finalists, publishing, done, interrupted."""
@@ -78,7 +78,7 @@ class Recorder:
             if self.journal.state.stage != name:
                 self.journal.append("stage", stage=name)
                 event(logger, "stage", stage=name)
-            self.on_change()
+            self.on_change(None)
 
 
 def _logged(metrics: Mapping[str, float]) -> dict[str, float]:

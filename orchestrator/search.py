@@ -13,7 +13,6 @@ from orchestrator.recorder import Recorder
 from orchestrator.scheduler import build_scheduler
 from orchestrator.searcher import StudySearcher, open_optuna_study, tell
 from orchestrator.slots.pool import SlotPool
-from orchestrator.storage import TrialStorage
 from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
 from trainables.config import TrialConfig
@@ -57,7 +56,6 @@ def run_search(
     study: Study,
     recorder: Recorder,
     pool: SlotPool,
-    storage: TrialStorage,
     data_root: Path,
     resolve: Callable[[Mapping[str, Any]], TrialConfig],
     interrupted: threading.Event,
@@ -79,7 +77,7 @@ def run_search(
     trainable = tune.with_parameters(
         Trial,
         pool=pool.ref,
-        storage=storage,
+        storage=study.storage,
         data_root=data_root,
         max_failures=spec.max_failures_per_trial,
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 
 from rich.console import Console
 
@@ -39,7 +40,7 @@ def watch(paths: StudyPaths, console: Console, every_s: float) -> StudyState:
         return sum(record.state == "running" for record in state.trials.values())
 
     with LiveView(console, state, spec.trials, resolve_trial(spec, {}).epochs, at_once) as view:
-        view.update()
-        for _ in states:
-            view.update()
+        for _ in chain([state], states):
+            for trial in list(state.trials):
+                view.update(trial)
     return state

@@ -77,7 +77,6 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
             study,
             recorder,
             pool,
-            study.storage,
             paths.data,
             lambda params: resolve_trial(spec, params),
             interruption.requested,

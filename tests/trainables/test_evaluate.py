@@ -14,6 +14,7 @@ from trainables.data.splits import select
 from trainables.data.store import open_store
 from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
 from trainables.final import interpretability, localization, occluders
+from trainables.models.aib import distinct_maps
 from trainables.models.build import build_model
 from trainables.models.classifier import Noise
 from trainables.models.traits import TRAITS
@@ -105,3 +106,39 @@ def test_many_draws_are_the_naive_forward_passes(digits_root: Path) -> None:
                 one = Noise(noise.attention_SBHW[s : s + 1], noise.latent_STBK[s : s + 1, t : t + 1])
                 naive.append(model(normalize(images_BHWC, config.data), one).logits_STBC[0, 0])
     torch.testing.assert_close(logits_BC, torch.stack(naive).mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_anchors", [2, 20])
+def test_draws_that_quantise_to_one_map_share_the_encoder(digits_root: Path, num_anchors: int) -> None:
+    config = tiny_trial(attention__num_anchors=num_anchors)
+    store = open_store(digits_root, "cluttered-digits", 16)
+    model = build_model(config, store.num_classes).eval()
+    images_BHWC, _ = select(store, config.data).test.batch(torch.arange(6).numpy())
+    x_BCHW, noise = normalize(images_BHWC, config.data), model.draw_noise(6, 4, 2, stream("draws"))
+    assert noise.attention_SBHW is not None
+    # Draws 1 and 3 repeat draw 0 for every image, draw 2 for every second one.
+    noise.attention_SBHW[1] = noise.attention_SBHW[3] = noise.attention_SBHW[0]
+    noise.attention_SBHW[2, ::2] = noise.attention_SBHW[0, ::2]
+    encoded = []
+    handle = model.get_submodule("encoder").register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    every = model(x_BCHW, noise)
+    with torch.inference_mode():
+        once = model(x_BCHW, noise)
+    handle.remove()
+    assert encoded[0] == 24
+    assert 6 <= encoded[1] <= 9
+    torch.testing.assert_close(once.logits_STBC, every.logits_STBC.detach(), rtol=1e-5, atol=1e-6)
+    assert once.latent is not None
+    assert every.latent is not None
+    torch.testing.assert_close(once.latent.mean_SBK, every.latent.mean_SBK.detach(), rtol=1e-5, atol=1e-6)
+    assert torch.equal(once.latent.mean_SBK[1], once.latent.mean_SBK[0])
+
+
+def test_distinct_maps_stand_for_all_maps() -> None:
+    maps_SBHW = torch.randint(0, 2, (5, 7, 1, 2), generator=stream("maps")).float()
+    draw_P, image_P, place_SB = distinct_maps(maps_SBHW)
+    kept = maps_SBHW[draw_P, image_P]
+    assert torch.equal(kept[place_SB], maps_SBHW)
+    for image in range(7):
+        own = kept[image_P == image].flatten(1)
+        assert len(own) == len(own.unique(dim=0)) == len(maps_SBHW[:, image].flatten(1).unique(dim=0))

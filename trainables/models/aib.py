@@ -3,6 +3,7 @@
 B batch, C classes, H W map size, K latent size, S attention draws, T latent draws for each of them.
 """
 
+import torch
 from torch import Tensor, nn
 
 from trainables.models.attention import Modulation, SpatialAttention, modulate
@@ -40,15 +41,17 @@ class AIB(Classifier):
         self.modulation: Modulation = modulation
 
     def forward(self, x_BCHW: Tensor, noise: Noise) -> Output:
-        """Features run once per image, the encoder once per attention draw, the decoder once per latent draw."""
+        """Features run once per image, the encoder once per attention draw, the decoder once per latent draw.
+
+        In evaluation, draws that quantise to the same map of an image share one run of the encoder.
+        """
         assert noise.attention_SBHW is not None
         assert noise.latent_STBK is not None
         f_BCHW = self.features(x_BCHW)
         mean_BHW, std_BHW = self.attention(f_BCHW)
         a_SBHW = reparameterize(mean_BHW, std_BHW, noise.attention_SBHW)
         modulation_SBHW, quantized_SBHW = (a_SBHW, None) if self.quantizer is None else self.quantizer(a_SBHW)
-        h = self.encoder(modulate(f_BCHW, modulation_SBHW, self.modulation))
-        latent = Latent(*latent_posterior(h.unflatten(0, a_SBHW.shape[:2])))
+        latent = Latent(*latent_posterior(self._encode(f_BCHW, modulation_SBHW)))
         z_STBK = reparameterize(latent.mean_SBK.unsqueeze(1), latent.std_SBK.unsqueeze(1), noise.latent_STBK)
         map_BHW = mean_BHW if self.quantizer is None else self.quantizer(mean_BHW).values
         return Output(
@@ -57,3 +60,29 @@ class AIB(Classifier):
             attention=AttentionDraws(a_SBHW, modulation_SBHW, quantized_SBHW, mean_BHW, std_BHW),
             latent=latent,
         )
+
+    def _encode(self, f_BCHW: Tensor, scores_SBHW: Tensor) -> Tensor:
+        """The encoder's outputs (S, B, 2K) for the features under every draw."""
+        num_maps = scores_SBHW.shape[0] * scores_SBHW.shape[1]
+        may_repeat = self.quantizer is not None and len(scores_SBHW) > 1
+        # In training every draw counts in BatchNorm's statistics, and gradients differ where values do not.
+        if may_repeat and not self.training and not torch.is_grad_enabled():
+            draw_P, image_P, place_SB = distinct_maps(scores_SBHW)
+            if len(draw_P) < num_maps:
+                scores_1PHW = scores_SBHW[draw_P, image_P].unsqueeze(0)
+                once_P2K: Tensor = self.encoder(modulate(f_BCHW[image_P], scores_1PHW, self.modulation))
+                return once_P2K[place_SB]
+        every_2K: Tensor = self.encoder(modulate(f_BCHW, scores_SBHW, self.modulation))
+        return every_2K.view(*scores_SBHW.shape[:2], -1)
+
+
+def distinct_maps(maps_SBHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each image's maps without repetitions: draw and image index of the P that remain, and which of them stands for
+    every map (S, B)."""
+    flat_SBN = maps_SBHW.flatten(2)
+    # The first draw with an equal map; a loop, since all pairs at once would be S * S maps.
+    first_SB = torch.stack([(flat_SBN[: s + 1] == flat_SBN[s]).all(2).int().argmax(0) for s in range(len(flat_SBN))])
+    is_first_SB = first_SB == torch.arange(len(flat_SBN), device=first_SB.device)[:, None]
+    draw_P, image_P = is_first_SB.nonzero(as_tuple=True)
+    number_SB = is_first_SB.flatten().cumsum(0).view_as(first_SB) - 1
+    return draw_P, image_P, number_SB.gather(0, first_SB)

@@ -1,0 +1,211 @@
+"""GPU step: training images/s at batch 128 for every precision, memory format and mode, against a plain fp32 loop.
+
+Data lie on the device; a step is augmentation, noise, forward, loss, backward and update. Other: the same model and
+loss in fp32 without TF32, contiguous, eager, with the loss read after every step, as the released code reads it.
+Parity: fp32 and bf16 from the same weights, on the same images and the same noise, over several seeds; the distance
+between the two losses beside the distance between two seeds of fp32. Runs without Ray.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.bare_loop import train_epoch
+from benchmarks.measure import Figure, interleave, median, run
+from trainables import numerics
+from trainables.config import TrialConfig
+from trainables.data.augment import augment
+from trainables.models.build import build_model
+from trainables.models.classifier import Classifier
+from trainables.optim import build_optimizer, learning_rate, set_learning_rate
+from trainables.randomness import stream
+from trainables.step import train_step
+
+MODELS = ("vgg-aib-qt", "wrn-aib-qt")
+PRECISIONS = ("fp32", "tf32", "bf16")
+FORMATS = ("contiguous", "channels_last")
+MODES = ("eager", "compiled")
+PLAIN = "plain fp32 eager loop"
+Run = Callable[[int], None]
+"""Trains for so many steps."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the script")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--width", type=float, default=1.0, help="share of the paper's channels")
+    parser.add_argument("--steps", type=int, default=30, help="steps of a measured round")
+    parser.add_argument("--parity-steps", type=int, default=200)
+    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
+
+
+def measure(chosen: argparse.Namespace) -> Figure:
+    device = torch.device(chosen.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("this machine has no GPU that torch can use; try the script itself with --device cpu --quick.")
+    if chosen.quick:
+        chosen.width, chosen.steps, chosen.parity_steps = 0.0625, 1, 2
+    batch, rounds = (8, 1) if chosen.quick else (128, 5)
+    found = {name: one_model(name, chosen, device, batch, rounds) for name in chosen.models}
+    first = found[chosen.models[0]]
+    return Figure(
+        name="gpu_step",
+        ours=first["images_per_s"][first["fastest"]],
+        other=first["images_per_s"][PLAIN],
+        ratio=first["speedup"],
+        unit=f"images/s of {chosen.models[0]}",
+        what={"ours": f"train_step, {first['fastest']}", "other": PLAIN, "ratio": "ours / other"},
+        details={
+            "device": str(device),
+            "batch": batch,
+            "width": chosen.width,
+            "steps_per_round": chosen.steps,
+            "rounds": rounds,
+            "models": found,
+        },
+    )
+
+
+def one_model(name: str, chosen: argparse.Namespace, device: torch.device, batch: int, rounds: int) -> dict[str, Any]:
+    """Images/s of every variant, and how far bf16 is from fp32."""
+    base = TrialConfig.from_dict(
+        {
+            "model": name,
+            "dataset": "cifar10",
+            "model.width": chosen.width,
+            "optim.batch_size": batch,
+            "optim.lr": 0.01,
+            "numerics.deterministic": False,
+        }
+    )
+    images_NHWC = torch.randint(0, 256, (8 * batch, 32, 32, 3), generator=stream("images")).to(torch.uint8).to(device)
+    labels_N = torch.randint(0, 10, (8 * batch,), generator=stream("labels")).to(device)
+    runs = {PLAIN: plain(base, images_NHWC, labels_N)}
+    warm_s = {}
+    for variant in product(PRECISIONS, FORMATS, chosen.modes):
+        runs[" ".join(variant)] = stepping(varied(base, *variant), images_NHWC, labels_N)
+    for label, steps in runs.items():
+        warm_s[label] = seconds(steps, 3, device)  # compiles, chooses algorithms, fills the allocator
+
+    def rate(steps: Run) -> Callable[[], float]:
+        return lambda: batch * chosen.steps / seconds(steps, chosen.steps, device)
+
+    rates = interleave({label: rate(steps) for label, steps in runs.items()}, rounds)
+    best = {label: median(values) for label, values in rates.items()}
+    fastest = max((label for label in best if label != PLAIN), key=lambda label: best[label])
+    return {
+        "images_per_s": best,
+        "fastest": fastest,
+        "speedup": best[fastest] / best[PLAIN],
+        "first_three_steps_s": warm_s,
+        "parity": parity(base, images_NHWC, labels_N, chosen.parity_steps),
+    }
+
+
+def varied(base: TrialConfig, precision: str, memory_format: str, mode: str) -> TrialConfig:
+    return base.override(
+        {
+            "numerics.precision": "bf16" if precision == "bf16" else "fp32",
+            "numerics.tf32": precision == "tf32",
+            "numerics.channels_last": memory_format == "channels_last",
+            "numerics.compile": mode == "compiled",
+        }
+    )
+
+
+def prepared(config: TrialConfig, device: torch.device) -> tuple[Classifier, torch.optim.Optimizer]:
+    """A new model as `fit` prepares it."""
+    numerics.apply(config, device)
+    model = build_model(config, 10).to(device)
+    if config.numerics.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(model, config.optim)
+    set_learning_rate(optimizer, learning_rate(config.optim, 1))
+    if config.numerics.compile:
+        model.compile()
+    return model.train(), optimizer
+
+
+def stepping(config: TrialConfig, images_NHWC: Tensor, labels_N: Tensor) -> Run:
+    """Our step, over the resident images in order."""
+    device = images_NHWC.device
+    model, optimizer = prepared(config, device)
+    size = config.optim.batch_size
+
+    def steps(count: int) -> None:
+        numerics.apply(config, device)
+        for step in range(count):
+            rows = torch.arange(size, device=device) + size * (step % (len(labels_N) // size))
+            losses(model, optimizer, images_NHWC[rows], labels_N[rows], config, step)
+
+    return steps
+
+
+def losses(
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels_B: Tensor,
+    config: TrialConfig,
+    step: int,
+) -> Tensor:
+    """One whole step on raw images; the loss, left on the device."""
+    device = images.device
+    x_BCHW = augment(images, config.data, stream(config.seed, "augment", step, device=device))
+    noise = model.draw_noise(len(images), 1, 1, stream(config.seed, "noise", step, device=device))
+    return train_step(model, optimizer, x_BCHW, labels_B, noise, config).total
+
+
+def plain(config: TrialConfig, images_NHWC: Tensor, labels_N: Tensor) -> Run:
+    device, size = images_NHWC.device, config.optim.batch_size
+    model, optimizer = prepared(config, device)
+
+    def steps(count: int) -> None:
+        numerics.apply(config, device)
+        left = count
+        while left > 0:
+            images = min(left, len(labels_N) // size) * size
+            train_epoch(model, optimizer, images_NHWC[:images], labels_N[:images], config, left)
+            left -= images // size
+
+    return steps
+
+
+def seconds(steps: Run, count: int, device: torch.device) -> float:
+    """Until the device has done them."""
+    started_s = time.perf_counter()
+    steps(count)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started_s
+
+
+def parity(base: TrialConfig, images_NHWC: Tensor, labels_N: Tensor, count: int) -> dict[str, Any]:
+    """Mean loss of the last tenth of a short run, by precision and seed."""
+    size, last = base.optim.batch_size, max(1, count // 10)
+    ended: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    for seed, precision in product(range(3), ended):
+        config = varied(base, precision, "contiguous", "eager").override({"seed": seed})
+        model, optimizer = prepared(config, images_NHWC.device)
+        found = []
+        for step in range(count):
+            rows = torch.arange(size, device=images_NHWC.device) + size * (step % (len(labels_N) // size))
+            found.append(losses(model, optimizer, images_NHWC[rows], labels_N[rows], config, step))
+        ended[precision].append(torch.stack(found[-last:]).double().mean().item())
+    pairs = list(zip(ended["fp32"], ended["bf16"], strict=True))
+    return {
+        "steps": count,
+        "last_loss": ended,
+        "largest_distance": max(abs(first - second) for first, second in pairs),
+        "between_fp32_seeds": max(ended["fp32"]) - min(ended["fp32"]),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run(__doc__, measure, options))

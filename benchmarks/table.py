@@ -1,0 +1,87 @@
+"""The table of `benchmarks/README.md`, filled from the recorded results so that its figures cannot drift.
+
+`python -m benchmarks.table` rewrites it; `--check` only says whether it is up to date.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.measure import RESULTS
+
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
+class Row(NamedTuple):
+    name: str
+    goal: str
+    """Of the ratio."""
+    command: str
+
+
+ROWS = (
+    Row("trial_overhead_1_worker", "≤ 1/40", "trial_overhead --workers 1"),
+    Row("trial_overhead_2_workers", "≤ 1/40", "trial_overhead --workers 2"),
+    Row("input_pipeline", "≥ 20", "input_pipeline"),
+    Row("framework_overhead", "≤ 1.02", "framework_overhead"),
+    Row("evaluation", "≥ 12", "evaluation"),
+    Row("tracking_results_per_s", "≥ 50", "tracking"),
+    Row("orchestrator_scale", "≤ 1.2", "orchestrator_scale"),
+    Row("search_efficiency", "≤ 0.2", "search_efficiency"),
+    Row("gpu_step", "", "gpu_step"),
+    Row("ddp_scaling", "", "ddp_scaling"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if the table is not up to date")
+    chosen = parser.parse_args(arguments)
+    text = README.read_text(encoding="utf-8")
+    filled = fill(text, recorded())
+    if chosen.check:
+        return int(filled != text)
+    README.write_text(filled, encoding="utf-8")
+    return 0
+
+
+def recorded(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """Every recorded figure by its name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+def fill(text: str, figures: dict[str, dict[str, Any]]) -> str:
+    """The text with the table between its two marks replaced."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{render(figures)}{END}{after}"
+
+
+def render(figures: dict[str, dict[str, Any]]) -> str:
+    """Markdown, a line per figure in the order of `ROWS`."""
+    lines = [
+        "| figure | ours | other | ratio | goal | command: `python -m benchmarks.…` |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        figure = figures.get(row.name)
+        cells = ("not recorded", "", "") if figure is None else _cells(figure)
+        lines.append(f"| {' | '.join((f'`{row.name}`', *cells, row.goal, f'`{row.command}`'))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(figure: dict[str, Any]) -> tuple[str, str, str]:
+    what, unit = figure["what"], figure["unit"]
+    return (
+        f"{figure['ours']:.4g} {unit} ({what['ours']})",
+        f"{figure['other']:.4g} ({what['other']})",
+        f"**{figure['ratio']:.3g}** ({what['ratio']})",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

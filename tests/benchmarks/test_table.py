@@ -1,0 +1,39 @@
+"""The figures that are quoted are the recorded ones."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import table
+from benchmarks.measure import to_dict
+from benchmarks.table import README, ROWS, fill, recorded
+from tests.benchmarks.test_measure import figure
+
+NAMES = [row.name for row in ROWS]
+
+
+def test_the_readme_quotes_what_is_recorded() -> None:
+    assert table.main(["--check"]) == 0, "run: python -m benchmarks.table"
+
+
+def test_a_recorded_figure_appears_in_its_row() -> None:
+    made = to_dict(figure()._replace(name="input_pipeline"), quick=False)
+    filled = fill(README.read_text(encoding="utf-8"), {"input_pipeline": made})
+    (row,) = [line for line in filled.splitlines() if line.startswith("| `input_pipeline`")]
+    assert "| 1 s (this) | 3 (that) | **0.333** (ours / other) | ≥ 20 |" in row
+    assert fill(filled, recorded()) == README.read_text(encoding="utf-8")
+
+
+def test_every_recorded_figure_has_a_row_and_was_measured_in_full() -> None:
+    for name, found in recorded().items():
+        assert name in NAMES
+        assert found["name"] == name
+        assert found["quick"] is False
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_every_row_has_its_script_and_its_description(row: table.Row) -> None:
+    script = row.command.split()[0]
+    assert Path(table.__file__).with_name(f"{script}.py").exists()
+    assert re.search(rf"^\*\*`{script}`\*\*", README.read_text(encoding="utf-8"), re.MULTILINE)
