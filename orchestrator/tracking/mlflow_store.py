@@ -40,6 +40,8 @@ def configure_mlflow() -> None:
     for name in ("mlflow.store.db.utils", "mlflow.system_metrics", "alembic"):
         # They print a traceback for what is raised to us anyway, and a line per migration.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # It announces that it waits for a new version, which is there at once.
+    logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
 
 
 def mlflow_client(tracking_uri: str) -> Any:

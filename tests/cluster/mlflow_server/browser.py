@@ -46,13 +46,16 @@ class Page:
     async def open(self, url: str) -> None:
         await self.send("Page.navigate", url=url)
 
+    async def text(self) -> str:
+        """What a reader sees."""
+        return str(await self.evaluate("document.body ? document.body.innerText : ''"))
+
     async def until(self, expression: str, what: str) -> None:
         """Waits until an expression holds; the test fails with the page's text where it does not."""
         deadline = time.monotonic() + WAIT_S
         while not await self.evaluate(f"Boolean({expression})"):
             if time.monotonic() > deadline:
-                text = await self.evaluate("document.body ? document.body.innerText : ''")
-                pytest.fail(f"{what} did not appear in {WAIT_S:.0f} s; the page says:\n{text}")
+                pytest.fail(f"{what} did not appear in {WAIT_S:.0f} s; the page says:\n{await self.text()}")
             await asyncio.sleep(0.2)
 
     async def until_text(self, *texts: str) -> None:

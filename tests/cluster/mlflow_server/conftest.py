@@ -165,3 +165,10 @@ def searched(
         for process in running.values():
             end(process)
     return found
+
+
+@pytest.fixture
+def as_ann(ann: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process signs in as ann."""
+    for name, value in ann.environment.items():
+        monkeypatch.setenv(name, value)
