@@ -4,28 +4,52 @@ Ray's own cleaner learns of a group only once the workers run, so a controller k
 nobody removes, and the resources in it are lost to every slot.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Set
 
 from ray import PlacementGroupID
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.state import list_actors, list_placement_groups
 
 TIMEOUT_S = 5
+LOOK_S = 0.5
 LIMIT = 10_000
 
 
 def orphans(job_id: str, bundle: Mapping[str, float], num_bundles: int) -> set[str]:
     """Ids of this job's groups of the shape of a slot's workers in which no actor lives or is being created."""
+    return _without_actors(_groups(job_id, bundle, num_bundles, {"CREATED"}))
+
+
+def remove_all(job_id: str, bundle: Mapping[str, float], num_bundles: int, within_s: float) -> None:
+    """Removes all of them once no slot is left to want one, those that wait for a place included.
+
+    One whose node was lost waits for another, and would take the CPUs there as soon as the last trial frees them.
+    Groups whose workers are still dying are looked at again until the time is over; Ray's cleaner has those.
+    """
+    deadline_s = time.monotonic() + within_s
+    while left := _groups(job_id, bundle, num_bundles, {"CREATED", "PENDING", "PREPARED", "RESCHEDULING"}):
+        for group in _without_actors(left):
+            remove(group)
+        if time.monotonic() > deadline_s:
+            return
+        time.sleep(LOOK_S)
+
+
+def _groups(job_id: str, bundle: Mapping[str, float], num_bundles: int, states: Set[str]) -> set[str]:
     wanted = [dict(bundle)] * num_bundles
-    ours = {
+    return {
         group.placement_group_id
         for group in list_placement_groups(detail=True, limit=LIMIT, timeout=TIMEOUT_S)
-        if group.state == "CREATED"
+        if group.state in states
         and group.creator_job_id == job_id
         and [part["unit_resources"] for part in group.bundles or []] == wanted
     }
+
+
+def _without_actors(groups: set[str]) -> set[str]:
     actors = list_actors(detail=True, limit=LIMIT, timeout=TIMEOUT_S)
-    return ours - {actor.placement_group_id for actor in actors if actor.state != "DEAD"}
+    return groups - {actor.placement_group_id for actor in actors if actor.state != "DEAD"}
 
 
 def remove(placement_group_id: str) -> None:

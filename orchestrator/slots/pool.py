@@ -1,5 +1,6 @@
 """A pool of slots, as many as the cluster holds. The driver starts and closes it; all find it through its `ref`."""
 
+import logging
 import threading
 import uuid
 from pathlib import Path
@@ -7,7 +8,9 @@ from types import TracebackType
 from typing import Any, Literal
 
 import ray
+from ray.util.state.exception import RayStateApiException
 
+from orchestrator.slots import orphans
 from orchestrator.slots.lease import ask, statuses
 from orchestrator.slots.mailbox import OWNER_TIMEOUT_S
 from orchestrator.slots.messages import PoolRef, SlotStatus
@@ -17,6 +20,8 @@ from orchestrator.slots.worker import Fit, fit_trial
 CLOSE_S = 10.0
 SLOT_THREADS = 64
 """Calls a slot answers at a time: one take, one next, and short ones of everybody who looks for a free slot."""
+
+logger = logging.getLogger(__name__)
 
 
 class SlotPool:
@@ -102,6 +107,15 @@ class SlotPool:
             slot.close.remote()
         for slot in _end(slots, grace_s):
             ray.kill(slot, no_restart=True)
+        if slots:
+            self._free_groups(grace_s)
+
+    def _free_groups(self, within_s: float) -> None:
+        job_id, spec = ray.get_runtime_context().get_job_id(), self._spec
+        try:
+            orphans.remove_all(job_id, spec.resources, spec.workers, within_s)
+        except RayStateApiException:
+            logger.warning("placement groups of ended slots could not be looked for", exc_info=True)
 
     def _let_go(self, count: int) -> None:
         indices = list(self._slots)

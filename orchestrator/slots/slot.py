@@ -53,6 +53,12 @@ class SlotSpec:
     start_timeout_s: float
     watch_preemption: bool
 
+    @property
+    def resources(self) -> dict[str, float]:
+        """Of one worker."""
+        gpus = {"GPU": self.gpus_per_worker} if self.gpus_per_worker > 0 else {}
+        return {"CPU": self.cpus_per_worker, **gpus}
+
 
 class Slot(Mailbox):
     """The actor. Its Train run goes on in a thread of its own until the slot is closed."""
@@ -106,17 +112,13 @@ class Slot(Mailbox):
                 empty = set()
                 continue
             try:
-                found = orphans.orphans(job_id, self._resources(), self._spec.workers)
+                found = orphans.orphans(job_id, self._spec.resources, self._spec.workers)
                 for group in found & empty:
                     orphans.remove(group)
             except RayStateApiException:
                 # The dashboard is busy; the next round asks again.
                 found = set()
             empty = found
-
-    def _resources(self) -> dict[str, float]:
-        gpus = {"GPU": self._spec.gpus_per_worker} if self._spec.gpus_per_worker > 0 else {}
-        return {"CPU": self._spec.cpus_per_worker, **gpus}
 
     def _trainer(self, run: str) -> TorchTrainer:
         spec = self._spec
@@ -136,7 +138,7 @@ class Slot(Mailbox):
             scaling_config=ScalingConfig(
                 num_workers=spec.workers,
                 use_gpu=on_gpu,
-                resources_per_worker=self._resources(),
+                resources_per_worker=self._spec.resources,
                 placement_strategy=spec.placement,
             ),
             # Ray's type hints still show the first version of these classes.
