@@ -1,14 +1,15 @@
 """The checks of `aib doctor` that need a cluster: one small function each, over what its nodes answer."""
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import PreflightError
 from orchestrator.slots.cluster import Cluster, NodeResources, token_path
 from orchestrator.slots.metrics_endpoints import metrics_endpoints
+from orchestrator.slots.node_check import check_storage
 from orchestrator.slots.node_probe import ProbedNode, versions
+from orchestrator.storage import TrialStorage
 from orchestrator.submission.jobs_api import connect_jobs
 
 SKEW_S = 2.0
@@ -21,7 +22,7 @@ def cluster_checks(cluster: Cluster, probed: list[ProbedNode], root: Path) -> It
     yield "nodes", lambda: same_versions(probed)
     yield "gpus", lambda: visible_gpus(probed)
     yield "clocks", lambda: clocks(probed)
-    yield "shared storage", lambda: shared_storage(probed, root)
+    yield "shared storage", lambda: shared_storage(len(probed), root)
     yield "metrics", lambda: f"read at {', '.join(metrics_endpoints())}"
 
 
@@ -100,26 +101,8 @@ def clocks(probed: list[ProbedNode]) -> str:
     return f"within {worst:.2f} s of this machine's"
 
 
-def shared_storage(probed: list[ProbedNode], root: Path) -> str:
-    """Driver and every node read what the other wrote; nothing is left behind."""
+def shared_storage(num_nodes: int, root: Path) -> str:
+    """What a search asks of its root before it starts, of the folder that is there already: nothing is left behind."""
     there = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
-    content = secrets.token_hex(16)
-    ours = there / f".aib-doctor-{content[:8]}"
-    written = [ours]
-    try:
-        ours.write_text(content, encoding="utf-8")
-        for number, node in enumerate(probed):
-            theirs = there / f"{ours.name}-{number}"
-            written.append(theirs)
-            wrong = node.exchange(ours, content, theirs, f"{content} {number}")
-            if not wrong and not (theirs.exists() and theirs.read_text(encoding="utf-8") == f"{content} {number}"):
-                wrong = "what it wrote is not seen here"
-            if wrong:
-                raise PreflightError(
-                    f"{there} is not shared with {node.facts().host} ({wrong}); give --root (AIB_ROOT) a folder that "
-                    "every node reads and writes under the same path."
-                )
-    finally:
-        for path in written:
-            path.unlink(missing_ok=True)
-    return f"{there} is written and read by {len(probed)} nodes and this process"
+    check_storage(TrialStorage(there), there, None)
+    return f"{there} is written and read by {num_nodes} nodes and this process"

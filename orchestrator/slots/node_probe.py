@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
@@ -50,16 +49,6 @@ class _Probe:
     def clock_s(self) -> float:
         return time.time()
 
-    def exchange(self, ours: Path, expected: str, theirs: Path, answer: str) -> str:
-        """Reads the driver's file and writes one for the driver; what went wrong, or nothing."""
-        try:
-            if ours.read_text(encoding="utf-8") != expected:
-                return f"{ours} has another content there"
-            theirs.write_text(answer, encoding="utf-8")
-        except OSError as error:
-            return str(error)
-        return ""
-
 
 class ProbedNode:
     """A node with a probe on it."""
@@ -80,10 +69,6 @@ class ProbedNode:
             after_s = time.time()
             found.append(Skew(there_s - (before_s + after_s) / 2, (after_s - before_s) / 2))
         return min(found, key=lambda skew: skew.unsure_s)
-
-    def exchange(self, ours: Path, expected: str, theirs: Path, answer: str) -> str:
-        found: str = self._ask(self._probe.exchange.remote(ours, expected, theirs, answer))
-        return found
 
     def _ask(self, answer: Any) -> Any:
         try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,13 +15,11 @@ NO_SKEW = Skew(0, 0)
 
 
 class ToyNode:
-    """A node that answers as it is told; its share is a folder of its own where it has one."""
+    """A node that answers as it is told."""
 
-    def __init__(
-        self, *, gpus: float = 0, seen: int = 0, skew: Skew = NO_SKEW, share: Path | None = None, **other: str
-    ) -> None:
+    def __init__(self, *, gpus: float = 0, seen: int = 0, skew: Skew = NO_SKEW, **other: str) -> None:
         self.resources = NodeResources("0" * 8, 2, gpus)
-        self._facts, self._skew, self._share = NodeFacts("node-1", {**versions(), **other}, seen), skew, share
+        self._facts, self._skew = NodeFacts("node-1", {**versions(), **other}, seen), skew
 
     def facts(self) -> NodeFacts:
         return self._facts
@@ -30,17 +27,10 @@ class ToyNode:
     def skew(self) -> Skew:
         return self._skew
 
-    def exchange(self, ours: Path, expected: str, theirs: Path, answer: str) -> str:
-        folder = self._share or ours.parent
-        if not (folder / ours.name).exists():
-            return f"{ours} is not there"
-        (folder / theirs.name).write_text(answer)
-        return ""
 
-
-def refusal(check: Callable[..., str], node: ToyNode, *arguments: Any) -> str:
+def refusal(check: Callable[..., str], node: ToyNode) -> str:
     with pytest.raises(PreflightError) as refused:
-        check([node], *arguments)
+        check([node])
     return str(refused.value)
 
 
@@ -63,16 +53,6 @@ def test_a_clock_is_wrong_only_beyond_what_the_measurement_allows() -> None:
     assert "-9.0 s" in refusal(doctor_cluster.clocks, ToyNode(skew=Skew(-9.0, 0.1)))
     slow_answer = ToyNode(skew=Skew(9.0, 8.0))
     assert "within 1.00 s" in doctor_cluster.clocks([slow_answer])  # type: ignore[list-item]
-
-
-def test_a_folder_that_the_node_does_not_see(tmp_path: Path) -> None:
-    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
-    root.mkdir()
-    elsewhere.mkdir()
-    message = refusal(doctor_cluster.shared_storage, ToyNode(share=elsewhere), root)
-    assert "not shared with node-1" in message
-    assert "AIB_ROOT" in message
-    assert not list(root.iterdir()), "something was left behind"
 
 
 @pytest.mark.ray
