@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from orchestrator.journal import Journal
+from orchestrator.monitoring import monitored
 from orchestrator.recorder import Recorder
 from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.exporter import Losses, exported
@@ -22,7 +23,6 @@ from orchestrator.telemetry import METRICS, Reading
 from orchestrator.tracking.buffered import BufferedTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.tracking.tracker import DatasetInput, TrackerUnavailableError
-from orchestrator.watch import watched
 from search_spaces.schema import SearchSpec
 from tests.orchestrator.slots.conftest import Run
 from tests.orchestrator.slots.small_science import fit_small, small_trial
@@ -71,7 +71,7 @@ def test_every_metric_of_a_running_study_is_scraped(
     recorder = Recorder(journal, tracker, DatasetInput(name="d", digest="0", source="s", num_train=64), {})
     study = Study(spec, "signature", paths, journal, False)
     pool = SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=fit_small)
-    with pool, watched(study, recorder, pool):
+    with pool, monitored(study, recorder, pool):
         recorder.trial_started("t00000", "search", {}, TrialConfig.from_dict(spec.trial))
         # Rank 0 is killed once: a worker group lost, and made good.
         ran = run(pool.ref, new_job(small_trial(epochs=3, kill=(0, 2, 1))))
