@@ -21,8 +21,10 @@ from trainables.bucket import Bucket
 from trainables.checkpoint import read_history
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
-WAIT_S = 300
-CHANGES = ["epochs=8", "trials=4", "scheduler=none", "finalists={top: 1, seeds: 1}"]
+WAIT_S = 400
+EPOCHS = 40
+"""Long enough for a node to join and a slot to start on it while the first trials run."""
+CHANGES = [f"epochs={EPOCHS}", "trials=4", "scheduler=none", "finalists={top: 1, seeds: 1}"]
 
 
 def events(journal: Path) -> list[dict[str, Any]]:
@@ -66,7 +68,7 @@ def test_a_node_joins_and_is_lost_and_its_trial_goes_on_from_the_object_store(tm
         cluster.start_head(1, AIB_CACHE=str(caches["head"]))
         driver = start_search(cluster, root, spec, log, "--storage", s3.uri, "--copy-data")
         try:
-            wait_for(lambda: half_done(journal), driver, log)
+            wait_for(journal.exists, driver, log)
             node = cluster.add_node(1, AIB_CACHE=str(caches["node"]))
             # One CPU runs one trial at a time, so the second is on the node that joined.
             wait_for(lambda: len(half_done(journal)) == 2, driver, log)
@@ -78,7 +80,7 @@ def test_a_node_joins_and_is_lost_and_its_trial_goes_on_from_the_object_store(tm
                 kill_family(driver)  # type: ignore[arg-type]
         assert driver.returncode == 0, log.read_text()
         check_record(root, json.loads(said), 4)
-        assert [row["epoch"] for row in stored_history(root, s3.uri, on_node)] == list(range(1, 9))
+        assert [row["epoch"] for row in stored_history(root, s3.uri, on_node)] == list(range(1, EPOCHS + 1))
     assert not list((root / "studies/tiny/trials").iterdir()), "the checkpoints are in the bucket alone"
     for cache in caches.values():
         copies = list(cache.glob("data/*/cluttered-digits-16/meta.json"))

@@ -27,3 +27,14 @@ def test_a_group_of_another_shape_is_left_alone(cluster: Cluster, tmp_path: Path
             assert placement_group_table(other)["state"] == "CREATED"
     finally:
         remove_placement_group(other)
+
+
+def test_a_closed_pool_leaves_no_group_that_waits_for_its_resources(cluster: Cluster, tmp_path: Path) -> None:
+    with SlotPool(1, workers=1, cpus_per_worker=2, storage=tmp_path) as pool, acquire(pool.ref, "test", 90):
+        waiting = placement_group([{"CPU": 2}])
+        other = placement_group([{"CPU": 1.5}])
+    try:
+        assert placement_group_table(waiting)["state"] == "REMOVED"
+        assert other.wait(30), "what others wait for is theirs"
+    finally:
+        remove_placement_group(other)
