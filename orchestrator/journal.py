@@ -32,12 +32,21 @@ class TrialRecord:
     history: list[dict[str, float]] = field(default_factory=list)
     started_s: float = 0.0
     ended_s: float | None = None
+    first_epoch_s: float | None = None
+    """When its first epoch was reported."""
     recorded: bool = False
     """Whether the tracker was told the end: a kill may come between the journal's line and that."""
 
     @property
     def epoch(self) -> int:
         return int(self.history[-1]["epoch"]) if self.history else 0
+
+    @property
+    def began_s(self) -> float:
+        """When its first epoch began, as far as that is known: a trial may be started long before it gets a slot."""
+        if self.first_epoch_s is None:
+            return self.started_s
+        return max(self.started_s, self.first_epoch_s - self.history[0].get("epoch_s", 0.0))
 
     @property
     def best_row(self) -> dict[str, float]:
@@ -80,6 +89,8 @@ class StudyState:
         elif kind == "epoch":
             record = self.trials[event["trial"]]
             if event["metrics"]["epoch"] > record.epoch:
+                if record.first_epoch_s is None:
+                    record.first_epoch_s = event["time"]
                 record.history.append(dict(event["metrics"]))
         elif kind == "ended":
             record = self.trials[event["trial"]]

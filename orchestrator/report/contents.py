@@ -20,11 +20,14 @@ from orchestrator.report.document import (
     Text,
     spread,
 )
-from orchestrator.report.maps_section import map_blocks, seen, side_by_side_blocks
-from orchestrator.report.paper_tables import most_thorough, paper_table_blocks
+from orchestrator.report.maps_section import map_blocks
+from orchestrator.report.most_thorough import most_thorough
+from orchestrator.report.paper_tables import paper_table_blocks
 from orchestrator.report.registry_section import registry_blocks
 from orchestrator.report.retrain import retrain_command
 from orchestrator.report.search_section import search_blocks
+from orchestrator.report.seen import seen
+from orchestrator.report.side_by_side import side_by_side_blocks
 from orchestrator.report.source import Source
 from orchestrator.report.subject import Subject, find_subject, find_subjects
 from orchestrator.report.tables import finalists_table, shown_params, trials_table

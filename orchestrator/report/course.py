@@ -91,15 +91,15 @@ def hypervolume_figure(volumes: Sequence[float]) -> Figure:
 
 
 def lanes(records: Sequence[TrialRecord]) -> list[tuple[int, TrialRecord]]:
-    """Each started trial with the first lane that was free when it started: as many lanes as ran at a time.
+    """Each trial with the first lane that was free when it began: as many lanes as ran at a time.
 
     A trial that is still running ends with the last event known.
     """
     now_s = _last_s(records)
     free_s: list[float] = []
     found = []
-    for record in sorted(records, key=lambda r: (r.started_s, r.trial)):
-        lane = next((i for i, until_s in enumerate(free_s) if until_s <= record.started_s), len(free_s))
+    for record in sorted(records, key=lambda r: (r.began_s, r.trial)):
+        lane = next((i for i, until_s in enumerate(free_s) if until_s <= record.began_s), len(free_s))
         free_s[lane : lane + 1] = [now_s if record.ended_s is None else record.ended_s]
         found.append((lane, record))
     return found
@@ -108,7 +108,7 @@ def lanes(records: Sequence[TrialRecord]) -> list[tuple[int, TrialRecord]]:
 def timeline_figure(records: Sequence[TrialRecord]) -> Figure:
     """When each trial ran, one lane a place in the pool; filled ran in full, empty was stopped, crossed failed."""
     placed, now_s = lanes(records), _last_s(records)
-    start_s = min(record.started_s for record in records)
+    start_s = min(record.began_s for record in records)
     unit, seconds = ("h", 3600.0) if now_s - start_s > 7200 else ("min", 60.0)
     num_lanes = 1 + max(lane for lane, _ in placed)
     figure, axes = one_axes(f"{unit} since the first trial began", "lane", (7.6, min(8.0, 1.5 + 0.32 * num_lanes)))
@@ -120,7 +120,7 @@ def timeline_figure(records: Sequence[TrialRecord]) -> Figure:
             if record.state == state:
                 end_s = now_s if record.ended_s is None else record.ended_s
                 bars.setdefault(lane, []).append(
-                    ((record.started_s - start_s) / seconds, (end_s - record.started_s) / seconds)
+                    ((record.began_s - start_s) / seconds, (end_s - record.began_s) / seconds)
                 )
         for place, (lane, spans) in enumerate(bars.items()):
             axes.broken_barh(
@@ -141,8 +141,8 @@ def timeline_figure(records: Sequence[TrialRecord]) -> Figure:
 def cost(spec: SearchSpec, records: Sequence[TrialRecord], epochs: int) -> Cost:
     """Of trials of all kinds; time counts from a trial's start to its end, an interruption in between included."""
     ended = [record for record in records if record.ended_s is not None]
-    seconds = sum((record.ended_s or 0) - record.started_s for record in ended)
-    span_s = _last_s(ended) - min(record.started_s for record in ended) if ended else 0.0
+    seconds = sum((record.ended_s or 0) - record.began_s for record in ended)
+    span_s = _last_s(ended) - min(record.began_s for record in ended) if ended else 0.0
     num_lanes = 1 + max(lane for lane, _ in lanes(ended)) if ended else 1
     return Cost(
         sum(record.epoch for record in records),
@@ -163,4 +163,4 @@ def _volume(front: Sequence[tuple[float, float]]) -> float:
 
 
 def _last_s(records: Sequence[TrialRecord]) -> float:
-    return max(time for record in records for time in (record.started_s, record.ended_s) if time is not None)
+    return max(time for record in records for time in (record.began_s, record.ended_s) if time is not None)

@@ -30,7 +30,8 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6p
 .tall { max-height: 38rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: 0 0 .5rem; }
-caption span { position: sticky; left: 0; display: inline-block; max-width: min(48rem, 90vw); font-weight: 600; }
+caption span { position: sticky; left: 0; display: inline-block; font-weight: 600;
+  max-width: min(48rem, calc(100vw - 3.2rem)); }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; white-space: nowrap; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 thead th { position: sticky; top: 0; background: var(--paper); vertical-align: bottom; color: var(--faint);

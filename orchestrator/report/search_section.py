@@ -64,7 +64,7 @@ def course_blocks(view: StudyView) -> tuple[Block, ...]:
     facts = [
         ("Epochs trained", f"{spent.epochs:,} of {spent.epochs_in_full:,} that as many full trials take"),
         ("Saved by stopping", f"{saved:.0%}"),
-        ("Worker-hours", f"{spent.worker_hours:.2f} (trials' time from start to end, {workers} a trial)"),
+        ("Worker-hours", f"{spent.worker_hours:.2f} (from each trial's first epoch to its end, {workers} a trial)"),
         ("Lanes in use", "–" if spent.busy_share is None else f"{spent.busy_share:.0%} of the time"),
     ]
     ended = sum(record.ended_s is not None for record in records)

@@ -120,9 +120,9 @@ def test_a_tail_takes_each_line_once_and_waits_for_a_whole_one(tmp_path: Path) -
     ("uri", "said"),
     [
         (
-            "sqlite:////tmp/a b/m.db",
+            "sqlite:////data/a b/m.db",
             "MLflow: http://127.0.0.1:5000/#/experiments/7 after: mlflow ui --backend-store-uri "
-            "'sqlite:////tmp/a b/m.db' --host 127.0.0.1 --port 5000",
+            "'sqlite:////data/a b/m.db' --host 127.0.0.1 --port 5000",
         ),
         ("https://mlflow.example.org/", "MLflow: https://mlflow.example.org/#/experiments/7"),
     ],

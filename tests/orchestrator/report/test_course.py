@@ -35,6 +35,7 @@ def test_a_trial_takes_the_first_lane_that_is_free(story: Any) -> None:
         study.trial(name, 30.0, epochs=1, state=None)
         record = study.state.trials[name]
         record.started_s, record.ended_s = float(start), None if end is None else float(end)
+        record.first_epoch_s = None
         record.state = "running" if end is None else "completed"
     placed = {record.trial: lane for lane, record in lanes(list(study.state.trials.values()))}
     assert placed == {"a": 0, "b": 1, "c": 1, "d": 2, "e": 0}
@@ -49,6 +50,16 @@ def test_cost_is_epochs_and_hours_of_workers(story: Any) -> None:
     records = list(study.state.trials.values())
     found = cost(study.spec, records, 6)
     assert (found.epochs, found.epochs_in_full) == (8, 12)
-    # Half a minute an event: six epochs and the end, two epochs and the end.
-    assert found.worker_hours == pytest.approx(2 * (7 + 3) * 30 / 3600)
-    assert found.busy_share == pytest.approx(10 / 11)
+    # Half a minute an event, a second before the first epoch's: 181 s and 61 s within 301 s.
+    assert found.worker_hours == pytest.approx(2 * (181 + 61) / 3600)
+    assert found.busy_share == pytest.approx(242 / 301)
+
+
+def test_a_trial_that_waits_for_a_slot_does_not_run_yet(story: Any) -> None:
+    study = story()
+    for name in ("a", "b"):
+        study.tell("trial", trial=name, kind="search", params={}, seed=0, of=None)
+    for name in ("a", "b"):
+        study.tell("epoch", trial=name, metrics={"epoch": 1.0, "epoch_s": 20.0, "val_error_pct": 1.0, "val_nll": 1.0})
+        study.tell("ended", trial=name, state="completed", reason="")
+    assert [lane for lane, _ in lanes(list(study.state.trials.values()))] == [0, 0]

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from orchestrator.report.document import Table, Text
-from orchestrator.report.maps_section import seen
-from orchestrator.report.paper_tables import most_thorough, paper_table_blocks
+from orchestrator.report.most_thorough import most_thorough
+from orchestrator.report.paper_tables import paper_table_blocks
+from orchestrator.report.seen import seen
 from orchestrator.report.source import Source
 from orchestrator.report.subject import find_subjects
 from tests.orchestrator.report.kept import keep_answers
