@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export RAY_AUTH_MODE ?= token
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: demo test check ui clean
+.PHONY: demo test test-all check ui clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,9 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-all: $(INSTALLED)  ## also the benchmarks that take minutes
+	$(BIN)/python -m pytest -m ''
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
