@@ -60,7 +60,8 @@ def test_the_experiment_shows_its_trials_under_the_study(
 
     async def steps(page: Page) -> None:
         await page.until_text("Model training", "left", "4 matching runs")
-        assert not any(trial in await page.text() for trial in trials)
+        closed = await page.text()
+        assert not any(trial in closed for trial in trials)
         # The rows may be drawn again between the look and the click.
         await page.until(f"{expander} && ({expander}.click() || true)", "the button that opens the study's row")
         await page.until_text(*trials)
