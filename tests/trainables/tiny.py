@@ -1,6 +1,7 @@
 """A trial small enough to train in a second, and two real ranks to run things on."""
 
 import multiprocessing
+import pickle
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def on_ranks(world_size: int, function: Callable[..., Any], folder: Path, *args:
     ]
     for worker in workers:
         worker.start()
-    found = dict(results.get(timeout=120) for _ in workers)
+    found = dict(pickle.loads(results.get(timeout=120)) for _ in workers)
     for worker in workers:
         worker.join(timeout=30)
     return [found[rank] for rank in range(world_size)]
@@ -67,6 +68,8 @@ def _rank(
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world_size)
     try:
-        results.put((rank, function(Runtime(data_root=folder, rank=rank, world_size=world_size), *args)))
+        result = function(Runtime(data_root=folder, rank=rank, world_size=world_size), *args)
+        # As bytes: tensors would travel by a descriptor that is gone with this process.
+        results.put(pickle.dumps((rank, result)))
     finally:
         dist.destroy_process_group()

@@ -17,6 +17,7 @@ from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.exporter import Losses, exported
 from orchestrator.slots.messages import Job
 from orchestrator.slots.pool import SlotPool
+from orchestrator.storage import TrialStorage
 from orchestrator.study import Study
 from orchestrator.study_paths import study_paths
 from orchestrator.telemetry import METRICS, Reading
@@ -69,7 +70,7 @@ def test_every_metric_of_a_running_study_is_scraped(
     journal = Journal(paths.folder / "journal.jsonl")
     tracker = BufferedTracker(AwayTracker(), Spool(paths.spool))  # type: ignore[arg-type]
     recorder = Recorder(journal, tracker, DatasetInput(name="d", digest="0", source="s", num_train=64), {})
-    study = Study(spec, "signature", paths, journal, False)
+    study = Study(spec, "signature", paths, journal, False, TrialStorage(paths.trials))
     pool = SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=fit_small)
     with pool, monitored(study, recorder, pool):
         recorder.trial_started("t00000", "search", {}, TrialConfig.from_dict(spec.trial))
