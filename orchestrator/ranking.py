@@ -23,11 +23,11 @@ def violations(spec: SearchSpec, outcome: Mapping[str, float]) -> dict[str, floa
 
 
 def comparable(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Search trials of full length, with every objective known and every constraint met."""
+    """Trials of full length, with every objective known and every constraint met. Finalists repeat what was chosen."""
     return [
         record
         for record in records
-        if record.kind == "search"
+        if record.kind != "finalist"
         and record.state == "completed"
         and all(math.isfinite(record.outcome.get(o.metric, math.nan)) for o in spec.objectives)
         and all(excess <= 0 for excess in violations(spec, record.outcome).values())

@@ -41,8 +41,9 @@ def publish(
     if found is None:
         found = _register(uri, client, run_id, folder, name, tags, example_NHWC)
     if alias == CHAMPION:
-        _keep_previous(client, found)
-    client.set_registered_model_alias(name, alias, found.version)
+        _crown(client, found)
+    else:
+        client.set_registered_model_alias(name, alias, found.version)
     return found._replace(alias=alias)
 
 
@@ -119,10 +120,23 @@ def _ensure_registered_model(client: Any, name: str) -> None:
             raise
 
 
-def _keep_previous(client: Any, new: Version) -> None:
-    present = client.get_registered_model(new.name).aliases.get(CHAMPION)
-    if present is not None and str(present) != new.version:
-        client.set_registered_model_alias(new.name, PREVIOUS, str(present))
+def _crown(client: Any, new: Version) -> None:
+    """Makes a version the champion and keeps the one before it under PREVIOUS.
+
+    The registry has no transactions: of two that are crowned at the same moment the one that finds the other in its
+    place steps back, so that neither is lost.
+    """
+    before = _champion(client, new.name)
+    client.set_registered_model_alias(new.name, CHAMPION, new.version)
+    now = _champion(client, new.name)
+    previous = new.version if now != new.version else before
+    if previous is not None and previous != now:
+        client.set_registered_model_alias(new.name, PREVIOUS, previous)
+
+
+def _champion(client: Any, name: str) -> str | None:
+    found = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if found is None else str(found)
 
 
 def _compare(sent: Path, back: Path) -> None:
