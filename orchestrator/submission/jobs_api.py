@@ -110,13 +110,15 @@ class JobsApi:
     def nodes(self) -> list[tuple[NodeResources, dict[str, str]]]:
         """The alive nodes and their labels."""
         with _answering(self.url):
-            found = list_nodes(address=self.url, detail=True, limit=10_000, filters=[("state", "=", "ALIVE")])
+            # Not filtered there: Ray takes nodes that the filter left out for lost ones, and refuses to answer.
+            found = list_nodes(address=self.url, detail=True, limit=10_000)
         return [
             (
                 NodeResources(node.node_id, node.resources_total.get("CPU", 0.0), node.resources_total.get("GPU", 0.0)),
                 dict(node.labels or {}),
             )
             for node in found
+            if node.state == "ALIVE"
         ]
 
     def takes_strangers(self) -> bool:

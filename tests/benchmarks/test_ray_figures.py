@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.script import quick
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(600)]
 
 
 @pytest.mark.ray
@@ -15,7 +15,6 @@ def test_framework_overhead_trains_to_the_same_bits() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.minutes
 def test_trial_overhead_runs_slots_and_the_documented_pattern() -> None:
     figure = quick("trial_overhead")
     assert figure["name"] == "trial_overhead_1_worker"
@@ -23,7 +22,6 @@ def test_trial_overhead_runs_slots_and_the_documented_pattern() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.minutes
 def test_orchestrator_scale_records_every_trial_and_resumes() -> None:
     figure = quick("orchestrator_scale")
     assert figure["name"] == "orchestrator_scale"
@@ -32,7 +30,6 @@ def test_orchestrator_scale_records_every_trial_and_resumes() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.minutes
 def test_ddp_scaling_compares_equal_threads() -> None:
     figure = quick("ddp_scaling")
     assert figure["name"] == "ddp_scaling"

@@ -20,7 +20,7 @@ from tests.trainables.s3_server import s3_server
 from trainables.bucket import Bucket
 from trainables.checkpoint import read_history
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(900)]
 WAIT_S = 400
 EPOCHS = 40
 """Long enough for a node to join and a slot to start on it while the first trials run."""
