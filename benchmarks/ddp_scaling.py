@@ -100,7 +100,7 @@ def images_per_s(
     )
     found = []
     with (
-        SlotPool(1, workers=workers, cpus_per_worker=1, storage=folder / "pool", placement=placement) as pool,
+        SlotPool([workers], cpus_per_worker=1, storage=folder / "pool", placement=placement) as pool,
         acquire(pool.ref, "the benchmark") as lease,
     ):
         lease.start(job)

@@ -47,7 +47,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
         root = Path(folder)
         store = random_store(root, "cifar10", 10_000, 1_000)
         random_store(root, "svhn", 10, 2_000)
-        with SlotPool(1, workers=1, cpus_per_worker=1, storage=root / "pool") as pool:
+        with SlotPool([1], cpus_per_worker=1, storage=root / "pool") as pool:
 
             def ours() -> float:
                 seconds_E, rows["ours"] = in_worker(pool.ref, config, root)

@@ -58,7 +58,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
         root = Path(folder)
         prepare_store(local_tracking_uri(root), "warm")
         storage = root / "pool"
-        with SlotPool(chosen.slots, workers=1, cpus_per_worker=1, storage=storage, fit=science) as pool:
+        with SlotPool([1] * chosen.slots, cpus_per_worker=1, storage=storage, fit=science) as pool:
             await_slots(pool)
             for trials in chosen.scales:
                 found = one_scale(trials, chosen.sampler, pool, root)

@@ -119,7 +119,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 def slots(num_trials: int, workers: int, folder: Path) -> Ran:
     """From the start of the pool."""
     ends, started_s = Ends(), time.perf_counter()
-    with SlotPool(1, workers=workers, cpus_per_worker=1, storage=folder / "pool", fit=fit_negligible) as pool:
+    with SlotPool([workers], cpus_per_worker=1, storage=folder / "pool", fit=fit_negligible) as pool:
         trainable = tune.with_parameters(
             Trial, pool=pool.ref, storage=TrialStorage(folder / "trials"), data_root=folder, max_failures=0
         )

@@ -1,7 +1,8 @@
 """How many trials a cluster can run at a time: computed from what it has, never guessed.
 
 Tune's trials and the slots' own actors take no CPU (`orchestrator.trial`), so the workers have all of it. Workers of
-one slot may be on different nodes, one worker is on one node, and a share of a GPU is on one GPU.
+one slot may be on different nodes, one worker is on one node, and a share of a GPU is on one GPU. An elastic slot has
+as many workers as there is room for, within its bounds.
 """
 
 import math
@@ -30,12 +31,21 @@ class Need(NamedTuple):
     cpus_per_worker: float
     gpus_per_worker: float
     placement: Literal["pack", "spread"]
+    most_workers: int | None = None
+    """Of an elastic slot, whose `workers` are then the least; None: exactly `workers`."""
+    field: str = "resources.workers_per_trial"
+    """Where a spec says how many workers, for messages."""
 
 
 class Capacity(NamedTuple):
-    slots: int
+    shape: tuple[int, ...]
+    """Workers of each slot."""
     limited_by: Literal["cpus", "gpus", "max_concurrent"]
     explanation: str
+
+    @property
+    def slots(self) -> int:
+        return len(self.shape)
 
 
 def imagined(cluster: str) -> list[Node]:
@@ -57,19 +67,31 @@ def num_slots(nodes: Iterable[tuple[str, float, float]], need: Need, max_concurr
     """Slots that fit at the same time, at least 1; PreflightError for a request that can never be met."""
     cluster = [Node(*node) for node in nodes]
     places = sum(min(_by_cpu(node, need), _by_gpu(node, need)) for node in cluster)
-    slots = places // need.workers
-    if slots < 1:
+    shape = shares(places, need.workers, need.most_workers or need.workers)
+    if not shape:
         raise PreflightError(_refusal(cluster, need, places))
     # CPUs of nodes without GPUs are no help to a worker that needs one.
     usable = [node for node in cluster if _by_gpu(node, need)]
     cpu_places = sum(_by_cpu(node, need) for node in usable)
-    limited_by: Literal["cpus", "gpus"] = "cpus"
+    limited_by: Literal["cpus", "gpus", "max_concurrent"] = "cpus"
     if need.gpus_per_worker and sum(_by_gpu(node, need) for node in usable) <= cpu_places:
         limited_by = "gpus"
-    why = f"{_offer(cluster)} hold {places} workers of {_worker(need)}: {_count(slots, 'trial')} at a time"
-    if max_concurrent is not None and max_concurrent < slots:
-        return Capacity(max_concurrent, "max_concurrent", f"{why}, held to {max_concurrent} by max_concurrent")
-    return Capacity(slots, limited_by, f"{why}, limited by {limited_by}")
+    why = f"{_offer(cluster)} hold {places} workers of {_worker(need)}: {_count(len(shape), 'trial')} at a time"
+    if max_concurrent is not None and max_concurrent < len(shape):
+        shape, limited_by = shape[:max_concurrent], "max_concurrent"
+        why += f", held to {max_concurrent} by max_concurrent"
+    else:
+        why += f", limited by {limited_by}"
+    return Capacity(shape, limited_by, why + _sizes(shape, need))
+
+
+def shares(places: int, least: int, most: int) -> tuple[int, ...]:
+    """Workers of each slot where a cluster holds so many: slots of `most`, then one of what is left if that is enough.
+
+    Few large slots rather than many small ones: a trial on twice the workers ends sooner than two beside each other.
+    """
+    whole, left = divmod(places, most)
+    return (*[most] * whole, *([left] if left >= least else []))
 
 
 def _by_cpu(node: Node, need: Need) -> int:
@@ -92,7 +114,7 @@ def _refusal(cluster: list[Node], need: Need, places: int) -> str:
     if need.gpus_per_worker and not any(node.gpus for node in cluster):
         advice = "set resources.gpus_per_worker: 0 to train on CPUs, or use a cluster with GPUs"
     elif places:
-        advice = f"set resources.workers_per_trial to at most {places}"
+        advice = f"set {need.field} to at most {places}"
     else:
         largest = max(cluster, key=lambda node: (min(node.gpus, need.gpus_per_worker), node.cpus))
         short = [
@@ -107,6 +129,13 @@ def _refusal(cluster: list[Node], need: Need, places: int) -> str:
         possible = short and all(room >= 1 for _, room in short)
         advice = f"set {lower}: one worker runs on one machine" if possible else "use larger machines"
     return f"{asked}, but {_offer(cluster)} hold {places or 'none'} of them at a time; {advice}."
+
+
+def _sizes(shape: tuple[int, ...], need: Need) -> str:
+    if need.most_workers in (None, need.workers):
+        return ""
+    now = ", ".join(map(str, shape))
+    return f", of {now} workers now and {need.workers} to {need.most_workers} as nodes come and go"
 
 
 def _worker(need: Need) -> str:

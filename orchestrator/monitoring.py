@@ -1,6 +1,6 @@
 """What a running study shows to the outside besides its table: metrics of Ray's endpoints, its name in log lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.logs import bound
@@ -14,12 +14,13 @@ from orchestrator.tracking.buffered import BufferedTracker
 
 
 @contextmanager
-def monitored(study: Study, recorder: Recorder, pool: SlotPool) -> Iterator[None]:
-    """Shows the study while the context lasts; trouble in showing it never reaches the study."""
+def monitored(study: Study, recorder: Recorder, pool: Callable[[], SlotPool]) -> Iterator[None]:
+    """Shows the study and its present pool while the context lasts; trouble in showing it never reaches the study."""
     name, losses = study.spec.name, Losses()
 
     def read() -> list[Reading]:
-        slots = statuses(pool.ref)
+        present = pool()
+        slots = statuses(present.ref)
         for slot, status in slots:
             if status is not None:
                 losses.add(slot._actor_id.hex(), status.groups_lost)
@@ -27,7 +28,7 @@ def monitored(study: Study, recorder: Recorder, pool: SlotPool) -> Iterator[None
         waiting = (tracker.num_pending, tracker.num_rejected) if isinstance(tracker, BufferedTracker) else (0, 0)
         return [
             *study_readings(name, recorder.journal.state, study.spec.trials),
-            *slot_readings(name, [status for _, status in slots], pool.size),
+            *slot_readings(name, [status for _, status in slots], present.size),
             Reading("aib_worker_groups_lost_total", losses.total, {"study": name}),
             *record_readings(name, *waiting),
         ]

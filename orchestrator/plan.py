@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from orchestrator.capacity import Capacity, Need, num_slots
+from orchestrator.cost import LowHigh, Part, wall_seconds, worker_seconds
 from orchestrator.resolve import INTERP_EVERY, check_trials, interp_metrics, models_in_play, resolve_trial
 from orchestrator.signature import spec_signature
 from search_spaces.schema import SearchSpec
@@ -23,14 +24,6 @@ class Check(NamedTuple):
     message: str
 
 
-class LowHigh(NamedTuple):
-    low: float
-    high: float
-
-    def times(self, factor: float) -> "LowHigh":
-        return LowHigh(self.low * factor, self.high * factor)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     spec: SearchSpec
@@ -40,11 +33,13 @@ class Plan:
     forced: dict[str, Any]
     """Fields of the trial that the search had to change."""
     capacity: Capacity
+    retrain_capacity: Capacity
+    """The same as `capacity` where the finalists have the workers of the search."""
     rung_epochs: tuple[int, ...]
     """Epochs after which a trial may be stopped."""
     search_epochs: LowHigh
     """Of all search trials together: halved at every rung as the scheduler means to; all in full."""
-    finalist_epochs: int
+    num_finalists: int
     seconds_per_epoch: float | None
     checks: tuple[Check, ...]
 
@@ -58,32 +53,38 @@ class Plan:
         return self.capacity.slots
 
     @property
+    def finalist_epochs(self) -> int:
+        return self.num_finalists * self.epochs
+
+    @property
     def total_epochs(self) -> LowHigh:
-        return LowHigh(self.search_epochs.low + self.finalist_epochs, self.search_epochs.high + self.finalist_epochs)
+        return self.search_epochs.plus(LowHigh(self.finalist_epochs, self.finalist_epochs))
 
     @property
     def worker_hours(self) -> LowHigh | None:
-        return self._hours(self.spec.resources.workers_per_trial)
+        if self.seconds_per_epoch is None:
+            return None
+        workers, epoch_s = self.spec.resources.workers_per_trial, self.seconds_per_epoch
+        search, finalists = (worker_seconds(part, workers, epoch_s) for part in self._parts())
+        return search.plus(finalists).times(1 / 3600)
 
     @property
     def gpu_hours(self) -> LowHigh | None:
-        return self._hours(self.spec.resources.workers_per_trial * self.spec.resources.gpus_per_worker)
+        return self.worker_hours and self.worker_hours.times(self.spec.resources.gpus_per_worker)
 
     @property
     def wall_hours(self) -> LowHigh | None:
-        """By the clock: at best every slot is busy to the end, at worst the last round of trials is not full."""
         if self.seconds_per_epoch is None:
             return None
-        finals = -(-_num_finalists(self.spec) // self.slots) * self.epochs
-        low = max(self.search_epochs.low / self.slots, self.epochs) + finals
-        high = -(-self.spec.trials // self.slots) * self.epochs + finals
-        return LowHigh(low, high).times(self.seconds_per_epoch / 3600)
+        workers, epoch_s = self.spec.resources.workers_per_trial, self.seconds_per_epoch
+        search, finalists = (wall_seconds(part, self.epochs, workers, epoch_s) for part in self._parts())
+        return search.plus(finalists).times(1 / 3600)
 
-    def _hours(self, per_epoch: float) -> LowHigh | None:
+    def _parts(self) -> tuple[Part, Part]:
+        finalist_epochs = LowHigh(self.finalist_epochs, self.finalist_epochs)
         return (
-            None
-            if self.seconds_per_epoch is None
-            else self.total_epochs.times(self.seconds_per_epoch * per_epoch / 3600)
+            Part(self.spec.trials, self.search_epochs, self.capacity.shape),
+            Part(self.num_finalists, finalist_epochs, self.retrain_capacity.shape),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +100,8 @@ class Plan:
             "slots": self.slots,
             "limited_by": self.capacity.limited_by,
             "capacity": self.capacity.explanation,
+            "finalist_workers": list(self.retrain_capacity.shape),
+            "finalist_capacity": self.retrain_capacity.explanation,
             "epochs_per_trial": self.epochs,
             "rung_epochs": list(self.rung_epochs),
             "epochs": {
@@ -125,7 +128,7 @@ class Plan:
             *(f"  {key:<{width}}  {distribution.describe()}" for key, distribution in spec.space.items()),
             f"trials     {spec.trials}, proposed by {spec.sampler.name}, {len(spec.first)} given first",
             f"stopping   {stopping}",
-            f"finalists  {min(spec.finalists.top, spec.trials)} x {spec.finalists.seeds} seeds",
+            f"finalists  {min(spec.finalists.top, spec.trials)} x {spec.finalists.seeds} seeds{self._retrain_text()}",
             f"slots      {self.slots}: {self.capacity.explanation}",
             f"epochs     search {_span(self.search_epochs)}, finalists {self.finalist_epochs}, "
             f"together {_span(self.total_epochs)}",
@@ -133,6 +136,9 @@ class Plan:
         ]
         lines += [f"{'ok  ' if check.ok else 'note'}       {check.name}: {check.message}" for check in self.checks]
         return "\n".join(lines)
+
+    def _retrain_text(self) -> str:
+        return f", {self.retrain_capacity.explanation}" if self.spec.finalists.worker_range else ""
 
     def _hours_text(self) -> str:
         if not (self.worker_hours and self.gpu_hours and self.wall_hours):
@@ -154,12 +160,15 @@ def make_plan(
     """
     if seconds_per_epoch is not None and not 0 < seconds_per_epoch < 1e9:
         raise ConfigError(f"seconds per epoch is {seconds_per_epoch}; allowed: above 0.")
-    trial, resources = check_trials(spec), spec.resources
-    if resources.workers_per_trial > trial.optim.batch_size:
-        raise ConfigError(
-            f"resources.workers_per_trial is {resources.workers_per_trial}; allowed: at most the global batch "
-            f"(optim.batch_size {trial.optim.batch_size})."
-        )
+    trial = check_trials(spec)
+    _, most = spec.finalists.worker_range or (1, 1)
+    for field, workers in (("resources", spec.resources.workers_per_trial), ("finalists", most)):
+        if workers > trial.optim.batch_size:
+            raise ConfigError(
+                f"{field}.workers_per_trial is {workers}; allowed: at most the global batch "
+                f"(optim.batch_size {trial.optim.batch_size})."
+            )
+    cluster = list(nodes)
     rungs = rung_epochs(spec, trial.epochs)
     forced = {} if not interp_metrics(spec) else _forced(spec, trial)
     return Plan(
@@ -167,10 +176,11 @@ def make_plan(
         signature=spec_signature(spec),
         trial=trial,
         forced=forced,
-        capacity=capacity_for(spec, nodes),
+        capacity=capacity_for(spec, cluster),
+        retrain_capacity=retrain_capacity_for(spec, cluster),
         rung_epochs=rungs,
         search_epochs=search_epochs(spec.trials, trial.epochs, rungs, spec.scheduler.reduction_factor),
-        finalist_epochs=_num_finalists(spec) * trial.epochs,
+        num_finalists=_num_finalists(spec),
         seconds_per_epoch=seconds_per_epoch,
         checks=(*(Check(*check) for check in checks), *_notes(spec, trial)),
     )
@@ -181,6 +191,18 @@ def capacity_for(spec: SearchSpec, nodes: Iterable[tuple[str, float, float]]) ->
     asked = spec.resources
     need = Need(asked.workers_per_trial, asked.cpus_per_worker, asked.gpus_per_worker, asked.placement)
     return num_slots(nodes, need, asked.max_concurrent)
+
+
+def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[tuple[str, float, float]]) -> Capacity:
+    """The slots in which these nodes retrain the finalists, no more than those; PreflightError where they hold none."""
+    if spec.finalists.worker_range is None:
+        return capacity_for(spec, nodes)
+    (least, most), asked = spec.finalists.worker_range, spec.resources
+    need = Need(
+        least, asked.cpus_per_worker, asked.gpus_per_worker, asked.placement, most, "finalists.workers_per_trial"
+    )
+    capacity = num_slots(nodes, need, asked.max_concurrent)
+    return capacity._replace(shape=capacity.shape[: _num_finalists(spec)])
 
 
 def rung_epochs(spec: SearchSpec, epochs: int) -> tuple[int, ...]:

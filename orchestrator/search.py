@@ -9,12 +9,14 @@ from typing import Any
 from ray import tune
 from ray.tune import Stopper
 
+from orchestrator.journal import StudyState
 from orchestrator.recorder import Recorder
 from orchestrator.scheduler import build_scheduler
 from orchestrator.searcher import StudySearcher, open_optuna_study, tell
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
+from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
 
 TUNE_SETTINGS = {
@@ -52,6 +54,11 @@ class _Interruption(Stopper):
         return {}
 
 
+def trials_left(spec: SearchSpec, state: StudyState) -> int:
+    """Planned trials of the search that have not ended."""
+    return spec.trials - sum(record.state != "running" for record in state.of_kind("search"))
+
+
 def run_search(
     study: Study,
     recorder: Recorder,
@@ -69,7 +76,7 @@ def run_search(
     ended = [record for record in state.of_kind("search") if record.state != "running"]
     for record in ended:
         tell(spec, optuna_study, record)
-    remaining = spec.trials - len(ended)
+    remaining = trials_left(spec, state)
     if remaining <= 0:
         return
     os.environ.update(TUNE_SETTINGS)

@@ -1,5 +1,6 @@
 """A search from its spec to a registered champion: check everything, then search, retrain, judge, publish, report."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.capacity import Node
+from orchestrator.capacity import Capacity, Node
 from orchestrator.champion import crown
 from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL, PreflightError
 from orchestrator.file_systems import is_local_disk
@@ -18,7 +19,7 @@ from orchestrator.jobs import PlannedTrial, run_trials
 from orchestrator.journal import StudyState
 from orchestrator.live import LiveView
 from orchestrator.monitoring import monitored
-from orchestrator.plan import capacity_for, make_plan, resolve_trial
+from orchestrator.plan import capacity_for, make_plan, resolve_trial, retrain_capacity_for
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
@@ -26,7 +27,7 @@ from orchestrator.registry.permission import check_may_register
 from orchestrator.report.source import Source
 from orchestrator.report.write import FILES, write_report
 from orchestrator.scrub import scrub
-from orchestrator.search import run_search
+from orchestrator.search import run_search, trials_left
 from orchestrator.slots.cluster import connect, nodes
 from orchestrator.slots.elastic import elastic
 from orchestrator.slots.node_check import check_storage
@@ -71,24 +72,24 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
     _check_server(spec, where, registers=True)
     prepared = check_data(spec, paths.data, console)
     with _running(spec, where, prepared, resume=resume, console=console) as run:
-        study, recorder, pool, interruption = run.study, run.recorder, run.pool, run.interruption
+        study, recorder, interruption = run.study, run.recorder, run.interruption
         recorder.stage("searching")
         run_search(
             study,
             recorder,
-            pool,
+            run.pool,
             paths.data,
             lambda params: resolve_trial(spec, params),
             interruption.requested,
         )
         if not interruption.requested.is_set():
             recorder.stage("finalists")
-            run.train(plan_finalists(spec, list(recorder.journal.state.trials.values())))
+            run.retrain(plan_finalists(spec, list(recorder.journal.state.trials.values())))
         if interruption.exit_code is not None:
             recorder.stage("interrupted")
             console.print(f"interrupted; continue with: aib search SPEC --name {spec.name} --resume")
             return interruption.exit_code
-        pool.close()
+        run.pool.close()
         recorder.stage("publishing")
         crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
         recorder.stage("done")
@@ -175,7 +176,7 @@ def promote_study(name: str, where: Where, console: Console) -> int:
     return EXIT_DONE if promoted else EXIT_GATE_REFUSED
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
     """What lives while a study runs."""
 
@@ -184,6 +185,14 @@ class _Run:
     pool: SlotPool
     interruption: Interruption
     uri: str
+    open_retrain_pool: Callable[[], SlotPool] | None
+    """Where retraining wants other slots than those there are."""
+
+    def retrain(self, planned: list[PlannedTrial]) -> None:
+        if self.open_retrain_pool is not None:
+            self.pool.close()
+            self.pool = self.open_retrain_pool()
+        self.train(planned)
 
     def train(self, planned: list[PlannedTrial]) -> None:
         run_trials(
@@ -220,26 +229,51 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
         }
         study = stack.enter_context(open_study(spec, paths, resume, facts))
         copies = where.copy_data if where.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
-        pool = stack.enter_context(
-            SlotPool(
-                plan.slots,
-                workers=spec.resources.workers_per_trial,
-                cpus_per_worker=spec.resources.cpus_per_worker,
-                gpus_per_worker=spec.resources.gpus_per_worker,
-                # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
-                storage=study.paths.scratch if storage.bucket is None else None,
-                placement="PACK" if spec.resources.placement == "pack" else "SPREAD",
-                trials_per_slot=spec.resources.trials_per_slot,
-                fit=fit_trial_on_copies if copies else fit_trial,
-            )
-        )
-        stack.enter_context(elastic(pool, lambda: _slots_now(spec)))
+
+        def open_pool(capacity: Callable[[], Capacity], least: int) -> SlotPool:
+            return stack.enter_context(_following_pool(study, capacity, least, copies))
+
+        open_retrain_pool = None
+        if spec.finalists.worker_range is not None:
+            least, _ = spec.finalists.worker_range
+            open_retrain_pool = functools.partial(open_pool, lambda: retrain_capacity_for(spec, nodes()), least)
+        if open_retrain_pool is not None and trials_left(spec, study.journal.state) <= 0:
+            pool, open_retrain_pool = open_retrain_pool(), None
+        else:
+            pool = open_pool(lambda: capacity_for(spec, nodes()), spec.resources.workers_per_trial)
         # While the slots start: a new database takes seconds of its own.
         recorder = _record(stack, study, where, prepared, console)
-        stack.enter_context(monitored(study, recorder, pool))
-        view = stack.enter_context(LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: pool.size))
-        recorder.on_change = view.update
-        yield _Run(study, recorder, pool, interruption, uri)
+        run = _Run(study, recorder, pool, interruption, uri, open_retrain_pool)
+        stack.enter_context(monitored(study, recorder, lambda: run.pool))
+        view = LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: run.pool.size)
+        recorder.on_change = stack.enter_context(view).update
+        yield run
+
+
+@contextmanager
+def _following_pool(study: Study, capacity: Callable[[], Capacity], least: int, copies: bool) -> Iterator[SlotPool]:
+    """Slots that follow the cluster's capacity; one of `least` workers stays when there is room for none."""
+    asked = study.spec.resources
+
+    def shape() -> tuple[int, ...]:
+        try:
+            return capacity().shape
+        except PreflightError:
+            # What was there at the start has left; it may come back.
+            return (least,)
+
+    pool = SlotPool(
+        shape(),
+        cpus_per_worker=asked.cpus_per_worker,
+        gpus_per_worker=asked.gpus_per_worker,
+        # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
+        storage=study.paths.scratch if study.storage.bucket is None else None,
+        placement="PACK" if asked.placement == "pack" else "SPREAD",
+        trials_per_slot=asked.trials_per_slot,
+        fit=fit_trial_on_copies if copies else fit_trial,
+    )
+    with pool, elastic(pool, shape):
+        yield pool
 
 
 def _check_server(spec: SearchSpec, where: Where, *, registers: bool) -> None:
@@ -248,14 +282,6 @@ def _check_server(spec: SearchSpec, where: Where, *, registers: bool) -> None:
         prepare_store(where.tracking_uri, spec.name)
         if registers:
             check_may_register(where.tracking_uri, spec.registered_model)
-
-
-def _slots_now(spec: SearchSpec) -> int:
-    try:
-        return capacity_for(spec, nodes()).slots
-    except PreflightError:
-        # What was there at the start has left; it may come back.
-        return 0
 
 
 def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, console: Console) -> Recorder:

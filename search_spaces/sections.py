@@ -11,6 +11,8 @@ SEED_LIMIT = 2**31 - 1
 Metric = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}/)?[a-z][a-z0-9_]{0,63}$")]
 Goal = Literal["minimize", "maximize"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+WorkerCount = Annotated[int, Field(ge=1, le=65_536)]
+WorkerRange = tuple[WorkerCount, WorkerCount]
 
 
 def listed(value: Any) -> Any:
@@ -65,10 +67,26 @@ class Finalists(Section):
 
     top: Annotated[int, Field(ge=1, le=1000)] = 3
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    workers_per_trial: Annotated[WorkerRange | WorkerCount | None, BeforeValidator(listed)] = None
+    """DDP workers of a retraining: a number, or [least, most] for as many as the cluster has room for at the time
+    (null: as in the search). The global batch stays the same."""
+
+    @property
+    def worker_range(self) -> tuple[int, int] | None:
+        """Least and most workers of a retraining; None where it has those of the search."""
+        asked = self.workers_per_trial
+        return (asked, asked) if isinstance(asked, int) else asked
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Finalists":
+        least, most = self.worker_range or (1, 1)
+        if least > most:
+            raise ValueError(f"workers_per_trial is [{least}, {most}]; allowed: [least, most], as in [{most}, {least}]")
+        return self
 
 
 class Resources(Section):
-    workers_per_trial: Annotated[int, Field(ge=1, le=65_536)] = 1
+    workers_per_trial: WorkerCount = 1
     cpus_per_worker: Annotated[int, Field(ge=1, le=65_536)] = 1
     gpus_per_worker: Annotated[float, Field(ge=0, le=65_536, allow_inf_nan=False)] = 0.0
     """A whole number, or a share of one GPU below 1."""

@@ -141,6 +141,7 @@ def _train_epoch(
         **{f"train_{name}": mean for name, mean in means.items()},
         "images_per_s": num_images / seconds,
         "epoch_s": seconds,
+        "num_workers": float(runtime.world_size),
         "lr": lr,
     }
 

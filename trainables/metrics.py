@@ -17,6 +17,7 @@ PER_EPOCH = (
     "val_attention_entropy",
     "images_per_s",
     "epoch_s",
+    "num_workers",
     "lr",
 )
 """Reported after every epoch, as far as the model has it (`searchable`). Losses are per image; `val_attention_std` is

@@ -141,15 +141,25 @@ def timeline_figure(records: Sequence[TrialRecord]) -> Figure:
 def cost(spec: SearchSpec, records: Sequence[TrialRecord], epochs: int) -> Cost:
     """Of trials of all kinds; time counts from a trial's start to its end, an interruption in between included."""
     ended = [record for record in records if record.ended_s is not None]
-    seconds = sum((record.ended_s or 0) - record.began_s for record in ended)
+    seconds = sum(map(_seconds, ended))
     span_s = _last_s(ended) - min(record.began_s for record in ended) if ended else 0.0
     num_lanes = 1 + max(lane for lane, _ in lanes(ended)) if ended else 1
     return Cost(
         sum(record.epoch for record in records),
         epochs * len(records),
-        seconds * spec.resources.workers_per_trial / 3600,
+        sum(_seconds(record) * _workers(record, spec) for record in ended) / 3600,
         min(1.0, seconds / (span_s * num_lanes)) if span_s > 0 else None,
     )
+
+
+def _seconds(record: TrialRecord) -> float:
+    return (record.ended_s or 0) - record.began_s
+
+
+def _workers(record: TrialRecord, spec: SearchSpec) -> float:
+    """Of an epoch on average; a retraining may change them on its way."""
+    counts = [row["num_workers"] for row in record.history if "num_workers" in row]
+    return sum(counts) / len(counts) if counts else spec.resources.workers_per_trial
 
 
 def _volume(front: Sequence[tuple[float, float]]) -> float:

@@ -60,11 +60,10 @@ def course_blocks(view: StudyView) -> tuple[Block, ...]:
     epochs = _epochs(spec)
     spent = cost(spec, records, epochs)
     saved = 1 - spent.epochs / spent.epochs_in_full
-    workers = spec.resources.workers_per_trial
     facts = [
         ("Epochs trained", f"{spent.epochs:,} of {spent.epochs_in_full:,} that as many full trials take"),
         ("Saved by stopping", f"{saved:.0%}"),
-        ("Worker-hours", f"{spent.worker_hours:.2f} (from each trial's first epoch to its end, {workers} a trial)"),
+        ("Worker-hours", f"{spent.worker_hours:.2f} (a trial's workers times its time from first epoch to end)"),
         ("Lanes in use", "–" if spent.busy_share is None else f"{spent.busy_share:.0%} of the time"),
     ]
     ended = sum(record.ended_s is not None for record in records)

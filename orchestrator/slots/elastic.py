@@ -1,8 +1,8 @@
-"""Keeps a pool as large as its cluster: slots start as nodes join, and go as nodes leave."""
+"""Keeps a pool as large as its cluster: slots start or grow as nodes join, and go or shrink as nodes leave."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from orchestrator.slots.pool import SlotPool
@@ -13,18 +13,19 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def elastic(pool: SlotPool, capacity: Callable[[], int], look_s: float = LOOK_S) -> Iterator[None]:
-    """Resizes the pool to `capacity()` slots, at least one, whenever that has changed.
+def elastic(pool: SlotPool, shape: Callable[[], Sequence[int]], look_s: float = LOOK_S) -> Iterator[None]:
+    """Resizes the pool to `shape()`, the workers of each slot, every `look_s` seconds.
 
-    One slot stays where the cluster has no room even for it: it waits for a node, and its trial with it.
+    The shape has one slot at the least, also where the cluster has no room even for it: it waits for a node, and its
+    trial with it.
     """
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(look_s):
             try:
-                # Also at an unchanged size: slots that were let go are ended once their trials are over.
-                pool.resize(max(1, capacity()))
+                # Also at an unchanged shape: slots that were let go are ended once their trials are over.
+                pool.resize(shape())
             except Exception:
                 # The cluster is changing just now; the next look finds it settled.
                 logger.warning("the pool could not be resized", exc_info=True)

@@ -55,6 +55,7 @@ class Mailbox:
         self._run, self._group, self._idle = "", "", False
         self._serving = False
         self._closing: Literal["", "drain", "now"] = ""
+        self._regrouping = False
         self._failure, self._broken = "", False
         self._last_put_s = 0.0
         self._met: set[int] = set()
@@ -169,13 +170,18 @@ class Mailbox:
                 )
             self._expire()
             self._last_put_s = self._clock()
-            return lease.stop or self._running(group) is not lease
+            return lease.stop or self._regrouping or self._running(group) is not lease
 
     def end(self, group: str, finished: Finished) -> None:
         """The group has left the trial."""
         with self._changed:
             lease = self._running(group)
-            if lease is not None:
+            if lease is None:
+                return
+            if self._regrouping and finished.state == "stopped" and not lease.stop:
+                # Left for the next group, which goes on from the last checkpoint.
+                lease.taken = False
+            else:
                 self._finish(lease, finished)
 
     def agree(self, group: str, rank: int, world_size: int, timeout_s: float) -> bool:
@@ -199,8 +205,15 @@ class Mailbox:
     def run_started(self) -> str:
         """Names a new Train run; groups of earlier runs are turned away from here on."""
         with self._changed:
-            self._run, self._idle, self._serving = uuid.uuid4().hex, False, False
+            self._run, self._idle, self._serving, self._regrouping = uuid.uuid4().hex, False, False, False
             return self._run
+
+    def regroup(self) -> None:
+        """The present workers leave at their epoch's end and their Train run ends; the trial waits for the next one's.
+        No failure of the trial's."""
+        with self._changed:
+            self._regrouping = True
+            self._changed.notify_all()
 
     def run_failed(self, failure: str) -> None:
         """A Train run ended with an error; until a group reports, the slot counts as broken."""
@@ -268,7 +281,7 @@ class Mailbox:
         return lease is not None and lease.job is not None and not lease.taken and lease.finished is None
 
     def _may_end(self) -> bool:
-        return self._closing == "now" or (self._closing == "drain" and not self._has_job())
+        return self._regrouping or self._closing == "now" or (self._closing == "drain" and not self._has_job())
 
     def _group_replaced(self) -> None:
         self._met = set()

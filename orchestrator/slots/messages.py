@@ -66,6 +66,8 @@ class SlotStatus:
     """A worker group is there; False while one is awaited, be it the first or one in place of a lost one."""
     groups_lost: int = 0
     """Worker groups lost in the middle of a trial since this slot's process began."""
+    workers: int = 0
+    """That the present worker group has, or the awaited one will have."""
 
 
 @dataclass(frozen=True)

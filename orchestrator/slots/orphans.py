@@ -16,19 +16,19 @@ LOOK_S = 0.5
 LIMIT = 10_000
 
 
-def orphans(job_id: str, bundle: Mapping[str, float], num_bundles: int) -> set[str]:
-    """Ids of this job's groups of the shape of a slot's workers in which no actor lives or is being created."""
-    return _without_actors(_groups(job_id, bundle, num_bundles, {"CREATED"}))
+def orphans(job_id: str, bundle: Mapping[str, float]) -> set[str]:
+    """Ids of this job's groups for workers of a slot, however many, in which no actor lives or is being created."""
+    return _without_actors(_groups(job_id, bundle, {"CREATED"}))
 
 
-def remove_all(job_id: str, bundle: Mapping[str, float], num_bundles: int, within_s: float) -> None:
+def remove_all(job_id: str, bundle: Mapping[str, float], within_s: float) -> None:
     """Removes all of them once no slot is left to want one, those that wait for a place included.
 
     One whose node was lost waits for another, and would take the CPUs there as soon as the last trial frees them.
     Groups whose workers are still dying are looked at again until the time is over; Ray's cleaner has those.
     """
     deadline_s = time.monotonic() + within_s
-    while left := _groups(job_id, bundle, num_bundles, {"CREATED", "PENDING", "PREPARED", "RESCHEDULING"}):
+    while left := _groups(job_id, bundle, {"CREATED", "PENDING", "PREPARED", "RESCHEDULING"}):
         for group in _without_actors(left):
             remove(group)
         if time.monotonic() > deadline_s:
@@ -36,14 +36,14 @@ def remove_all(job_id: str, bundle: Mapping[str, float], num_bundles: int, withi
         time.sleep(LOOK_S)
 
 
-def _groups(job_id: str, bundle: Mapping[str, float], num_bundles: int, states: Set[str]) -> set[str]:
-    wanted = [dict(bundle)] * num_bundles
+def _groups(job_id: str, bundle: Mapping[str, float], states: Set[str]) -> set[str]:
     return {
         group.placement_group_id
         for group in list_placement_groups(detail=True, limit=LIMIT, timeout=TIMEOUT_S)
         if group.state in states
         and group.creator_job_id == job_id
-        and [part["unit_resources"] for part in group.bundles or []] == wanted
+        and group.bundles
+        and all(part["unit_resources"] == bundle for part in group.bundles)
     }
 
 

@@ -1,8 +1,11 @@
 """A pool of slots, as many as the cluster holds. The driver starts and closes it; all find it through its `ref`."""
 
+import itertools
 import logging
 import threading
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -29,9 +32,8 @@ class SlotPool:
 
     def __init__(
         self,
-        num_slots: int,
+        shape: Sequence[int],
         *,
-        workers: int,
         cpus_per_worker: float,
         gpus_per_worker: float = 0,
         storage: Path | None,
@@ -41,10 +43,11 @@ class SlotPool:
         owner_timeout_s: float = OWNER_TIMEOUT_S,
         start_timeout_s: float = 120,
     ) -> None:
-        self._wanted = num_slots
+        """`shape`: the workers of each slot."""
+        self._shape = tuple(shape)
         alive = [node for node in ray.nodes() if node["Alive"]]
         self._spec = SlotSpec(
-            workers=workers,
+            workers=1,
             cpus_per_worker=cpus_per_worker,
             gpus_per_worker=gpus_per_worker,
             storage=storage and storage.absolute(),
@@ -61,10 +64,11 @@ class SlotPool:
         self._lock = threading.Lock()
         self._closed = False
         self._slots: dict[int, Any] = {}
+        self._workers: dict[int, int] = {}
         self._leaving: list[Any] = []
 
     def __enter__(self) -> "SlotPool":
-        self.resize(self._wanted)
+        self.resize(self._shape)
         return self
 
     def __exit__(
@@ -77,20 +81,26 @@ class SlotPool:
         """Slots that take trials; those that only finish the one they have are not counted."""
         return len(self._slots)
 
-    def resize(self, num_slots: int) -> None:
-        """Starts slots, or lets some go: they take no further trial and end with the one they have.
+    def resize(self, shape: Sequence[int]) -> None:
+        """Brings the pool to slots of so many workers each, the larger ones to where slots are large already.
 
-        Slots that wait for workers go first, and at once: what they wait for may never come, so their trials go on in
-        other slots. A closed pool stays closed.
+        A slot grows after the epoch in progress. One that waits for more workers than it is to have is started anew,
+        as what it waits for may never come. Slots too many take no further trial and end with the one they have; those
+        that wait for workers go first, and at once, and their trials go on in other slots. A closed pool stays closed.
         """
         with self._lock:
             if self._closed:
                 return
-            for index in range(num_slots):
-                if len(self._slots) < num_slots and index not in self._slots:
-                    self._slots[index] = self._start(index)
-            if len(self._slots) > num_slots:
-                self._let_go(len(self._slots) - num_slots)
+            found = dict(zip(self._slots, ask(list(self._slots.values())), strict=True))
+            too_many = max(0, len(found) - len(shape))
+            for index in sorted(found, key=lambda index: (_worth(found[index]), -index))[:too_many]:
+                self._let_go(index, found.pop(index))
+            sizes = sorted(shape, reverse=True)
+            for index, workers in zip(sorted(found, key=lambda index: -self._size(index, found)), sizes, strict=False):
+                self._fit(index, found[index], workers)
+            free = (index for index in itertools.count() if index not in self._slots)
+            for workers in sizes[len(found) :]:
+                self._start(next(free), workers)
             self._leaving = _end(self._leaving, 0)
 
     def status(self) -> list[SlotStatus | None]:
@@ -113,22 +123,35 @@ class SlotPool:
     def _free_groups(self, within_s: float) -> None:
         job_id, spec = ray.get_runtime_context().get_job_id(), self._spec
         try:
-            orphans.remove_all(job_id, spec.resources, spec.workers, within_s)
+            orphans.remove_all(job_id, spec.resources, within_s)
         except RayStateApiException:
             logger.warning("placement groups of ended slots could not be looked for", exc_info=True)
 
-    def _let_go(self, count: int) -> None:
-        indices = list(self._slots)
-        status = dict(zip(indices, ask(list(self._slots.values())), strict=True))
-        for index in sorted(indices, key=lambda index: (_worth(status[index]), -index))[:count]:
-            slot, found = self._slots.pop(index), status[index]
-            if found is None or not found.serving:
-                ray.kill(slot, no_restart=True)
-            else:
-                slot.close.remote(drain=True)
-                self._leaving.append(slot)
+    def _let_go(self, index: int, found: SlotStatus | None) -> None:
+        slot = self._slots.pop(index)
+        if found is None or not found.serving:
+            ray.kill(slot, no_restart=True)
+        else:
+            slot.close.remote(drain=True)
+            self._leaving.append(slot)
 
-    def _start(self, index: int) -> Any:
+    def _size(self, index: int, found: Mapping[int, SlotStatus | None]) -> int:
+        status = found[index]
+        return self._workers[index] if status is None else status.workers
+
+    def _fit(self, index: int, found: SlotStatus | None, workers: int) -> None:
+        slot, has = self._slots[index], self._size(index, {index: found})
+        if workers == has:
+            return
+        if found is None or not found.serving:
+            # The new one is there before the old one goes: a pool without slots would turn its trials away.
+            self._start(index, workers)
+            ray.kill(slot, no_restart=True)
+        elif workers > has:
+            self._workers[index] = workers
+            slot.resize.remote(workers)
+
+    def _start(self, index: int, workers: int) -> None:
         name = f"{self.ref.prefix}slot-{index}-{uuid.uuid4().hex[:4]}"
         # Retried calls are safe: each is answered by token or group, which a restarted slot does not know.
         actor = ray.remote(Slot).options(
@@ -142,7 +165,8 @@ class SlotPool:
             # and the workers of a lost controller would keep their resources.
             runtime_env={"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}},
         )
-        return actor.remote(name, self.ref.namespace, self._spec)
+        self._slots[index] = actor.remote(name, self.ref.namespace, replace(self._spec, workers=workers))
+        self._workers[index] = workers
 
 
 def _worth(status: SlotStatus | None) -> int:

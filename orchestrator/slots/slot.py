@@ -7,7 +7,7 @@ its lease gone and leases again. If only the Train run dies, the slot starts ano
 import os
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from ray.util.state.exception import RayStateApiException
 
 from orchestrator.slots import orphans
 from orchestrator.slots.mailbox import Mailbox
+from orchestrator.slots.messages import SlotStatus
 from orchestrator.slots.worker import Fit, serve
 from trainables.node_cache import node_cache
 
@@ -41,6 +42,7 @@ class SlotSpec:
     """What every slot of a pool is made of."""
 
     workers: int
+    """At the start; `Slot.resize` changes them."""
     cpus_per_worker: float
     gpus_per_worker: float
     storage: Path | None
@@ -66,6 +68,7 @@ class Slot(Mailbox):
     def __init__(self, name: str, namespace: str, spec: SlotSpec) -> None:
         super().__init__(owner_timeout_s=spec.owner_timeout_s)
         self._name, self._namespace, self._spec = name, namespace, spec
+        self._workers = spec.workers
         settings = {
             **TRAIN_SETTINGS,
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(spec.start_timeout_s),
@@ -84,10 +87,22 @@ class Slot(Mailbox):
     def pid(self) -> int:
         return os.getpid()
 
+    def resize(self, workers: int) -> None:
+        """Another number of workers from the end of the epoch in progress on; the trial goes on with them."""
+        with self._changed:
+            if workers != self._workers:
+                self._workers = workers
+                self.regroup()
+
+    def status(self) -> SlotStatus:
+        return replace(super().status(), workers=self._workers)
+
     def _serve(self) -> None:
         while not self._closing:
+            with self._changed:
+                run, workers = self.run_started(), self._workers
             try:
-                self._trainer(self.run_started()).fit()
+                self._trainer(run, workers).fit()
             except Exception as error:
                 # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
                 self.run_failed(first_line(getattr(error, "controller_failure", error)))
@@ -112,7 +127,7 @@ class Slot(Mailbox):
                 empty = set()
                 continue
             try:
-                found = orphans.orphans(job_id, self._spec.resources, self._spec.workers)
+                found = orphans.orphans(job_id, self._spec.resources)
                 for group in found & empty:
                     orphans.remove(group)
             except RayStateApiException:
@@ -120,7 +135,7 @@ class Slot(Mailbox):
                 found = set()
             empty = found
 
-    def _trainer(self, run: str) -> TorchTrainer:
+    def _trainer(self, run: str, workers: int) -> TorchTrainer:
         spec = self._spec
         on_gpu = spec.gpus_per_worker > 0
         return TorchTrainer(
@@ -136,7 +151,7 @@ class Slot(Mailbox):
                 backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S
             ),
             scaling_config=ScalingConfig(
-                num_workers=spec.workers,
+                num_workers=workers,
                 use_gpu=on_gpu,
                 resources_per_worker=self._spec.resources,
                 placement_strategy=spec.placement,

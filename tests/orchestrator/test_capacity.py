@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.capacity import Need, Node, imagined, num_slots
+from orchestrator.capacity import Need, Node, imagined, num_slots, shares
 from orchestrator.errors import PreflightError
 from trainables.errors import ConfigError
 
@@ -48,6 +48,32 @@ def test_slots_are_what_fits(offers: list, asked: Need, slots: int, limited_by: 
 def test_max_concurrent_only_ever_lowers(most: int | None, slots: int, limited_by: str) -> None:
     found = num_slots(nodes((4, 0)), need(1, 1), most)
     assert (found.slots, found.limited_by) == (slots, limited_by)
+
+
+@pytest.mark.parametrize(
+    ("places", "least", "most", "shape"),
+    [
+        (8, 2, 4, (4, 4)),
+        (7, 2, 4, (4, 3)),
+        (5, 2, 4, (4,)),  # one worker more is not enough for a slot
+        (3, 2, 4, (3,)),
+        (1, 2, 4, ()),
+        (3, 1, 8, (3,)),
+        (7, 2, 2, (2, 2, 2)),
+    ],
+)
+def test_elastic_slots_share_what_there_is(places: int, least: int, most: int, shape: tuple[int, ...]) -> None:
+    assert shares(places, least, most) == shape
+
+
+def test_an_elastic_slot_says_what_it_has_and_what_it_may_have() -> None:
+    found = num_slots(nodes((3, 0), (2, 0)), Need(2, 1, 0, "pack", 4, "finalists.workers_per_trial"))
+    assert found.shape == (4,)
+    assert found.explanation.endswith(
+        "1 trial at a time, limited by cpus, of 4 workers now and 2 to 4 as nodes come and go"
+    )
+    with pytest.raises(PreflightError, match=r"finalists\.workers_per_trial to at most 2"):
+        num_slots(nodes((2, 0)), Need(3, 1, 0, "pack", 4, "finalists.workers_per_trial"))
 
 
 def test_placement_is_a_wish() -> None:

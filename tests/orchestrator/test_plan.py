@@ -84,6 +84,24 @@ def test_hours_count_workers_gpus_and_finalists() -> None:
     assert make_plan(spec(), LAPTOP, 36.0).gpu_hours == (0, 0)
 
 
+def test_retraining_on_other_workers_costs_between_perfect_scaling_and_no_gain() -> None:
+    finalists = {"top": 2, "seeds": 2, "workers_per_trial": [2, 4]}
+    plan = make_plan(spec(trials=9, finalists=finalists), [("n0", 6, 0)], 100.0)
+    assert (plan.capacity.shape, plan.retrain_capacity.shape) == ((1,) * 6, (4, 2))
+    assert plan.to_json()["finalist_workers"] == [4, 2]
+    search, retrained = 9 * 9 * 100, 4 * 9 * 100
+    assert plan.worker_hours == pytest.approx(((search + retrained) / 3600, (search + 4 * retrained) / 3600))
+    # Nine trials in six slots are two rounds, four retrainings in two slots as well; an epoch of one takes 25 to 100 s.
+    rounds = 2 * 9 * 100
+    assert plan.wall_hours == pytest.approx(((rounds + 2 * 9 * 25) / 3600, (rounds + 2 * 9 * 100) / 3600))
+    assert "of 4, 2 workers now and 2 to 4" in plan.render()
+
+
+def test_there_are_no_more_slots_than_retrainings() -> None:
+    finalists = {"top": 1, "seeds": 2, "workers_per_trial": 1}
+    assert make_plan(spec(finalists=finalists), [("n0", 8, 0)]).retrain_capacity.shape == (1, 1)
+
+
 def test_hours_are_unknown_without_the_time_of_an_epoch() -> None:
     plan = make_plan(spec(), LAPTOP)
     assert (plan.worker_hours, plan.gpu_hours, plan.wall_hours) == (None, None, None)
@@ -131,6 +149,10 @@ def test_a_suggestion_goes_over_the_trial_section_and_the_recipe_follows_the_mod
             "scheduler.grace_epochs is 10; allowed: at most the trial's epochs (9)",
         ),
         ({"trial": {"optim.batch_size": 2}, "resources": {"workers_per_trial": 3}}, "resources.workers_per_trial is 3"),
+        (
+            {"trial": {"optim.batch_size": 2}, "finalists": {"workers_per_trial": [1, 3]}},
+            "finalists.workers_per_trial is 3; allowed: at most the global batch",
+        ),
     ],
 )
 def test_what_cannot_become_trials_is_refused_with_its_field(changes: dict, message: str) -> None:

@@ -36,6 +36,9 @@ registered_model: aib-tiny
 """
 
 
+ELASTIC = ("--set", "finalists.workers_per_trial=[1, 2]")
+
+
 def check_record(root: Path, found: dict[str, Any], planned: int) -> None:
     """Every trial once in the journal, in Optuna and in MLflow; no run open; steps strictly rising."""
     import optuna
@@ -71,7 +74,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(tmp_path_factory: pytest.TempPathFactory, spec: Path) -> tuple[Path, dict[str, Any]]:
     """The root of a finished search, and what it printed."""
     root = tmp_path_factory.mktemp("searched") / "runs"
-    done = aib(root, "search", str(spec), "--json")
+    done = aib(root, "search", str(spec), *ELASTIC, "--json")
     assert done.returncode == 0, done.stderr
     return root, json.loads(done.stdout)
 
@@ -88,6 +91,12 @@ def test_a_search_ends_with_a_registered_champion(searched: tuple[Path, dict[str
     assert found["mlflow"]["run_id"] in {run.info.run_id for run in runs_of(root, "tiny")}
     assert Path(found["report"]).is_file()
     check_record(root, found, 6)
+
+
+def test_finalists_are_retrained_on_all_workers_that_there_are(searched: tuple[Path, dict[str, Any]]) -> None:
+    root, _ = searched
+    workers = {(row["kind"], row["metrics"]["num_workers"]) for row in answer(root, "trials", "tiny")["trials"]}
+    assert workers == {("search", 1), ("finalist", 2)}
 
 
 def test_the_champion_reproduces_its_recorded_test_error(searched: tuple[Path, dict[str, Any]]) -> None:
@@ -125,13 +134,13 @@ def test_the_same_name_again_is_refused_and_resume_of_a_finished_study_changes_n
     searched: tuple[Path, dict[str, Any]], spec: Path
 ) -> None:
     root, found = searched
-    again = aib(root, "search", str(spec))
+    again = aib(root, "search", str(spec), *ELASTIC)
     assert again.returncode == 2
     assert "--resume" in again.stderr
-    other = aib(root, "search", str(spec), "--resume", "--set", "trials=9")
+    other = aib(root, "search", str(spec), *ELASTIC, "--resume", "--set", "trials=9")
     assert other.returncode == 2
     assert "trials" in other.stderr
-    resumed = aib(root, "search", str(spec), "--resume", "--json")
+    resumed = aib(root, "search", str(spec), *ELASTIC, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["registered"] == found["registered"]
     check_record(root, found, 6)

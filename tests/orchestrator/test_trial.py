@@ -94,7 +94,7 @@ def _lenient_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
-    with SlotPool(2, workers=1, cpus_per_worker=1, storage=tmp_path_factory.mktemp("tune"), fit=fit_small) as slots:
+    with SlotPool([1, 1], cpus_per_worker=1, storage=tmp_path_factory.mktemp("tune"), fit=fit_small) as slots:
         yield slots
 
 
@@ -151,7 +151,7 @@ def test_early_stops_in_one_slot_of_two_workers_keep_its_workers(
     pool.close()  # its workers have all of the cluster
     configs = [small_trial(epochs=6, seed=i, offset=float(i), epoch_s=0.05) for i in range(8)]
     told = Told()
-    with SlotPool(1, workers=2, cpus_per_worker=1, storage=tmp_path / "pool", fit=fit_small) as pair:
+    with SlotPool([2], cpus_per_worker=1, storage=tmp_path / "pool", fit=fit_small) as pair:
         results = search(pair, tmp_path, configs, told, asha(6), at_once=1)
     assert results.num_errors == 0
     assert told.epochs["t00000"] == [1, 2, 3, 4, 5, 6]

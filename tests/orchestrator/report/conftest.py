@@ -103,7 +103,8 @@ class Story:
         self.tell("trial", trial=name, kind=kind, params=dict(given if params is None else params), seed=seed, of=of)
         for epoch in range(1, epochs + 1):
             last = final_row(level) if state == "completed" and epoch == epochs else {}
-            self.tell("epoch", trial=name, metrics={**epoch_row(epoch, level), **last, **changed})
+            ran_on = {"num_workers": float(self.spec.resources.workers_per_trial)}
+            self.tell("epoch", trial=name, metrics={**epoch_row(epoch, level), **ran_on, **last, **changed})
         if state is not None:
             self.tell("ended", trial=name, state=state, reason=reason)
 

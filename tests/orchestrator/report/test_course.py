@@ -44,14 +44,14 @@ def test_a_trial_takes_the_first_lane_that_is_free(story: Any) -> None:
 
 
 def test_cost_is_epochs_and_hours_of_workers(story: Any) -> None:
-    study = story(resources={"workers_per_trial": 2})
-    study.trial("t00000", 30.0)
-    study.trial("t00001", 30.0, epochs=2, state="stopped")
+    study = story()
+    study.trial("t00000", 30.0, num_workers=2.0)
+    study.trial("t00001", 30.0, epochs=2, state="stopped", num_workers=4.0)
     records = list(study.state.trials.values())
     found = cost(study.spec, records, 6)
     assert (found.epochs, found.epochs_in_full) == (8, 12)
     # Half a minute an event, a second before the first epoch's: 181 s and 61 s within 301 s.
-    assert found.worker_hours == pytest.approx(2 * (181 + 61) / 3600)
+    assert found.worker_hours == pytest.approx((2 * 181 + 4 * 61) / 3600)
     assert found.busy_share == pytest.approx(242 / 301)
 
 

@@ -291,3 +291,45 @@ def test_slot_serves_from_a_groups_first_call_until_the_group_or_its_run_is_lost
     assert mailbox.status().serving
     mailbox.run_failed("the controller died")
     assert not mailbox.status().serving
+
+
+def test_workers_to_be_replaced_leave_at_their_epochs_end_and_the_trial_waits_for_others(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    assert not mailbox.put(group, 1, {})
+    mailbox.regroup()
+    assert mailbox.put(group, 2, {})
+    mailbox.end(group, Finished("stopped"))
+    assert epochs(mailbox, token) == [1, 2]
+    assert mailbox.next(token, 0) == "wait", "the trial is not over"
+    assert mailbox.take(group, 0) == "close"
+    larger = mailbox.run_started() + "/larger"
+    given = mailbox.take(larger, 0)
+    assert isinstance(given, Job)
+    assert (given.epochs_known, given.failures) == (2, 0), "no failure of the trial's"
+    assert not mailbox.put(larger, 3, {})
+
+
+def test_a_trial_that_ends_as_its_workers_are_to_be_replaced_has_ended(mailbox: Mailbox) -> None:
+    token, group = started(mailbox, job(epochs=1))
+    mailbox.regroup()
+    mailbox.put(group, 1, {})
+    mailbox.end(group, Finished("completed"))
+    assert epochs(mailbox, token) == [1]
+    assert mailbox.next(token, 0) == Finished("completed")
+
+
+def test_a_stop_outweighs_the_wish_for_other_workers(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.stop(token)
+    mailbox.regroup()
+    assert mailbox.put(group, 1, {})
+    mailbox.end(group, Finished("stopped"))
+    assert epochs(mailbox, token) == [1]
+    assert mailbox.next(token, 0) == Finished("stopped")
+
+
+def test_idle_workers_to_be_replaced_leave_at_once(mailbox: Mailbox) -> None:
+    group = mailbox.run_started() + "/first"
+    assert mailbox.take(group, 0) == "wait"
+    mailbox.regroup()
+    assert mailbox.take(group, 5) == "close"

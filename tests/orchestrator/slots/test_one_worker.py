@@ -28,7 +28,7 @@ NewJob = Callable[..., Job]
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolRef]:
     storage = tmp_path_factory.mktemp("two-slots")
-    with SlotPool(2, workers=1, cpus_per_worker=1, storage=storage, fit=fit_small, owner_timeout_s=5) as slots:
+    with SlotPool([1, 1], cpus_per_worker=1, storage=storage, fit=fit_small, owner_timeout_s=5) as slots:
         yield slots.ref
 
 

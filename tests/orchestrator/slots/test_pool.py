@@ -22,7 +22,7 @@ RAYS_OWN = {"_AutoscalingCoordinatorActor"}
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
-    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path_factory.mktemp("pool"), fit=fit_small) as slots:
+    with SlotPool([1], cpus_per_worker=1, storage=tmp_path_factory.mktemp("pool"), fit=fit_small) as slots:
         yield slots
 
 
@@ -41,7 +41,7 @@ def left_behind(timeout_s: float = 10) -> list[str]:
 def test_second_trial_in_a_warm_slot_equals_the_same_trial_in_a_fresh_one(
     cluster: Cluster, tmp_path: Path, new_job: NewJob, run: Run
 ) -> None:
-    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, trials_per_slot=2, fit=fit_small) as pool:
+    with SlotPool([1], cpus_per_worker=1, storage=tmp_path, trials_per_slot=2, fit=fit_small) as pool:
         littering = run(pool.ref, new_job(small_trial(litter=True, seed=7), trial="littering"))
         warm = run(pool.ref, new_job(small_trial(), trial="warm"))
         fresh = run(pool.ref, new_job(small_trial(), trial="fresh"))
@@ -54,11 +54,11 @@ def test_second_trial_in_a_warm_slot_equals_the_same_trial_in_a_fresh_one(
 
 def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, new_job: NewJob, run: Run) -> None:
     leases = [acquire(pool.ref, "first", timeout_s=60)]
-    pool.resize(2)
+    pool.resize([1, 1])
     leases.append(acquire(pool.ref, "second", timeout_s=60))
     for i, lease in enumerate(leases):
         lease.start(new_job(small_trial(epochs=3, epoch_s=0.3), trial=f"t{i}"))
-    pool.resize(1)
+    pool.resize([1])
     for lease in leases:
         epochs = []
         while isinstance(message := lease.next(), Report):
@@ -68,7 +68,7 @@ def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, ne
     assert run(pool.ref, new_job(small_trial(), trial="later")).finished == Finished("completed")
     deadline_s = time.monotonic() + 10
     while len(pool.status()) > 1 and time.monotonic() < deadline_s:
-        pool.resize(1)
+        pool.resize([1])
         time.sleep(0.2)
     assert len(pool.status()) == 1
 
@@ -88,7 +88,7 @@ def test_pool_closed_in_mid_epoch_leaves_nothing(pool: SlotPool, new_job: NewJob
 def test_pool_that_cannot_start_refuses_with_the_reason(cluster: Cluster, tmp_path: Path) -> None:
     began_s = time.monotonic()
     with (
-        SlotPool(1, workers=1, cpus_per_worker=64, storage=tmp_path, fit=fit_small, start_timeout_s=2) as pool,
+        SlotPool([1], cpus_per_worker=64, storage=tmp_path, fit=fit_small, start_timeout_s=2) as pool,
         pytest.raises(SlotError, match=r"the workers do not start.*cpus_per_worker"),
     ):
         acquire(pool.ref, "owner")

@@ -32,7 +32,7 @@ def test_trial_in_a_slot_equals_the_same_trial_without_ray(
     def job(trial: str, config: dict[str, Any]) -> Job:
         return Job(trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=digits_root)
 
-    with SlotPool(1, workers=2, cpus_per_worker=1, storage=tmp_path) as pool:
+    with SlotPool([2], cpus_per_worker=1, storage=tmp_path) as pool:
         for trial in ("cold", "warm"):
             ran = run(pool.ref, job(trial, config))
             assert ran.finished == Finished("completed")

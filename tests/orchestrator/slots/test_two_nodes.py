@@ -50,7 +50,7 @@ def run_on(
 ) -> tuple[list[str], list[dict[str, float]], Finished]:
     """One trial of two workers; the workers' nodes, its metrics, its end."""
     job = Job(trial="t00000", config=CONFIG.to_dict(), checkpoints=FolderStore(folder / "t00000"), data_root=data_root)
-    with SlotPool(1, workers=2, cpus_per_worker=1, storage=folder, placement=placement) as pool:
+    with SlotPool([2], cpus_per_worker=1, storage=folder, placement=placement) as pool:
         with acquire(pool.ref, "the test", timeout_s=90) as lease:
             lease.start(job)
             rows = []

@@ -18,7 +18,7 @@ NewJob = Callable[..., Job]
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolRef]:
     storage = tmp_path_factory.mktemp("two-workers")
-    with SlotPool(1, workers=2, cpus_per_worker=1, storage=storage, fit=fit_small) as slots:
+    with SlotPool([2], cpus_per_worker=1, storage=storage, fit=fit_small) as slots:
         yield slots.ref
 
 
