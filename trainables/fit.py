@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from trainables import numerics
 from trainables.config import TrialConfig
 from trainables.data.augment import augment
-from trainables.data.splits import Subsets, select
+from trainables.data.resident import Resident, resident
+from trainables.data.splits import Subsets
 from trainables.data.store import open_store
 from trainables.errors import DivergedError
 from trainables.evaluate import evaluate, search_draws
@@ -51,16 +52,16 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
     """
     numerics.apply(config, runtime.device)
     store = open_store(runtime.data_root, config.data.name, config.data.stored_size)
-    subsets = select(store, config.data)
+    data = resident(store, config.data, runtime.device)
+    subsets = data.subsets
     training = Training.start(config, store, runtime, fresh=resume is None)
     if resume is not None:
         training.restore(resume)
         _check_resumable(training, resume)
     occluders_MHWC = occluders(config, runtime) if training.model.map_sizes else None
-    resident = subsets.train.tensors(runtime.device)
     model = _distributed(training, runtime)
     for epoch in range(training.epoch + 1, config.epochs + 1):
-        metrics = {"epoch": float(epoch), **_train_epoch(model, training, resident, epoch, runtime)}
+        metrics = {"epoch": float(epoch), **_train_epoch(model, training, data, epoch, runtime)}
         found, evaluated = _evaluate_epoch(training, subsets, occluders_MHWC, epoch, runtime)
         metrics.update(found)
         training.finish_epoch(epoch, metrics, evaluated)
@@ -95,13 +96,13 @@ def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:
 def _train_epoch(
     model: torch.nn.Module,
     training: Training,
-    resident: tuple[torch.Tensor, torch.Tensor],
+    data: Resident,
     epoch: int,
     runtime: Runtime,
 ) -> dict[str, float]:
     """Steps over one shuffled pass; loss terms as means over all images of all ranks."""
     config, started = training.config, time.perf_counter()
-    images_NHWC, labels_N = resident
+    images_NHWC, labels_N = data.images_NHWC, data.labels_N
     lr = learning_rate(config.optim, epoch)
     set_learning_rate(training.optimizer, lr)
     model.train()

@@ -146,6 +146,7 @@ class Slot(Mailbox):
                 "run": run,
                 "fit": spec.fit,
                 "trials_per_slot": spec.trials_per_slot,
+                "whole_gpu": spec.gpus_per_worker >= 1,
             },
             torch_config=TorchConfig(
                 backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S

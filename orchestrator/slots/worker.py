@@ -77,7 +77,7 @@ def serve(config: Mapping[str, Any]) -> None:
     served = 0
     while (job := ranks.take()) is not None:
         finished = _run_job(job, config["fit"], ranks)
-        before.restore()
+        before.restore(keep_gpu_memory=config["whole_gpu"])
         if rank == 0:
             ray.get(slot.end.remote(ranks.group, finished))
         served += 1

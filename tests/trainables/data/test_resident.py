@@ -1,0 +1,38 @@
+"""The training images of a trial, left on the device for the next one of the same process."""
+
+from pathlib import Path
+
+import torch
+
+from tests.trainables.tiny import tiny_trial, without_timings
+from trainables.data.resident import resident
+from trainables.data.store import open_store
+from trainables.fit import fit
+from trainables.runtime import Runtime
+
+CPU = torch.device("cpu")
+
+
+def test_the_next_trial_on_the_same_images_finds_them_there(digits_root: Path) -> None:
+    data = tiny_trial().data
+    first = resident(open_store(digits_root, "cluttered-digits", 16), data, CPU)
+    again = resident(open_store(digits_root, "cluttered-digits", 16), data, CPU)
+    assert again is first
+    images_NHWC, labels_N = first.subsets.train.tensors(CPU)
+    assert torch.equal(first.images_NHWC, images_NHWC)
+    assert torch.equal(first.labels_N, labels_N)
+
+
+def test_another_split_is_copied_anew(digits_root: Path) -> None:
+    store = open_store(digits_root, "cluttered-digits", 16)
+    first, other = (resident(store, tiny_trial(data__split_seed=seed).data, CPU) for seed in (0, 1))
+    assert not torch.equal(first.images_NHWC, other.images_NHWC)
+
+
+def test_a_trial_leaves_the_images_as_they_were(digits_root: Path) -> None:
+    config, runtime = tiny_trial(epochs=1), Runtime(data_root=digits_root)
+    found = [[report.metrics for report in fit(config, runtime)] for _ in range(2)]
+    assert without_timings(found[0]) == without_timings(found[1])
+    store = open_store(digits_root, "cluttered-digits", 16)
+    kept = resident(store, config.data, CPU)
+    assert torch.equal(kept.images_NHWC, kept.subsets.train.tensors(CPU)[0])
