@@ -58,4 +58,4 @@ def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
             epochs = [message.epoch for message in [*early, *reports] if isinstance(message, Report)]
             assert epochs == [1, 2, 3, 4, 5, 6], "each epoch reaches the owner once"
             reports, finished = stays.result(timeout=10)
-            assert (finished, [report.failures for report in reports]) == (Finished("completed"), [0] * 30)
+            assert (finished, [report.failures for report in reports]) == (Finished("completed"), [()] * 30)
