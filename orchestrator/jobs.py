@@ -66,7 +66,7 @@ def run_trials(
                     lease.stop()
             if message.state == "stopped" and interrupted.is_set():
                 return
-            recorder.trial_ended(one.trial, message.state, message.reason)
+            recorder.trial_ended(one.trial, message.state, message.reason, message.kind)
 
     if not waiting:
         return

@@ -29,6 +29,9 @@ class TrialRecord:
     """The search trial that a finalist retrains."""
     state: TrialState = "running"
     reason: str = ""
+    failure_kind: str = ""
+    """What made it fail, in one word: the science's error (DivergedError) or what became of its workers
+    (`failures.KINDS`)."""
     history: list[dict[str, float]] = field(default_factory=list)
     started_s: float = 0.0
     ended_s: float | None = None
@@ -95,6 +98,8 @@ class StudyState:
         elif kind == "ended":
             record = self.trials[event["trial"]]
             record.state, record.reason, record.ended_s = event["state"], event["reason"], event["time"]
+            # Journals of earlier versions do not have it.
+            record.failure_kind = event.get("failure_kind", "")
         elif kind == "recorded":
             self.trials[event["trial"]].recorded = True
         elif kind == "stage":

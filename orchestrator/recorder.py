@@ -58,15 +58,17 @@ class Recorder:
             self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), int(time.time() * 1000))
             self.on_change(trial)
 
-    def trial_ended(self, trial: str, state: Ending, reason: str = "") -> None:
+    def trial_ended(self, trial: str, state: Ending, reason: str = "", failure_kind: str = "") -> None:
         """The trial's last word. Once its line is in the journal no resume runs the trial again."""
         with self._lock:
             record = self.journal.state.trials[trial]
             if record.state == "running":
-                self.journal.append("ended", trial=trial, state=state, reason=reason)
-                event(logger, "trial ended", trial=trial, state=state, epoch=record.epoch, reason=reason)
+                ended = {"trial": trial, "state": state, "reason": reason, "failure_kind": failure_kind}
+                self.journal.append("ended", durable=True, **ended)
+                event(logger, "trial ended", **ended, epoch=record.epoch)
             self.on_end(record)
-            tags = {"aib.reason": record.reason} if record.reason else {}
+            why = {"aib.reason": record.reason, "aib.failure_kind": record.failure_kind}
+            tags = {name: value for name, value in why.items() if value}
             self.tracker.close_trial(trial, state, {}, tags)
             if not record.recorded:
                 self.journal.append("recorded", durable=False, trial=trial)

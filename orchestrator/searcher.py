@@ -20,7 +20,7 @@ from orchestrator.journal import Ending, TrialRecord
 from orchestrator.optuna_space import from_params, to_optuna, to_params
 from orchestrator.ranking import violations
 from orchestrator.recorder import Recorder
-from orchestrator.trial import epoch_metrics, trial_failure, tune_config
+from orchestrator.trial import epoch_metrics, trial_failure, trial_failure_kind, tune_config
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
 from trainables.randomness import stream_seed
@@ -142,10 +142,12 @@ class StudySearcher(Searcher):
         metrics = epoch_metrics(result or {})
         if metrics:
             self._take(trial, metrics)
-        failure = trial_failure(result or {}) or ("the trial's actor died too often" if error else "")
+        failure, kind = trial_failure(result or {}), trial_failure_kind(result or {})
+        if error and not failure:
+            failure, kind = "the trial's actor died too often", "ActorLost"
         epochs = self._configs.pop(trial_id).epochs
         state: Ending = "failed" if failure else "completed" if metrics.get("epoch", 0) >= epochs else "stopped"
-        self._recorder.trial_ended(trial_name(trial.number), state, failure)
+        self._recorder.trial_ended(trial_name(trial.number), state, failure, kind)
         tell(self._spec, self._study, self._recorder.journal.state.trials[trial_name(trial.number)])
 
     def _take(self, trial: optuna.trial.Trial, metrics: dict[str, float]) -> None:

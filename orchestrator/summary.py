@@ -17,6 +17,7 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
         "of": record.of,
         "state": record.state,
         "reason": record.reason,
+        "failure_kind": record.failure_kind,
         "epoch": record.epoch,
         "seed": record.seed,
         "params": record.params,

@@ -50,6 +50,11 @@ def trial_failure(result: Mapping[str, Any]) -> str:
     return str(result.get(_FAILURE) or "")
 
 
+def trial_failure_kind(result: Mapping[str, Any]) -> str:
+    """What made the trial fail, in one word (`Finished.kind`); empty where it did not."""
+    return str(result.get(_KIND) or "")
+
+
 class Trial(tune.Trainable):
     """For `tune.with_parameters(Trial, pool=..., storage=..., data_root=..., max_failures=...)` and
     `reuse_actors=True`. Results hold the metrics by name (for the scheduler) and together (`epoch_metrics`)."""

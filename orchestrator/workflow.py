@@ -303,7 +303,7 @@ def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, co
     for ended in [one for one in study.journal.state.trials.values() if one.state != "running" and not one.recorded]:
         config = resolve_trial(study.spec, ended.params).override({"seed": ended.seed})
         recorder.trial_started(ended.trial, ended.kind, ended.params, config, ended.of)
-        recorder.trial_ended(ended.trial, ended.state, ended.reason)  # type: ignore[arg-type]  # it has ended
+        recorder.trial_ended(ended.trial, ended.state, ended.reason, ended.failure_kind)  # type: ignore[arg-type]  # it has ended
     return recorder
 
 

@@ -34,6 +34,7 @@ PURE = (
     "study_paths",
     "journal",
     "errors",
+    "failures",
     "telemetry",
     "logs",
     "registry/gate",

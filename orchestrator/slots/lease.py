@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
+from orchestrator.failures import Failure, decide
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError, SlotStatus
 
 HEARTBEAT_S = 2.0
@@ -99,11 +100,12 @@ class Lease:
         job = self._started()
         if self._stopped:
             return Finished("stopped")
-        if job.failures >= job.max_failures:
-            reason = f"lost its slot or workers {job.failures + 1} times, last after epoch {job.epochs_known}"
-            return Finished("failed", reason, "SlotLost")
+        failures = (*job.failures, Failure("slot_lost", "its slot's own process was lost"))
+        verdict = decide(failures, job.max_failures, job.epochs_known)
+        if not verdict.retry:
+            return Finished("failed", verdict.reason, verdict.kind)
         self._slot, self._token = _acquire(self._pool, f"{self._owner} ({uuid.uuid4().hex})", None)
-        self.start(replace(job, failures=job.failures + 1))
+        self.start(replace(job, failures=failures))
         return None
 
     def _beat(self) -> None:

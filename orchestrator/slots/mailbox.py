@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from orchestrator.failures import Failure, decide
 from orchestrator.slots.messages import Finished, Job, Report, SlotState, SlotStatus
 
 OWNER_TIMEOUT_S = 15.0
@@ -32,7 +33,7 @@ class _Lease:
     stop: bool = False
     passed: int = 0
     """The last epoch passed on."""
-    failures: int = 0
+    failures: tuple[Failure, ...] = ()
     asking: int = 0
     """Calls of the owner that wait for an epoch."""
     reports: deque[Report] = field(default_factory=deque)
@@ -57,6 +58,8 @@ class Mailbox:
         self._closing: Literal["", "drain", "now"] = ""
         self._regrouping = False
         self._failure, self._broken = "", False
+        self._loss: Failure | None = None
+        """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
         self._last_put_s = 0.0
         self._met: set[int] = set()
         self._groups_lost = 0
@@ -194,11 +197,12 @@ class Mailbox:
             met = self._met
             return self._changed.wait_for(lambda: len(met) == world_size, timeout_s)
 
-    def group_lost(self, run: str, failure: str) -> None:
+    def group_lost(self, run: str, failure: Failure) -> None:
         """Why a worker group of a run has just failed; its successor's `take` counts it."""
         with self._changed:
             if run == self._run:
-                self._idle, self._serving, self._failure = False, False, failure
+                self._idle, self._serving = False, False
+                self._lost(failure)
 
     # The slot's and the pool's side.
 
@@ -218,7 +222,9 @@ class Mailbox:
     def run_failed(self, failure: str) -> None:
         """A Train run ended with an error; until a group reports, the slot counts as broken."""
         with self._changed:
-            self._idle, self._serving, self._broken, self._failure = False, False, True, failure
+            self._idle, self._serving, self._broken = False, False, True
+            self._lost(Failure("slot_lost", failure))
+            self._failure = failure
 
     def close(self, drain: bool = False) -> None:
         """No new leases; a trial in progress is stopped, or with `drain` finished first."""
@@ -283,19 +289,23 @@ class Mailbox:
     def _may_end(self) -> bool:
         return self._regrouping or self._closing == "now" or (self._closing == "drain" and not self._has_job())
 
+    def _lost(self, failure: Failure) -> None:
+        self._loss = self._loss or failure
+        self._failure = self._loss.text
+
     def _group_replaced(self) -> None:
         self._met = set()
+        loss, self._loss = self._loss or Failure("crash", "its worker group died"), None
         lease = self._lease
         if lease is None or lease.job is None or not lease.taken:
             return
         self._groups_lost += 1
-        lease.failures += 1
-        cause = self._failure or "its worker group died"
+        lease.failures = (*lease.failures, loss)
+        verdict = decide(lease.failures, lease.job.max_failures, lease.passed)
         if lease.stop:
             self._finish(lease, Finished("stopped"))
-        elif lease.failures > lease.job.max_failures:
-            reason = f"lost its workers {lease.failures} times, last after epoch {lease.passed}: {cause}"
-            self._finish(lease, Finished("failed", reason, "WorkersLost"))
+        elif not verdict.retry:
+            self._finish(lease, Finished("failed", verdict.reason, verdict.kind))
         else:
             lease.taken = False
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.failures import Failure
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 
@@ -24,8 +25,8 @@ class Job:
     epochs_known: int = 0
     """Epochs that the owner has already; they are not sent again."""
     max_failures: int = 2
-    """Lost worker groups that are made good; one more and the trial has failed."""
-    failures: int = 0
+    """Lost worker groups of the trial's own fault that are made good (`failures.decide`)."""
+    failures: tuple[Failure, ...] = ()
     """Lost worker groups so far, on slots that served the trial before this one."""
 
     @property
@@ -39,7 +40,7 @@ class Report:
 
     epoch: int
     metrics: dict[str, float]
-    failures: int = 0
+    failures: tuple[Failure, ...] = ()
     """Lost worker groups up to here."""
 
 
@@ -50,7 +51,7 @@ class Finished:
     state: Literal["completed", "stopped", "failed"]
     reason: str = ""
     kind: str = ""
-    """Name of the error's type where the trial failed."""
+    """What made the trial fail: the name of the science's error, or one of `failures.KINDS`."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.state.exception import RayStateApiException
 
+from orchestrator.failures import failure_of_group, first_line
 from orchestrator.slots import orphans
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.messages import SlotStatus
@@ -175,11 +176,5 @@ class _TellSlot(UserCallback):
         self._name, self._namespace, self._run = name, namespace, run
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        failure = "; ".join(f"rank {rank}: {first_line(error)}" for rank, error in sorted(worker_exceptions.items()))
+        failure = failure_of_group(worker_exceptions)
         ray.get_actor(self._name, namespace=self._namespace).group_lost.remote(self._run, failure)
-
-
-def first_line(error: BaseException, limit: int = 400) -> str:
-    """An error as one line for a status or a record."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:limit]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.failures import Failure
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.messages import Finished, Job, Report
 from trainables.checkpoint_store import FolderStore
@@ -76,7 +77,7 @@ def test_each_epoch_is_passed_on_once_when_a_new_group_repeats_some(mailbox: Mai
     again = restarted(mailbox, group, "second")
     taken = mailbox.take(again, 0)
     assert isinstance(taken, Job)
-    assert (taken.epochs_known, taken.failures) == (2, 1)
+    assert (taken.epochs_known, len(taken.failures)) == (2, 1)
     for epoch in (1, 2, 3):
         mailbox.put(again, epoch, {})
     assert epochs(mailbox, token) == [1, 2, 3]
@@ -107,7 +108,7 @@ def test_trial_fails_after_its_allowed_losses_and_the_next_is_served(mailbox: Ma
     token, group = started(mailbox, job(max_failures=1))
     mailbox.put(group, 1, {})
     mailbox.take(restarted(mailbox, group, "second"), 0)
-    mailbox.group_lost(group.split("/", maxsplit=1)[0], "rank 0: killed")
+    mailbox.group_lost(group.split("/", maxsplit=1)[0], Failure("crash", "rank 0: killed"))
     third = restarted(mailbox, group, "third")
     assert mailbox.take(third, 0) == "wait"
     assert epochs(mailbox, token) == [1]
@@ -120,8 +121,25 @@ def test_trial_fails_after_its_allowed_losses_and_the_next_is_served(mailbox: Ma
     assert mailbox.lease("next") is not None
 
 
+def test_first_word_on_a_loss_is_the_one_that_counts(mailbox: Mailbox) -> None:
+    _, group = started(mailbox, job(max_failures=9))
+    run = group.split("/", maxsplit=1)[0]
+    mailbox.group_lost(run, Failure("hang", "rank 1 made no progress"))
+    mailbox.group_lost(run, Failure("crash", "rank 1: killed, for that reason"))
+    taken = mailbox.take(restarted(mailbox, group, "second"), 0)
+    assert isinstance(taken, Job)
+    assert [failure.cause for failure in taken.failures] == ["hang"]
+    taken = mailbox.take(restarted(mailbox, group, "third"), 0)
+    assert isinstance(taken, Job)
+    assert [failure.cause for failure in taken.failures] == ["hang", "crash"], "the next loss has a cause of its own"
+    mailbox.run_failed("the controller died")
+    taken = mailbox.take(mailbox.run_started() + "/fourth", 0)
+    assert isinstance(taken, Job)
+    assert taken.failures[-1].cause == "slot_lost"
+
+
 def test_losses_on_earlier_slots_count(mailbox: Mailbox) -> None:
-    token, group = started(mailbox, job(max_failures=1, failures=1))
+    token, group = started(mailbox, job(max_failures=1, failures=(Failure("crash", "before"),)))
     mailbox.take(restarted(mailbox, group, "second"), 0)
     ended = mailbox.next(token, 0)
     assert isinstance(ended, Finished)
@@ -136,7 +154,7 @@ def test_group_that_dies_without_a_trial_costs_nobody_a_failure(mailbox: Mailbox
     mailbox.start(token, job())
     taken = mailbox.take(restarted(mailbox, group, "second"), 0)
     assert isinstance(taken, Job)
-    assert taken.failures == 0
+    assert taken.failures == ()
 
 
 def test_silent_owner_loses_the_lease_and_the_workers_leave(mailbox: Mailbox, clock: Clock) -> None:
@@ -284,7 +302,7 @@ def test_slot_serves_from_a_groups_first_call_until_the_group_or_its_run_is_lost
     assert not mailbox.status().serving
     _, group = started(mailbox)
     assert mailbox.status().serving
-    mailbox.group_lost(group.split("/", maxsplit=1)[0], "rank 0 died")
+    mailbox.group_lost(group.split("/", maxsplit=1)[0], Failure("crash", "rank 0 died"))
     assert mailbox.status().state == "leased"
     assert not mailbox.status().serving, "the trial waits for workers that may never come"
     mailbox.take(restarted(mailbox, group, "second"), 0)
@@ -305,7 +323,7 @@ def test_workers_to_be_replaced_leave_at_their_epochs_end_and_the_trial_waits_fo
     larger = mailbox.run_started() + "/larger"
     given = mailbox.take(larger, 0)
     assert isinstance(given, Job)
-    assert (given.epochs_known, given.failures) == (2, 0), "no failure of the trial's"
+    assert (given.epochs_known, given.failures) == (2, ()), "no failure of the trial's"
     assert not mailbox.put(larger, 3, {})
 
 

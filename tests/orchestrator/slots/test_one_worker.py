@@ -100,7 +100,7 @@ def test_killed_worker_costs_no_epoch_and_changes_no_number(pool: PoolRef, new_j
     assert disturbed.epochs == [1, 2, 3, 4]
     assert disturbed.finished == Finished("completed")
     assert disturbed.column("loss") == undisturbed.column("loss")
-    assert [report.failures for report in disturbed.reports] == [0, 0, 1, 1]
+    assert [[one.cause for one in report.failures] for report in disturbed.reports] == [[], [], ["crash"], ["crash"]]
     assert disturbed.pids[1] != disturbed.pids[2]
 
 
@@ -108,7 +108,7 @@ def test_trial_that_kills_its_workers_fails_and_the_slot_goes_on(pool: PoolRef, 
     ran = run(pool, new_job(small_trial(epochs=4, kill=(0, 2, 99)), trial="deadly", max_failures=1))
     assert ran.epochs == [1]
     assert (ran.finished.state, ran.finished.kind) == ("failed", "WorkersLost")
-    assert "2 times, last after epoch 1" in ran.finished.reason
+    assert "2 times (2 × crash), last after epoch 1" in ran.finished.reason
     assert "rank 0" in ran.finished.reason
     assert run(pool, new_job(small_trial(), trial="next")).finished == Finished("completed")
 
@@ -173,7 +173,7 @@ def test_slot_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="slotless"), kill_slot)
     assert ran.epochs == [1, 2, 3, 4, 5]
     assert ran.finished == Finished("completed")
-    assert ran.reports[-1].failures == 1
+    assert [one.cause for one in ran.reports[-1].failures] == ["slot_lost"]
     wait_until(lambda: states(pool) == ["idle", "idle"], 60)
 
 

@@ -1,0 +1,120 @@
+"""Why a trial lost its workers, and whether it gets new ones: a pure decision, counted by cause.
+
+A trial's own faults (crash, hang, out_of_memory) share its `max_failures_per_trial`. Memory that ran out gets one more
+try at most, since the same trial asks for the same memory; an error of the science gets none, since the same values
+give the same error. What the cluster does to a trial (a lost node, a preemption, a slot's own process) is not the
+trial's fault and has a limit of its own, which only ends what would never end.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+Cause = Literal["out_of_memory", "preempted", "node_lost", "science", "hang", "crash", "slot_lost"]
+
+MAX_OUT_OF_MEMORY = 1
+MAX_BY_CLUSTER = 20
+OWN: frozenset[Cause] = frozenset({"crash", "hang", "out_of_memory"})
+BY_CLUSTER: frozenset[Cause] = frozenset({"preempted", "node_lost", "slot_lost"})
+KINDS: Mapping[Cause, str] = {
+    "crash": "WorkersLost",
+    "hang": "WorkersHung",
+    "out_of_memory": "OutOfMemory",
+    "preempted": "Preempted",
+    "node_lost": "NodeLost",
+    "slot_lost": "SlotLost",
+}
+ADVICE: Mapping[Cause, str] = {
+    "out_of_memory": "lower optim.batch_size or evaluation.batch_size, or give each worker more of the machine with "
+    "resources.cpus_per_worker",
+    "hang": "if a single step may take this long, raise resources.hang_timeout_s",
+}
+NOT_RETRIED = ("DataError", "ConfigError", "DivergedError")
+"""Errors of the science that a new worker group would only repeat; seen here where one rank alone raised them."""
+_SEVERITY: tuple[Cause, ...] = ("out_of_memory", "preempted", "node_lost", "science", "hang", "crash")
+_OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")
+_NO_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "std::bad_alloc")
+
+
+class Failure(NamedTuple):
+    """One loss of a trial's workers."""
+
+    cause: Cause
+    text: str
+    error: str = ""
+    """Name of the error's type where the science raised it."""
+
+    @property
+    def kind(self) -> str:
+        return self.error if self.cause == "science" else KINDS[self.cause]
+
+
+class Verdict(NamedTuple):
+    """`retry`, or else why the trial has failed."""
+
+    retry: bool
+    reason: str = ""
+    kind: str = ""
+
+
+def decide(failures: Sequence[Failure], max_failures: int, epoch: int) -> Verdict:
+    """Whether a trial goes on after the last of its losses so far; `epoch` is the last it has reported."""
+    last = failures[-1]
+    counts = {cause: sum(failure.cause == cause for failure in failures) for cause in KINDS}
+    own, by_cluster = sum(counts[cause] for cause in OWN), sum(counts[cause] for cause in BY_CLUSTER)
+    retry = (
+        last.cause != "science"
+        and (last.cause not in OWN or own <= max_failures)
+        and counts["out_of_memory"] <= MAX_OUT_OF_MEMORY
+        and by_cluster <= MAX_BY_CLUSTER
+    )
+    if retry:
+        return Verdict(True)
+    if last.cause == "science":
+        return Verdict(False, last.text, last.kind)
+    times = ", ".join(f"{count} × {cause}" for cause, count in counts.items() if count)
+    advice = f" ({ADVICE[last.cause]})" if last.cause in ADVICE else ""
+    reason = f"lost its workers {len(failures)} times ({times}), last after epoch {epoch}: {last.text}{advice}"
+    return Verdict(False, reason, last.kind)
+
+
+def failure_of_group(errors: Mapping[int, BaseException]) -> Failure:
+    """What a worker group died of, from what each failed rank died of.
+
+    One cause stands for all ranks: when one is lost, the others fail in its wake, in whatever they were waiting for.
+    """
+    found = {rank: _classify(error) for rank, error in sorted(errors.items())}
+    cause, error = min(found.values(), key=lambda pair: _SEVERITY.index(pair[0]))
+    return Failure(cause, "; ".join(f"rank {rank}: {first_line(errors[rank])}" for rank in found), error)
+
+
+def first_line(error: BaseException, limit: int = 400) -> str:
+    """An error as one line for a status or a record."""
+    error = _of_worker(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Ray's first line says that an actor died; why it died is its last one.
+    detail = next((line for line in reversed(lines) if line.startswith("The actor ")), lines[0] if lines else "")
+    return f"{type(error).__name__}: {detail}"[:limit]
+
+
+def _classify(error: BaseException) -> tuple[Cause, str]:
+    """Cause and type name, by the names of the error's types: Ray's and torch's are not imported for this."""
+    error = _of_worker(error)
+    names = [kind.__name__ for kind in type(error).__mro__]
+    text = str(error)
+    if any(name in _OUT_OF_MEMORY for name in names) or any(part in text for part in _NO_MEMORY_TEXTS):
+        return "out_of_memory", ""
+    if "RayActorError" in names:
+        if getattr(error, "preempted", False):
+            return "preempted", ""
+        gone = "its node has died" in text or "ActorUnavailableError" in names
+        return ("node_lost" if gone else "crash"), ""
+    if "WorkerHealthCheckTimeoutError" in names:
+        return "hang", ""
+    fatal = next((name for name in names if name in NOT_RETRIED), None)
+    return ("science", fatal) if fatal else ("crash", "")
+
+
+def _of_worker(error: Any) -> BaseException:
+    """The worker's own error, where Ray Train has wrapped it into a failed health check."""
+    inner = getattr(error, "health_check_failure", None)
+    return inner if isinstance(inner, BaseException) else error
