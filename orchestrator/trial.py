@@ -16,6 +16,7 @@ from orchestrator.slots.lease import Lease, acquire, this_process
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report
 from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
+from trainables.errors import StorageError
 
 _POINTER = "epoch.json"
 _METRICS, _STATE, _FAILURE, _KIND = "epoch_metrics", "trial_state", "failure", "failure_kind"
@@ -48,6 +49,11 @@ def epoch_metrics(result: Mapping[str, Any]) -> dict[str, float]:
 def trial_failure(result: Mapping[str, Any]) -> str:
     """Why the trial failed; empty where it did not."""
     return str(result.get(_FAILURE) or "")
+
+
+def storage_failed(result: Mapping[str, Any]) -> bool:
+    """Whether it failed for want of storage, which is no fault of the trial and would be every other's next."""
+    return result.get(_KIND) == StorageError.__name__
 
 
 class Trial(tune.Trainable):
