@@ -220,13 +220,18 @@ def test_storage_that_takes_no_checkpoint_interrupts_the_search_and_fails_no_tri
     assert [(resumed.suggest() or ("", {"trial": ""}))[1]["trial"] for _ in range(3)] == ["t00001", "t00002", "t00003"]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The parameters of every trial of a search that nothing stopped."""
+    search = Search(tmp_path_factory.mktemp("undisturbed"), spec())
+    search.run_all()
+    return [record.params for record in search.recorder.journal.state.trials.values()]
+
+
 @pytest.mark.parametrize("when", ["suggest", "result", "complete"])
 def test_a_disk_that_is_full_under_journal_and_database_loses_nothing_and_is_gone_on_from(
-    tmp_path: Path, when: str
+    tmp_path: Path, undisturbed: list[dict[str, Any]], when: str
 ) -> None:
-    undisturbed = Search(tmp_path, spec())
-    undisturbed.run_all()
-    expected = [record.params for record in undisturbed.recorder.journal.state.trials.values()]
     with small_disk("limit", tmp_path / "disk") as disk:
         search = Search(disk.path, spec())
         search.run_all(limit=5)
@@ -245,6 +250,6 @@ def test_a_disk_that_is_full_under_journal_and_database_loses_nothing_and_is_gon
         resumed = Search(disk.path, spec())
         resumed.run_all()
         records = resumed.recorder.journal.state.trials.values()
-        assert [record.params for record in records] == expected
+        assert [record.params for record in records] == undisturbed
         assert {record.state for record in records} <= {"completed", "stopped"}
         assert all(trial.state.is_finished() for trial in resumed.study.trials)
