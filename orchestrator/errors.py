@@ -28,5 +28,8 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 
 def exit_code_for(error: BaseException) -> int | None:
-    """The exit code of an error that was raised on purpose; None for any other, which is a bug and shows its trace."""
+    """The exit code of an error that was raised on purpose, or that the system gave for a file or a connection; None
+    for any other, which is a bug and shows its trace."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return EXIT_FAILED
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)

@@ -13,7 +13,7 @@ from trainables.data.store import Store, open_store
 from trainables.errors import ConfigError
 from trainables.evaluate import evaluate, final_draws
 from trainables.export import LoadedModel, load_exported
-from trainables.final import interpretability, localization, occluders
+from trainables.final import interpretability, localization, occluder_store, occluders
 from trainables.runtime import Runtime
 
 
@@ -32,7 +32,10 @@ def evaluate_model(
         raise ConfigError(f"{config.model.name} has no spatial map to score; leave out --interpretability.")
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
-    store = open_store(data_root, name, config.data.stored_size)
+    # Every byte, here and below: a figure of damaged images would look like the model's.
+    store = open_store(data_root, name, config.data.stored_size, verify=True)
+    if with_interpretability:
+        occluder_store(config, data_root, verify=True)
     crossing = _other_classes(loaded, store)
     own = name == config.data.name
     test = select(store, config.data).test if own else _whole_test(store, config.data.image_size)
@@ -57,7 +60,8 @@ def validation_error_pct(folder: Path, data_root: Path) -> float:
     loaded, runtime = load_exported(folder), _runtime(data_root)
     config = loaded.config
     numerics.apply(config, runtime.device)
-    val = select(open_store(data_root, config.data.name, config.data.stored_size), config.data).val
+    store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
+    val = select(store, config.data).val
     return evaluate(loaded.model.to(runtime.device), val, "val", config, runtime, final_draws(config))["error_pct"]
 
 

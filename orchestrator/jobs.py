@@ -12,6 +12,7 @@ from orchestrator.slots.lease import acquire, this_process
 from orchestrator.slots.messages import Finished, Job, PoolRef
 from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
+from trainables.errors import StorageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,10 @@ def run_trials(
 ) -> None:
     """Runs every trial that has not ended yet, as many at a time as there are slots, each in its own slot.
 
-    `interrupted` stops all of them at their epoch's end and leaves them to be resumed.
+    `interrupted` stops all of them at their epoch's end and leaves them to be resumed. So does storage that takes no
+    checkpoint, and then StorageError is raised.
     """
+    halted = threading.Event()
     waiting = [
         one
         for one in planned
@@ -46,8 +49,18 @@ def run_trials(
     for one in waiting:
         recorder.trial_started(one.trial, one.kind, one.params, one.config, one.of)
 
+    def ending() -> bool:
+        return interrupted.is_set() or halted.is_set()
+
     def run(one: PlannedTrial) -> None:
-        if interrupted.is_set():
+        try:
+            run_in_slot(one)
+        except StorageError:
+            halted.set()
+            raise
+
+    def run_in_slot(one: PlannedTrial) -> None:
+        if ending():
             return
         record = recorder.journal.state.trials[one.trial]
         job = Job(
@@ -62,9 +75,11 @@ def run_trials(
             lease.start(job)
             while not isinstance(message := lease.next(), Finished):
                 recorder.epoch(one.trial, message.metrics)
-                if interrupted.is_set():
+                if ending():
                     lease.stop()
-            if message.state == "stopped" and interrupted.is_set():
+            if message.kind == StorageError.__name__:
+                raise StorageError(message.reason)
+            if message.state == "stopped" and ending():
                 return
             recorder.trial_ended(one.trial, message.state, message.reason, message.kind)
 

@@ -7,10 +7,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.errors import PreflightError
+from trainables.errors import StorageError
 from trainables.metrics import PER_EPOCH, VAL_LOCALIZATION
 
 Ending = Literal["completed", "stopped", "failed"]
@@ -119,18 +122,31 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.state, whole_bytes = _fold(path)
-        self._file = path.open("ab")
+        self.state, self._whole_bytes = _fold(path)
+        # Its owner's alone whatever the umask: what others may write is not resumed.
+        path.touch(mode=0o600)
+        self._file = path.open("ab", buffering=0)
         # A line torn by a kill is cut off, so that the next event starts on a line of its own.
-        self._file.truncate(whole_bytes)
+        self._file.truncate(self._whole_bytes)
 
     def append(self, event: str, *, durable: bool = True, **fields: Any) -> None:
-        """Writes one event; with `durable` it survives a crash of the machine once this returns."""
+        """Writes one event; with `durable` it survives a crash of the machine once this returns.
+
+        Raises StorageError where the disk does not take the whole line; then nothing of it is left, nor counted.
+        """
         record = {"event": event, "time": time.time(), **fields}
-        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:]) or 0
+            if durable:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._whole_bytes)
+            raise StorageError.at(self.path, error) from None
+        self._whole_bytes += len(line)
         self.state.apply(record)
 
     def close(self) -> None:
@@ -153,7 +169,13 @@ class JournalTail:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                self.state.apply(json.loads(line))
+                try:
+                    self.state.apply(json.loads(line))
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise PreflightError(
+                        f"{self._path} is damaged after byte {self.whole_bytes} ({type(error).__name__}: {error}); "
+                        "restore it from a copy, or search again under another name with --name."
+                    ) from None
                 self.whole_bytes += len(line)
 
 

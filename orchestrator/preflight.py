@@ -1,6 +1,5 @@
 """What a search needs of data and pretrained weights, checked before anything starts."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +50,11 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     if scored and config.evaluation.occluder_dataset != EMBEDDED:
         occluder_store(config, data_root)
     prepare_embedded(config, data_root, console.print)
+    # Damaged images are better found now than after the last epoch.
     store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
     if scored:
-        occluder_store(config, data_root)
+        occluder_store(config, data_root, verify=True)
     if _cross_domain_prepared(config, data_root):
-        # Damaged images are better found now than after the last epoch.
         open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
     subsets = select(store, config.data)
     dataset = DatasetInput(
@@ -118,8 +117,9 @@ def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> Sea
     if OCCLUDERS in spec.trial or not any_maps(spec):
         return spec
     wanted: str = resolve_trial(spec, {}).evaluation.occluder_dataset
-    if paths.study_json.exists():
-        wanted = json.loads(paths.study_json.read_text(encoding="utf-8"))["spec"]["trial"].get(OCCLUDERS, wanted)
+    stored = paths.stored()
+    if stored is not None:
+        wanted = stored["spec"]["trial"].get(OCCLUDERS, wanted)
     elif all(meta.name != wanted for meta in list_prepared(paths.data)):
         console.print(
             f"{wanted}, whose images occlude others in the interpretability score, is not prepared: {EMBEDDED} takes "

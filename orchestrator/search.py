@@ -18,6 +18,7 @@ from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
+from trainables.errors import StorageError
 
 TUNE_SETTINGS = {
     # Our own handlers answer signals; Tune's would turn Ctrl-C into a success.
@@ -37,7 +38,8 @@ ACTOR_FAILURES = 3
 
 
 class _Interruption(Stopper):
-    """Ends Tune's loop once an interruption is asked for; the trials it cuts off are left to be resumed."""
+    """Ends Tune's loop once an interruption is asked for, or the storage is full; the trials it cuts off are left to be
+    resumed."""
 
     def __init__(self, requested: threading.Event, searcher: StudySearcher) -> None:
         self._requested, self._searcher = requested, searcher
@@ -46,8 +48,8 @@ class _Interruption(Stopper):
         return False
 
     def stop_all(self) -> bool:
-        self._searcher.interrupted = self._requested.is_set()
-        return self._requested.is_set()
+        self._searcher.interrupted |= self._requested.is_set()
+        return self._searcher.interrupted
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments into tuner.pkl, which is never read back.
@@ -69,7 +71,8 @@ def run_search(
 ) -> None:
     """Runs the search's trials until the planned number has ended, or until it is interrupted.
 
-    Optuna is first brought up to the journal, so that a kill between the two leaves no trial in between.
+    Optuna is first brought up to the journal, so that a kill between the two leaves no trial in between. Raises
+    StorageError where a checkpoint cannot be stored: the trials in progress are left to be resumed.
     """
     spec, state = study.spec, recorder.journal.state
     optuna_study = open_optuna_study(spec, f"sqlite:///{study.paths.optuna_db}")
@@ -104,3 +107,5 @@ def run_search(
             verbose=0,
         ),
     ).fit()
+    if searcher.out_of_storage:
+        raise StorageError(searcher.out_of_storage)

@@ -7,7 +7,8 @@ sampler seeded with (seed, trial number), so a search that was killed suggests w
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -23,6 +24,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.trial import epoch_metrics, trial_failure, trial_failure_kind, tune_config
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
+from trainables.errors import StorageError
 from trainables.randomness import stream_seed
 
 OPTUNA_STATES = {
@@ -40,18 +42,28 @@ def trial_name(number: int) -> str:
 def open_optuna_study(spec: SearchSpec, storage_url: str) -> optuna.Study:
     """The persistent study, created with its first points or opened as it is."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=storage_url,
-        study_name=spec.name,
-        directions=[objective.goal for objective in spec.objectives],
-        load_if_exists=True,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([objective.metric for objective in spec.objectives])
-    for point in _known_points(spec):
-        study.enqueue_trial(from_params(spec.space, point), skip_if_exists=True)
+    with _stored():
+        study = optuna.create_study(
+            storage=storage_url,
+            study_name=spec.name,
+            directions=[objective.goal for objective in spec.objectives],
+            load_if_exists=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([objective.metric for objective in spec.objectives])
+        for point in _known_points(spec):
+            study.enqueue_trial(from_params(spec.space, point), skip_if_exists=True)
     return study
+
+
+@contextmanager
+def _stored() -> Iterator[None]:
+    """Raises StorageError where Optuna's database does not take what it is given."""
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        raise StorageError.at("Optuna's database", error.__cause__ or error) from None
 
 
 def _known_points(spec: SearchSpec) -> list[Mapping[str, Any]]:
@@ -104,9 +116,17 @@ class StudySearcher(Searcher):
         self._unfinished = [t.number for t in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))]
         self.interrupted = False
         """Set before Tune is told to stop: trials ending after that are left to the next resume."""
+        self.out_of_storage = ""
+        """Why the storage took no checkpoint; then the search is interrupted, and no trial has failed."""
 
     def suggest(self, trial_id: str) -> Any:
         """What Tune carries for the next trial (`trial.tune_config`), None while enough run, or Searcher.FINISHED."""
+        suggested: Any = Searcher.FINISHED
+        with self._halting():
+            suggested = self._suggest(trial_id)
+        return suggested
+
+    def _suggest(self, trial_id: str) -> Any:
         if len(self._running) >= self._at_once():
             return None
         trials = self._study.get_trials(deepcopy=False)
@@ -131,24 +151,42 @@ class StudySearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One epoch of a trial that goes on."""
         metrics = epoch_metrics(result)
-        if metrics:
-            self._take(self._running[trial_id], metrics)
+        if metrics and not self.out_of_storage:
+            with self._halting():
+                self._take(self._running[trial_id], metrics)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial's end: in full, stopped early, failed; or cut short by an interruption, and then nothing is told."""
         trial = self._running.pop(trial_id, None)
         if trial is None or self.interrupted:
             return
-        metrics = epoch_metrics(result or {})
+        if trial_failure_kind(result or {}) == StorageError.__name__:
+            # No fault of the trial's: it would be every other's next.
+            self.out_of_storage, self.interrupted = trial_failure(result or {}), True
+            return
+        with self._halting():
+            self._end(trial_id, trial, result or {}, error)
+
+    def _end(self, trial_id: str, trial: optuna.trial.Trial, result: dict[str, Any], error: bool) -> None:
+        metrics = epoch_metrics(result)
         if metrics:
             self._take(trial, metrics)
-        failure, kind = trial_failure(result or {}), trial_failure_kind(result or {})
+        failure, kind = trial_failure(result), trial_failure_kind(result)
         if error and not failure:
             failure, kind = "the trial's actor died too often", "ActorLost"
         epochs = self._configs.pop(trial_id).epochs
         state: Ending = "failed" if failure else "completed" if metrics.get("epoch", 0) >= epochs else "stopped"
         self._recorder.trial_ended(trial_name(trial.number), state, failure, kind)
         tell(self._spec, self._study, self._recorder.journal.state.trials[trial_name(trial.number)])
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """Ends the search where journal or database cannot be written: Tune would go on after an error of ours."""
+        try:
+            with _stored():
+                yield
+        except StorageError as error:
+            self.out_of_storage, self.interrupted = str(error), True
 
     def _take(self, trial: optuna.trial.Trial, metrics: dict[str, float]) -> None:
         self._recorder.epoch(trial_name(trial.number), metrics)
@@ -169,18 +207,19 @@ class StudySearcher(Searcher):
 def tell(spec: SearchSpec, study: optuna.Study, record: TrialRecord) -> None:
     """Tells Optuna how a recorded trial ended: values and constraints, PRUNED for an early stop, FAIL otherwise."""
     number = int(record.trial[1:])
-    frozen = study.get_trials(deepcopy=False)[number]
-    if frozen.state.is_finished():
-        return
-    trial = optuna.trial.Trial(study, frozen._trial_id)
-    for name, value in violations(spec, record.outcome).items():
-        trial.set_constraint(name, value)
-    values = [record.outcome.get(objective.metric, math.nan) for objective in spec.objectives]
-    if record.state == "completed" and all(map(math.isfinite, values)):
-        study.tell(number, values)
-    else:
-        state = OPTUNA_STATES["failed" if record.state == "completed" else record.state]
-        study.tell(number, state=state)
+    with _stored():
+        frozen = study.get_trials(deepcopy=False)[number]
+        if frozen.state.is_finished():
+            return
+        trial = optuna.trial.Trial(study, frozen._trial_id)
+        for name, value in violations(spec, record.outcome).items():
+            trial.set_constraint(name, value)
+        values = [record.outcome.get(objective.metric, math.nan) for objective in spec.objectives]
+        if record.state == "completed" and all(map(math.isfinite, values)):
+            study.tell(number, values)
+        else:
+            state = OPTUNA_STATES["failed" if record.state == "completed" else record.state]
+            study.tell(number, state=state)
 
 
 def _value(trial: optuna.trial.Trial, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:

@@ -3,7 +3,6 @@
 The journal, Optuna's database and the record's spool stay in the study's folder: only the driver reads them.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +52,10 @@ def choose_storage(uri: str | None, paths: StudyPaths) -> TrialStorage:
     Raises ConfigError for a URI that is not allowed, or another than the study was started with.
     """
     asked = Bucket.from_uri(uri) if uri else None
-    if not paths.study_json.exists():
+    facts = paths.stored()
+    if facts is None:
         return TrialStorage(paths.trials, asked, paths.name)
-    stored = recorded_storage(json.loads(paths.study_json.read_text(encoding="utf-8")), paths.trials, paths.name)
+    stored = recorded_storage(facts, paths.trials, paths.name)
     if asked is not None and asked != stored.bucket:
         raise ConfigError(
             f"--storage is {asked.uri}, but the study '{paths.name}' keeps its checkpoints in {stored.place}; "

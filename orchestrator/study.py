@@ -14,7 +14,7 @@ from orchestrator.signature import spec_signature
 from orchestrator.storage import TrialStorage, recorded_storage
 from orchestrator.study_paths import StudyPaths
 from search_spaces.schema import SearchSpec
-from trainables.errors import ConfigError
+from trainables.errors import ConfigError, StorageError
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
 
     Writes nothing. `resume` of a study that is not there starts it, so that one command serves first run and retry.
     """
-    if not paths.study_json.exists():
+    stored = paths.stored()
+    if stored is None:
         return False
     if not resume:
         raise ConfigError(
             f"a study named '{spec.name}' exists in {paths.folder}; continue it with --resume, or choose another "
             "name with --name."
         )
-    stored = json.loads(paths.study_json.read_text(encoding="utf-8"))
     if stored["signature"] != spec_signature(spec):
         changed = sorted(
             key for key, value in spec.to_dict().items() if json.loads(json.dumps(value)) != stored["spec"].get(key)
@@ -65,16 +65,27 @@ def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping
         signature = spec_signature(spec)
         if not resumed:
             record = {"signature": signature, "spec": spec.to_dict(), **facts}
-            aside = paths.study_json.with_suffix(".tmp")
-            aside.write_text(json.dumps(record, indent=1), encoding="utf-8")
-            os.replace(aside, paths.study_json)
+            _write(paths, record)
         journal = Journal(paths.journal)
         try:
-            stored = json.loads(paths.study_json.read_text(encoding="utf-8"))
-            storage = recorded_storage(stored, paths.trials, spec.name)
+            storage = recorded_storage(paths.stored() or {}, paths.trials, spec.name)
             yield Study(spec, signature, paths, journal, resumed, storage)
         finally:
             journal.close()
+
+
+def _write(paths: StudyPaths, record: Mapping[str, Any]) -> None:
+    """Whole or not there, and the owner's alone whatever the umask: what others may write is not resumed."""
+    aside = paths.study_json.with_suffix(".tmp")
+    try:
+        aside.touch(mode=0o600)
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, paths.study_json)
+    except OSError as error:
+        raise StorageError.at(paths.study_json, error) from None
 
 
 @dataclass(frozen=True)
@@ -88,11 +99,11 @@ class StudyView:
 
 def view_study(paths: StudyPaths) -> StudyView:
     """Reads a study; PreflightError names the studies there are when this one is not there."""
-    if not paths.study_json.exists():
+    facts = paths.read_stored()
+    if facts is None:
         there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))
         raise PreflightError(
             f"there is no study '{paths.folder.name}' in {paths.folder.parent}; "
             + (f"studies there: {', '.join(there)}." if there else "start one with: aib search SPEC.")
         )
-    facts = json.loads(paths.study_json.read_text(encoding="utf-8"))
     return StudyView(SearchSpec.from_dict(facts["spec"]), facts, read_state(paths.journal))

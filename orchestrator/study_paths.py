@@ -6,12 +6,14 @@ ROOT/studies/NAME/{study.json, journal.jsonl, optuna.db, trials/ID/, spool/, scr
 """
 
 import hashlib
-import os
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import PreflightError
+from orchestrator.ownership import check_private
 from search_spaces.names import check_name
 from trainables.errors import ConfigError
 
@@ -77,17 +79,37 @@ class StudyPaths:
         """A trial's own folder; ConfigError for an id that is no plain name."""
         return inside(self.trials, trial, "trial")
 
+    def stored(self) -> dict[str, Any] | None:
+        """What `study.json` holds, for whoever goes on from it; None where the study is not there.
+
+        Raises PreflightError where the folder is somebody else's to write, or the file is damaged.
+        """
+        check_private(self.folder)
+        return self.read_stored()
+
+    def read_stored(self) -> dict[str, Any] | None:
+        """The same for whoever only looks at the study, which may be another user's."""
+        try:
+            stored = json.loads(self.study_json.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                raise ValueError("no JSON object")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise PreflightError(
+                f"{self.study_json} cannot be read ({error}); restore it from a copy, or choose another name with "
+                "--name."
+            ) from None
+        return stored
+
     def create(self) -> None:
         """Makes the study's folders, readable by their owner only: what a resume reads must not be anybody's to write.
 
-        Raises PreflightError where the folder cannot be made or belongs to somebody else.
+        Raises PreflightError where the folder cannot be made, or was somebody else's to write.
         """
+        check_private(self.folder)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.folder.stat().st_uid != os.geteuid():
-                raise PreflightError(
-                    f"the study's folder {self.folder} belongs to another user; choose another --root or --name."
-                )
             self.folder.chmod(0o700)
             for part in (self.trials, self.spool, self.scratch):
                 part.mkdir(mode=0o700, exist_ok=True)

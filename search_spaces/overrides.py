@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search_spaces.errors import SpecError
-from search_spaces.reader import KeyPath, read_text
+from search_spaces.reader import MAX_KEY, KeyPath, read_text
 from search_spaces.sections import named
 from search_spaces.trial_keys import SHORT, TRIAL_SECTIONS, flat_keys
 
@@ -17,6 +17,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not all(key.split(".")):
         raise SpecError(f"--set {text[:80]!r}: is not key=value; write for example --set trials=8.")
+    if len(key) > MAX_KEY:
+        raise SpecError(f"--set {key[:80]}...: the key has more than {MAX_KEY} characters.")
     if not value.strip():
         raise SpecError(f"--set {key}: has no value; write null for none.")
     return key, read_text(value, f"--set {key}").value

@@ -6,7 +6,9 @@ core schema of YAML 1.2, so `1e-4` is a number and `no`, `off` and `1:30` are te
 """
 
 import math
+import os
 import re
+import select
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ from search_spaces.errors import SpecError
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+MAX_KEY = 200
+"""Characters; keys are repeated in messages."""
+PIPE_WAIT_S = 10.0
+"""A pipe that is silent for so long is given up."""
 _MAX_DIGITS = 18  # what fits 64 bits, in whole numbers
 
 _INT = re.compile(r"[-+]?[0-9]+", re.ASCII)
@@ -43,9 +49,8 @@ class Document:
 def read_file(path: str | Path) -> Document:
     """Reads one YAML file; SpecError names the file, the line and the column."""
     try:
-        with Path(path).open("rb") as file:
-            # One byte more than allowed tells a file that is too large without reading the rest of it.
-            content = file.read(MAX_BYTES + 1)
+        # One byte more than allowed tells a file that is too large without reading the rest of it.
+        content = _read_at_most(path, MAX_BYTES + 1)
     except FileNotFoundError:
         raise SpecError(f"{path}: there is no such file; give the path of a search specification (YAML).") from None
     except (OSError, ValueError) as error:
@@ -59,6 +64,24 @@ def read_file(path: str | Path) -> Document:
         line = content.count(b"\n", 0, error.start) + 1
         raise SpecError(f"{path}:{line}: is not UTF-8 text (byte {error.start}); save the file as UTF-8.") from None
     return read_text(text, str(path))
+
+
+def _read_at_most(path: str | Path, limit: int) -> bytes:
+    """The first bytes of a file, or of a pipe as long as its writer keeps writing."""
+    # Not blocking: opening a pipe that nobody writes to would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    content = bytearray()
+    try:
+        while len(content) < limit:
+            if not select.select([descriptor], [], [], PIPE_WAIT_S)[0]:
+                raise ValueError(f"nothing came out of it for {PIPE_WAIT_S:g} s")
+            piece = os.read(descriptor, limit - len(content))
+            if not piece:
+                break
+            content += piece
+    finally:
+        os.close(descriptor)
+    return bytes(content)
 
 
 def read_text(text: str, source: str) -> Document:
@@ -127,6 +150,8 @@ class _Reader:
             key = self._value(event, path) if isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent)) else None
             if not isinstance(key, str):
                 self._refuse(event, "a key must be text; put it in quotes if it is meant to be a name")
+            if len(key) > MAX_KEY:
+                self._refuse(event, f"the key {_short(key)} has more than {MAX_KEY} characters")
             if key in found:
                 self._refuse(event, f"the key '{key}' is given twice in one mapping; keep one of the two")
             self._lines[(*path, key)] = event.start_mark.line + 1

@@ -3,44 +3,75 @@
 Safetensors and JSON only, so that reading one can execute nothing.
 """
 
+import errno
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, StorageError
 
 MANIFEST = "manifest.json"
+MANIFEST_BYTES = 2**20
+"""More than any manifest has."""
 _STATE = "state.json"
+_NAME = re.compile(r"epoch_(\d{6})(?:\.(\d{3,}))?")
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+logger = logging.getLogger(__name__)
 
 
 def checkpoint_folder(trial_folder: Path, epoch: int) -> Path:
+    """Where an epoch's first checkpoint goes; `write_checkpoint` numbers further ones of the same epoch."""
     return trial_folder / "checkpoints" / f"epoch_{epoch:06d}"
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> Path:
-    """Writes `NAME.safetensors` for each named set of tensors and `state.json`; an existing folder is replaced.
+    """Writes `NAME.safetensors` for each named set of tensors and `state.json`, and returns where they are.
 
-    After it returns the checkpoint survives a crash of the machine.
+    Nothing is overwritten: beside an existing folder the new one is its next attempt, `epoch_000007.002`, so that
+    there is no moment without a whole copy. After it returns the checkpoint survives a crash of the machine. Raises
+    StorageError where the storage does not take it; nothing is left of it then.
     """
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name, named in tensors.items():
-        save_file({k: t.detach().cpu().contiguous() for k, t in named.items()}, aside / f"{name}.safetensors")
-    (aside / _STATE).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
-    seal(aside)
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.rename(folder)
-    _sync(folder.parent)
-    return folder
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:16]}")
+    try:
+        aside.mkdir(parents=True)
+        for name, named in tensors.items():
+            save_file({k: t.detach().cpu().contiguous() for k, t in named.items()}, aside / f"{name}.safetensors")
+        (aside / _STATE).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
+        seal(aside)
+        final = _rename(aside, folder)
+        _sync(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise StorageError.at(f"the checkpoint {folder}", error) from None
+    finally:
+        # After a failure; what was renamed is no longer there.
+        shutil.rmtree(aside, ignore_errors=True)
+    return final
+
+
+def _rename(aside: Path, folder: Path) -> Path:
+    """To the epoch's next attempt, or the one after where another writer, taken for dead, was faster."""
+    attempts = [_age(other)[1] for other in _stored(folder.parent) if other.name.split(".")[0] == folder.name]
+    attempt = max(attempts, default=0) + 1
+    while True:
+        final = folder if attempt == 1 else folder.with_name(f"{folder.name}.{attempt:03d}")
+        try:
+            return aside.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            attempt += 1
 
 
 def seal(folder: Path) -> None:
@@ -73,16 +104,19 @@ def listed_files(folder: Path) -> frozenset[str]:
 
 
 def _listed(folder: Path) -> dict[str, tuple[int, str]]:
+    path = folder / MANIFEST
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if path.is_symlink() or not path.is_file():
+            raise CheckpointError(f"{folder} has no {MANIFEST}: it is incomplete; use another copy.")
+        if path.stat().st_size > MANIFEST_BYTES:
+            raise ValueError(f"it has more than {MANIFEST_BYTES:,} bytes")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         listed = {str(name): (facts["bytes"], facts["sha256"]) for name, facts in manifest["files"].items()}
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} has no {MANIFEST}: it is incomplete; use another copy.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} cannot be read ({error}); use another copy.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); use another copy.") from None
     for name in listed:
-        if Path(name).name != name:
-            raise CheckpointError(f"{folder / MANIFEST} lists {name!r}, no plain file name; use another copy.")
+        if not _PLAIN.fullmatch(name) or name == MANIFEST:
+            raise CheckpointError(f"{path} lists {name[:80]!r}, no plain file name; use another copy.")
     return listed
 
 
@@ -110,20 +144,46 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 def latest_checkpoint(trial_folder: Path) -> Path | None:
     """The newest checkpoint that matches its manifest, or None; an altered one is passed over for the one before."""
-    for folder in sorted((trial_folder / "checkpoints").glob("epoch_*"), reverse=True):
-        try:
-            verify(folder)
-        except CheckpointError:
-            continue
-        return folder
-    return None
+    return next((folder for folder in _newest_first(trial_folder) if _is_whole(folder)), None)
 
 
 def prune_checkpoints(trial_folder: Path, keep: int = 2) -> None:
-    """Removes all but the newest `keep`, and what an interrupted write left aside."""
-    folders = sorted((trial_folder / "checkpoints").glob("epoch_*"))
-    for folder in [*folders[:-keep], *(trial_folder / "checkpoints").glob(".epoch_*")]:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Keeps the newest whole checkpoint of the newest `keep` epochs that have one, and removes all others, damaged
+    ones and what interrupted writes left aside."""
+    kept: dict[int, Path] = {}
+    for folder in _newest_first(trial_folder):
+        epoch, _ = _age(folder)
+        # Each is read again: one that was damaged since it was written must not cost the last good one its place.
+        if len(kept) < keep and epoch not in kept and _is_whole(folder):
+            kept[epoch] = folder
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    for left in (trial_folder / "checkpoints").glob(".epoch_*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _newest_first(trial_folder: Path) -> list[Path]:
+    return sorted(_stored(trial_folder / "checkpoints"), key=_age, reverse=True)
+
+
+def _stored(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("epoch_*") if _NAME.fullmatch(path.name)]
+
+
+def _age(folder: Path) -> tuple[int, int]:
+    """Epoch and attempt."""
+    matched = _NAME.fullmatch(folder.name)
+    assert matched is not None
+    return int(matched[1]), int(matched[2] or 1)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        verify(folder)
+    except CheckpointError as error:
+        logger.warning("a checkpoint is passed over for the one before: %s", error)
+        return False
+    return True
 
 
 def _sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ class CheckpointStore(Protocol):
     def save(self, epoch: int, write: Callable[[Path], Path]) -> None:
         """Stores what `write` puts into the folder it is given; after it returns, the checkpoint outlives this node.
 
-        Raises OSError where the storage does not take it; nothing that is read later is left of it then.
+        Raises StorageError where the storage does not take it; nothing that is read later is left of it then.
         """
         ...
 
@@ -36,7 +36,10 @@ class CheckpointStore(Protocol):
         ...
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
-        """Removes all but the newest `keep`, and what interrupted writes left."""
+        """Removes all but those of the newest `keep` epochs, and what interrupted writes left.
+
+        Raises StorageError where the storage is away.
+        """
         ...
 
 

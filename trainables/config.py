@@ -6,7 +6,7 @@ The same value is logged, hashed and stored in the checkpoint.
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -296,7 +296,7 @@ def _convert(kind: Any, value: Any) -> tuple[Any, str]:
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         return (int(value) if whole else _REFUSED), _word(kind)
     if kind is float:
-        finite = isinstance(value, (int, float)) and math.isfinite(value)
+        finite = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
         return (float(value) if finite else _REFUSED), _word(kind)
     return (value if isinstance(value, str) else _REFUSED), _word(kind)
 

@@ -4,6 +4,8 @@ Every message says what was received, what is allowed and which field or file to
 All of them carry one string, so that they pickle unchanged from a worker to its driver.
 """
 
+from typing import Self
+
 
 class AIBError(Exception):
     """Root of the errors this project raises on purpose."""
@@ -23,3 +25,16 @@ class CheckpointError(AIBError):
 
 class DivergedError(AIBError):
     """The training loss is no longer finite."""
+
+
+class StorageError(AIBError):
+    """Storage is full, unwritable or away. What was stored before is intact; the same command goes on from it."""
+
+    @classmethod
+    def at(cls, place: object, error: BaseException) -> Self:
+        """For what could not be written at a place, with the system's reason."""
+        reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
+        return cls(
+            f"{place} cannot be written ({reason}); what was stored before is intact. Make room or make it writable, "
+            "then go on with the same command (a study with --resume)."
+        )

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from trainables.checkpoint import MANIFEST, seal, verify
 from trainables.config import TrialConfig
 from trainables.errors import AIBError, CheckpointError
-from trainables.models.build import build_model
+from trainables.models.build import assemble, build_model
 from trainables.models.classifier import Classifier
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FILES = frozenset({WEIGHTS, CONFIG, CARD, MANIFEST})
 FORMAT = 1
+CONFIG_BYTES = 16 * 2**20
+"""More than any description has."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,45 @@ def load_exported(folder: Path) -> LoadedModel:
     if unlisted:
         raise CheckpointError(f"{folder / MANIFEST} does not list {', '.join(sorted(unlisted))}; pull the model again.")
     try:
-        facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if facts["format"] != FORMAT:
-            raise CheckpointError(f"{folder / CONFIG} has format {facts['format']!r}; this program reads {FORMAT}.")
+        facts = _read_facts(folder)
         config = TrialConfig.from_dict(facts["trial"])
-        model = build_model(config, len(facts["class_names"]))
+        class_names, metrics = _texts(facts["class_names"]), {k: float(v) for k, v in facts["metrics"].items()}
+        _check_shapes(config, len(class_names), folder / WEIGHTS)
+        model = build_model(config, len(class_names))
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError, AIBError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, AIBError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{folder} cannot be loaded ({type(error).__name__}: {error}); pull it again.") from None
     model.eval()
-    return LoadedModel(model, config, tuple(facts["class_names"]), dict(facts["metrics"]), facts)
+    return LoadedModel(model, config, class_names, metrics, facts)
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    if path.stat().st_size > CONFIG_BYTES:
+        raise CheckpointError(f"{path} has more than {CONFIG_BYTES:,} bytes, which no export writes; pull it again.")
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if facts["format"] != FORMAT:
+        raise CheckpointError(f"{path} has format {facts['format']!r}; this program reads {FORMAT}.")
+    return facts
+
+
+def _check_shapes(config: TrialConfig, num_classes: int, weights: Path) -> None:
+    """CheckpointError unless the file holds what the model is made of: a few lines can describe a model of terabytes,
+    so nothing is allocated for one whose weights are not there."""
+    expected = {name: list(value.shape) for name, value in assemble(config, num_classes).state_dict().items()}
+    with safe_open(weights, "pt") as file:
+        found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if different:
+        raise CheckpointError(
+            f"{weights} does not hold the weights of the model in {CONFIG}: {', '.join(different[:3])} "
+            f"{'differs' if len(different) == 1 else 'differ'}; pull the model again."
+        )
+
+
+def _texts(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its class_names are not a list of names")
+    return tuple(names)

@@ -167,9 +167,9 @@ def stores_needed(config: TrialConfig, data_root: Path) -> list[tuple[str, int]]
     return list(dict.fromkeys(needed))
 
 
-def occluder_store(config: TrialConfig, data_root: Path) -> Store:
+def occluder_store(config: TrialConfig, data_root: Path, verify: bool = False) -> Store:
     """The data set that occludes, at the trial's image size if it is prepared so, else at any; DataError where it is
-    not prepared at all. Its images are resized to the window anyway."""
+    not prepared at all, or, with `verify`, damaged. Its images are resized to the window anyway."""
     name, size = config.evaluation.occluder_dataset, _occluder_size(config, data_root)
     if size is None:
         raise DataError(
@@ -177,7 +177,7 @@ def occluder_store(config: TrialConfig, data_root: Path) -> Store:
             f"'{prepare_command(name, default_image_size(name))}' or set trial field evaluation.occluder_dataset to a "
             "prepared one such as cluttered-digits."
         )
-    return open_store(data_root, name, size)
+    return open_store(data_root, name, size, verify)
 
 
 def _occluder_size(config: TrialConfig, data_root: Path) -> int | None:

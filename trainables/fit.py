@@ -7,7 +7,7 @@ every random draw is keyed by (seed, purpose, epoch, step, rank), so the continu
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,7 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
         metrics = {"epoch": float(epoch), **_train_epoch(model, training, data, epoch, runtime)}
         found, evaluated = _evaluate_epoch(training, subsets, occluders_MHWC, epoch, runtime)
         metrics.update(found)
+        _check_finite(metrics, epoch)
         training.finish_epoch(epoch, metrics, evaluated)
         if epoch == config.epochs:
             final = score_best(
@@ -78,10 +79,14 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
             )
             training.examples, training.verdicts = final.examples, final.verdicts
             metrics.update(final.metrics)
-        broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
-        if broken:
-            raise DivergedError(f"{', '.join(broken)} not finite after epoch {epoch}; lower optim.lr.")
+            _check_finite(metrics, epoch)
         yield EpochReport(epoch, dict(metrics), list(training.history), training.save)
+
+
+def _check_finite(metrics: Mapping[str, float], epoch: int) -> None:
+    broken = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    if broken:
+        raise DivergedError(f"{', '.join(broken)} not finite after epoch {epoch}; lower optim.lr.")
 
 
 def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:

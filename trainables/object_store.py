@@ -18,7 +18,7 @@ from trainables.bucket import Bucket
 from trainables.checkpoint import MANIFEST, listed_files, verify
 from trainables.checkpoint_store import KEEP_CHECKPOINTS
 from trainables.data.scratch import scratch_folder
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, StorageError
 from trainables.node_cache import node_cache
 
 _NAME = re.compile(r"epoch_(\d{6})\.(\d+)-[0-9a-f]{16}")
@@ -32,9 +32,9 @@ class ObjectStore:
     prefix: str
 
     def save(self, epoch: int, write: Callable[[Path], Path]) -> None:
-        attempts = [attempt for stored, attempt in map(_age, self._listed()) if stored == epoch]
-        name = f"epoch_{epoch:06d}.{1 + max(attempts, default=0)}-{uuid.uuid4().hex[:16]}"
-        with _scratch() as scratch:
+        with self._storing(), _scratch() as scratch:
+            attempts = [attempt for stored, attempt in map(_age, self._listed()) if stored == epoch]
+            name = f"epoch_{epoch:06d}.{1 + max(attempts, default=0)}-{uuid.uuid4().hex[:16]}"
             folder = write(scratch / name)
             for file in sorted(verify(folder)):
                 self.bucket.put(folder / file, self._key(name, file))
@@ -51,14 +51,22 @@ class ObjectStore:
             yield self._download(name, scratch)
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
-        listed = self._listed()
-        newest_of_epoch = {_age(name)[0]: name for name in reversed(_complete(listed))}
-        kept = set(sorted(newest_of_epoch.values(), key=_age)[-keep:])
-        for name, files in listed.items():
-            if name not in kept:
-                # Without its manifest first, so that what a kill leaves of it is a half one.
-                for file in sorted(files, key=lambda file: file != MANIFEST):
-                    self.bucket.remove(self._key(name, file))
+        with self._storing():
+            listed = self._listed()
+            newest_of_epoch = {_age(name)[0]: name for name in reversed(_complete(listed))}
+            kept = set(sorted(newest_of_epoch.values(), key=_age)[-keep:])
+            for name, files in listed.items():
+                if name not in kept:
+                    # Without its manifest first, so that what a kill leaves of it is a half one.
+                    for file in sorted(files, key=lambda file: file != MANIFEST):
+                        self.bucket.remove(self._key(name, file))
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError.at(f"{self.bucket.uri}, {self.prefix},", error) from None
 
     def _key(self, name: str, file: str) -> str:
         return f"{self.prefix}/{name}/{file}"

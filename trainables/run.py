@@ -21,7 +21,7 @@ from trainables.checkpoint import checkpoint_folder, latest_checkpoint, prune_ch
 from trainables.config import TrialConfig
 from trainables.data.embedded import prepare_embedded
 from trainables.data.prepare import prepare
-from trainables.data.store import list_prepared
+from trainables.data.store import list_prepared, open_store
 from trainables.errors import AIBError, ConfigError
 from trainables.fit import EpochReport, fit
 from trainables.runtime import Runtime
@@ -57,8 +57,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trial's checkpoints")
     parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
     parser.add_argument("--from", dest="source", type=Path, help="prepare the data set from here if it is not there")
-    parser.add_argument("--minutes", type=float, help="stop after the epoch in which so many minutes have passed")
+    parser.add_argument("--minutes", type=_minutes, help="stop after the epoch in which so many minutes have passed")
     return parser.parse_args(arguments)
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not minutes >= 0:
+        raise argparse.ArgumentTypeError(f"is {text}; allowed: a number of minutes, 0 or more")
+    return minutes
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -70,7 +77,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"setting {pair!r}; allowed: KEY=VALUE, such as optim.lr=0.05.")
         try:
             found[key] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[key] = text
     return found
 
@@ -98,6 +105,7 @@ def _prepare(config: TrialConfig, data_root: Path, source: Path | None) -> None:
     if source is not None and all((meta.name, meta.image_size) != (name, size) for meta in list_prepared(data_root)):
         prepare(name, data_root, size, source)
     prepare_embedded(config, data_root, lambda text: print(text, file=sys.stderr))
+    open_store(data_root, name, size, verify=True)
 
 
 def _run(config: TrialConfig, runtime: Runtime, out: Path, minutes: float | None) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from trainables import numerics
 from trainables.checkpoint import read_state, read_tensors, verify, write_checkpoint
@@ -98,6 +99,15 @@ class Training:
     def restore(self, folder: Path) -> None:
         """Loads a checkpoint into this state; CheckpointError if it is altered, of another trial or of other data."""
         verify(folder)
+        try:
+            self._restore(folder)
+        except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{folder} matches its manifest and cannot be read ({type(error).__name__}: {error}); remove it, and "
+                "the trial goes on from the one before."
+            ) from None
+
+    def _restore(self, folder: Path) -> None:
         state = read_state(folder)
         for what, stored, present in (
             ("config", state["config"], self.config.to_dict()),

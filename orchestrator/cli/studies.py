@@ -20,6 +20,7 @@ def status(
 ) -> None:
     """Where a study stands: stage, trials by state, best so far, what was registered, and where to look at it."""
     look: list[str] = []
+    _paths(root, study)
     if address is None:
         from orchestrator.interfaces import interface_lines
         from orchestrator.summary import status_of

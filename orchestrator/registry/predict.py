@@ -10,12 +10,10 @@ import numpy as np
 
 from orchestrator.tracking.figures import overlay_png
 from trainables.data.crop import centre_crop
-from trainables.data.sources.pixels import decode_image
+from trainables.data.sources.pixels import decode_image, read_encoded
 from trainables.errors import DataError
 from trainables.export import LoadedModel
 from trainables.inference import infer
-
-MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,7 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
 def read_image(path: Path, size: int) -> np.ndarray:
     """An image file as RGB uint8 (size, size, 3), as data sets are prepared; DataError for what cannot be one."""
     try:
-        num_bytes = path.stat().st_size
-        if not path.is_file() or num_bytes > MAX_BYTES:
-            raise DataError(f"{path} is no image file of at most {MAX_BYTES:,} bytes (it has {num_bytes:,}).")
-        return decode_image(path.read_bytes(), size)
+        return decode_image(read_encoded(path), size)
     except FileNotFoundError:
         raise DataError(f"there is no image {path}; give the path of a PNG, JPEG, WebP or BMP file.") from None
     except (OSError, ValueError) as error:

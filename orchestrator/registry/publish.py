@@ -50,14 +50,14 @@ def publish(
 def load_version(uri: str, found: Version, scratch: Path) -> tuple[LoadedModel, Path]:
     """A version's model, and its files under `scratch`; CheckpointError unless they are whole and those registered."""
     exported = download(uri, found, scratch)
-    loaded = load_exported(exported)
-    expected = found.tags.get(MANIFEST_TAG)
-    if expected is not None and _sha256(exported / MANIFEST) != expected:
+    expected, manifest = found.tags.get(MANIFEST_TAG), exported / MANIFEST
+    # First, so that nothing of a folder that somebody made up is looked at.
+    if expected is not None and manifest.is_file() and _sha256(manifest) != expected:
         raise CheckpointError(
             f"the stored {MANIFEST} of {found.name} version {found.version} is not the one it was registered with (its "
             "SHA-256 differs): somebody changed the files. Do not use them; publish the model again with: aib promote"
         )
-    return loaded, exported
+    return load_exported(exported), exported
 
 
 def _register(

@@ -1,5 +1,6 @@
 """Registered versions: found by what a person calls them, listed, fetched."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from orchestrator.errors import PreflightError
 from orchestrator.registry.package import exported_in
 from orchestrator.scrub import scrub
 from orchestrator.tracking.mlflow_store import advice, configure_mlflow, mlflow_client
-from trainables.errors import CheckpointError
+from search_spaces.names import check_name
+from trainables.errors import CheckpointError, ConfigError
 from trainables.export import CONFIG
 
 CHAMPION = "champion"
@@ -113,15 +115,26 @@ def fetch(uri: str, location: str, folder: Path) -> Path:
 
 
 def split_reference(reference: str) -> tuple[str, str | None, str | None]:
-    """(name, alias, number) of NAME, NAME@alias, NAME/number, each with or without `models:/`."""
+    """(name, alias, number) of NAME, NAME@alias, NAME/number, each with or without `models:/`.
+
+    Raises ConfigError for what no registered model of ours can be called.
+    """
     plain = reference.removeprefix("models:/")
-    if "@" in plain:
-        name, alias = plain.split("@", 1)
-        return name, alias, None
-    if "/" in plain:
-        name, number = plain.split("/", 1)
-        return name, None, number
-    return plain, CHAMPION, None
+    name, at, alias = plain.partition("@")
+    number = None
+    if not at:
+        alias, (name, slash, given) = CHAMPION, plain.partition("/")
+        number = given if slash else None
+    try:
+        for part in (name, alias):
+            check_name(part)
+        if number is not None and not re.fullmatch("[0-9]{1,9}", number, re.ASCII):
+            raise ValueError(f"has the version {number[:80]!a}; allowed: a whole number")
+    except ValueError as error:
+        raise ConfigError(
+            f"a registered model is called NAME, NAME@ALIAS or NAME/NUMBER, and a part of it {error}."
+        ) from None
+    return name, None if number is not None else alias, number
 
 
 def to_version(found: Any, alias: str | None) -> Version:

@@ -131,9 +131,9 @@ def _publish(job: Job, report: EpochReport, ranks: "_Ranks") -> Finished | None:
     """Checkpoint first, report second: what was reported is never lost. None means to go on."""
     try:
         job.checkpoints.save(report.epoch, report.save)
+        job.checkpoints.prune()
     except AIBError as error:
         return Finished("failed", str(error), type(error).__name__)
-    job.checkpoints.prune()
     return Finished("stopped") if ranks.put(report.epoch, report.metrics) and report.epoch < job.epochs else None
 
 

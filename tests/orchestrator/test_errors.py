@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import PreflightError, exit_code_for
 from search_spaces.errors import SpecError
-from trainables.errors import CheckpointError, ConfigError, DataError, DivergedError
+from trainables.errors import CheckpointError, ConfigError, DataError, DivergedError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ from trainables.errors import CheckpointError, ConfigError, DataError, DivergedE
         (KeyboardInterrupt(), 130),
         (ValueError("x"), None),
         (OSError("x"), None),
+        (OSError(28, "No space left on device"), 1),
+        (StorageError("x"), 1),
     ],
 )
 def test_exit_codes_follow_the_contract(error: BaseException, code: int | None) -> None:

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
+from orchestrator.errors import PreflightError
 from orchestrator.journal import Journal, read_state
+from tests.full_disk import KINDS, small_disk
+from trainables.errors import StorageError
 
 
 def fill(journal: Journal) -> None:
@@ -48,3 +53,37 @@ def test_outcome_joins_the_best_epochs_metrics_with_the_final_score(tmp_path: Pa
     fill(journal)
     outcome = journal.state.trials["t00000"].outcome
     assert (outcome["val_error_pct"], outcome["interp_centered_pct"]) == (30.0, 30.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_that_a_full_disk_cuts_is_taken_back_and_not_counted(tmp_path: Path, kind: str) -> None:
+    with small_disk(kind, tmp_path / "disk", megabytes=1) as disk:
+        path = disk.path / "journal.jsonl"
+        journal = Journal(path)
+        fill(journal)
+        before = path.read_bytes()
+        # Longer than what is left of a file's last page.
+        long = "x" * 8192
+        with disk.full(), pytest.raises(StorageError, match=r"journal\.jsonl cannot be written"):
+            journal.append("stage", stage=long)
+        assert path.read_bytes() == before
+        assert journal.state.stage == "new"
+        journal.append("stage", stage="finalists")
+        journal.close()
+        assert read_state(path).stage == "finalists"
+
+
+@pytest.mark.parametrize(
+    "line", [b"\0\0\0\n", b'{"event":"ended","trial":"t9"}\n', b"[]\n", b"[" * 100_000 + b"\n"], ids=range(4)
+)
+def test_a_damaged_journal_is_named_with_the_place(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    fill(journal)
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + line)
+    for read in (read_state, Journal):
+        with pytest.raises(PreflightError, match=rf"journal\.jsonl is damaged after byte {len(whole)}"):
+            read(path)
+    assert path.read_bytes() == whole + line, "nothing is cut off that could still be mended"

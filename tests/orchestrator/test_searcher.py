@@ -12,6 +12,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.searcher import StudySearcher, open_optuna_study, tell
 from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
+from tests.full_disk import small_disk
 from trainables.config import TrialConfig
 
 EPOCHS = 4
@@ -201,3 +202,54 @@ def test_no_more_trials_run_than_there_are_slots_at_the_moment(tmp_path: Path) -
     search.at_once = 1
     search.run(*first)
     assert search.suggest() is None, "one still runs, and a slot has gone"
+
+
+def test_storage_that_takes_no_checkpoint_interrupts_the_search_and_fails_no_trial(tmp_path: Path) -> None:
+    search = Search(tmp_path, spec())
+    search.run(*(search.suggest() or pytest.fail("no suggestion")))
+    (full, config), (other, _) = search.suggest() or ("", {}), search.suggest() or ("", {})
+    search.searcher.on_trial_result(full, report(config, 1))
+    ended = {"trial_state": "failed", "failure": "no space left", "failure_kind": "StorageError", "done": True}
+    search.searcher.on_trial_complete(full, ended)
+    assert (search.searcher.out_of_storage, search.searcher.interrupted) == ("no space left", True)
+    assert search.suggest() is None
+    search.searcher.on_trial_complete(other, {})
+    states = [record.state for record in search.recorder.journal.state.trials.values()]
+    assert states == ["completed", "running", "running"]
+    resumed = Search(tmp_path, spec())
+    assert [(resumed.suggest() or ("", {"trial": ""}))[1]["trial"] for _ in range(3)] == ["t00001", "t00002", "t00003"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The parameters of every trial of a search that nothing stopped."""
+    search = Search(tmp_path_factory.mktemp("undisturbed"), spec())
+    search.run_all()
+    return [record.params for record in search.recorder.journal.state.trials.values()]
+
+
+@pytest.mark.parametrize("when", ["suggest", "result", "complete"])
+def test_a_disk_that_is_full_under_journal_and_database_loses_nothing_and_is_gone_on_from(
+    tmp_path: Path, undisturbed: list[dict[str, Any]], when: str
+) -> None:
+    with small_disk("limit", tmp_path / "disk") as disk:
+        search = Search(disk.path, spec())
+        search.run_all(limit=5)
+        if when == "suggest":
+            with disk.full():
+                assert search.suggest() is None
+        else:
+            tune_id, config = search.suggest() or ("", {})
+            with disk.full():
+                if when == "result":
+                    search.searcher.on_trial_result(tune_id, report(config, 1))
+                else:
+                    search.searcher.on_trial_complete(tune_id, report(config, EPOCHS))
+        assert "cannot be written" in search.searcher.out_of_storage
+        assert search.suggest() is None
+        resumed = Search(disk.path, spec())
+        resumed.run_all()
+        records = resumed.recorder.journal.state.trials.values()
+        assert [record.params for record in records] == undisturbed
+        assert {record.state for record in records} <= {"completed", "stopped"}
+        assert all(trial.state.is_finished() for trial in resumed.study.trials)

@@ -58,8 +58,7 @@ def test_a_root_that_is_itself_a_link_is_the_users_own_choice(tmp_path: Path) ->
 
 def test_study_folders_are_their_owners_alone(tmp_path: Path) -> None:
     paths = study_paths(tmp_path, "s")
-    paths.folder.mkdir(parents=True)
-    paths.folder.chmod(0o777)
+    paths.folder.mkdir(parents=True, mode=0o755)
     paths.create()
     paths.create()
     for folder in (paths.folder, paths.trials, paths.spool, paths.scratch):

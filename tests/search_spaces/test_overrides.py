@@ -1,5 +1,6 @@
 """`--set key=value` before a specification is checked."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,32 @@ def test_the_trials_sections_and_short_forms_are_those_of_the_trial() -> None:
     assert set(TRIAL_SECTIONS) == sections
     assert SHORT == config._SHORT
     assert not sections & set(SearchSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "gate" + ".a" * 10_000 + "=1",
+        "trial" + ".a" * 10_000 + "=1",
+        "space" + ".a" * 10_000 + "=1",
+        "trials=" + "[" * 100_000,
+        "space={a: " * 10_000,
+        "trials=1e999",
+        "trials=.nan",
+        "trials=" + "9" * 100_000,
+        "optim.lr=!!python/object/apply:os.system ['true']",
+        "space=&a [*a]",
+        "name=" + "a" * 100_000,
+        "trials=" + "1" * 300_000,
+        "\ud800=1",
+        "name=\0",
+        "trials={a: 1, a: 2}",
+    ],
+    ids=range(15),
+)
+def test_a_hostile_override_is_refused_at_once_and_in_few_words(override: str, path: Path) -> None:
+    begin = time.monotonic()
+    with pytest.raises(SpecError) as refused:
+        load_spec(path, [override])
+    assert time.monotonic() - begin < 5
+    assert len(str(refused.value)) < 2000

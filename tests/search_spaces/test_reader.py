@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from search_spaces import reader
 from search_spaces.errors import SpecError
 from search_spaces.reader import MAX_BYTES, MAX_DEPTH, read_file, read_text
 
@@ -60,6 +61,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
         ("a: 1\nb: *a", "2:4", "alias"),
         ("a: 1\nc: 2\na: 3", "3:1", "twice"),
         ('a: 1\n"a": 3', "2:1", "twice"),
+        ("a" * 300 + ": 1", "1:1", "more than 200 characters"),
         ("1: 2", "1:1", "key must be text"),
         ("? [a]\n: 2", "1:3", "key must be text"),
         ("~: 2", "1:1", "key must be text"),
@@ -121,6 +123,26 @@ def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
 def test_an_endless_file_is_refused() -> None:
     with pytest.raises(SpecError, match="larger than 256 KiB"):
         read_file("/dev/zero")
+
+
+def test_a_pipe_is_read_while_something_comes_and_given_up_when_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+    monkeypatch.setattr(reader, "PIPE_WAIT_S", 0.2)
+    with pytest.raises(SpecError, match="nothing came out of it"):
+        read_file(path)  # nobody writes to it
+    reading, writing = os.pipe()
+    try:
+        # As the shell's <(command) gives it.
+        with pytest.raises(SpecError, match="nothing came out of it"):
+            read_file(f"/dev/fd/{reading}")
+        os.write(writing, b"a: [1, 2]\n")
+        os.close(writing)
+        assert read_file(f"/dev/fd/{reading}").value == {"a": [1, 2]}
+    finally:
+        os.close(reading)
 
 
 def test_the_largest_file_allowed_is_read_in_time(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.full_disk import KINDS, small_disk
+from tests.orchestrator.own_cluster import free_port
 from tests.trainables.s3_server import s3_server
 from trainables.bucket import Bucket
 from trainables.checkpoint import MANIFEST, read_state, read_tensors, write_checkpoint
 from trainables.checkpoint_store import CheckpointStore, FolderStore
-from trainables.errors import CheckpointError, ConfigError
+from trainables.errors import CheckpointError, ConfigError, StorageError
 from trainables.node_cache import CACHE_VARIABLE, node_cache
 from trainables.object_store import ObjectStore
 
@@ -101,6 +103,30 @@ def test_writers_that_fail_leave_nothing_that_is_read(store: CheckpointStore) ->
     with pytest.raises(ValueError, match="not JSON compliant"):
         store.save(2, lambda folder: write_checkpoint(folder, {}, {"loss": float("nan")}))
     assert newest_epoch(store) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_costs_the_checkpoint_it_stops_and_no_other(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The storage itself, and the node's cache that uploads go through."""
+    with small_disk(kind, tmp_path / "disk") as disk:
+        monkeypatch.setenv(CACHE_VARIABLE, str(disk.path / "cache"))
+        in_bucket = ObjectStore(Bucket.from_uri(request.getfixturevalue("uri")), tmp_path.name)
+        for store in (FolderStore(disk.path / "trial"), in_bucket):
+            store.save(1, writer(1, 2**16))
+            with disk.full(), pytest.raises(StorageError, match=r"(No space left|File too large).*intact.*--resume"):
+                store.save(2, writer(2, 2**16))
+            assert newest_epoch(store) == 1
+            assert not list(disk.path.rglob(".*")), "nothing half-written is left"
+            store.save(2, writer(2, 2**16))
+            assert newest_epoch(store) == 2
+
+
+def test_an_object_store_that_is_away_is_named(tmp_path: Path) -> None:
+    bucket = Bucket.from_uri(f"s3://bucket/runs?scheme=http&endpoint_override=127.0.0.1%3A{free_port()}")
+    with pytest.raises(StorageError, match=r"s3://bucket/runs.*cannot be written"):
+        ObjectStore(bucket, "studies/s/trials/t").save(1, writer(1))
 
 
 KILLED_UPLOAD = """

@@ -1,11 +1,18 @@
 """A whole trial: complete, repeatable, resumable to the last bit, and the same on two ranks where it must be."""
 
+import io
+import math
+import os
+import pickle
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
+from trainables import fit as fit_module
 from trainables import metrics
 from trainables.checkpoint import (
     checkpoint_folder,
@@ -14,6 +21,7 @@ from trainables.checkpoint import (
     read_history,
     read_state,
     read_tensors,
+    seal,
 )
 from trainables.data.splits import select
 from trainables.data.store import open_store
@@ -215,6 +223,87 @@ def test_a_checkpoint_of_another_trial_is_refused(digits_root: Path, whole: Path
 def test_a_loss_that_is_not_finite_is_named(digits_root: Path) -> None:
     with pytest.raises(DivergedError, match="not finite in epoch 1"):
         run(digits_root, bottleneck__beta=1e30, optim__lr=10.0)
+
+
+def test_a_poisoned_batch_fails_the_trial_and_leaves_its_last_good_checkpoint(
+    digits_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, augmented = [], fit_module.augment
+
+    def poison(*arguments: Any) -> torch.Tensor:
+        x_BCHW = augmented(*arguments)
+        batches.append(len(x_BCHW))
+        # The second batch of the second epoch.
+        return x_BCHW.fill_(math.nan) if len(batches) == 5 else x_BCHW
+
+    monkeypatch.setattr(fit_module, "augment", poison)
+    with pytest.raises(DivergedError, match="the training loss is not finite in epoch 2"):
+        run(digits_root, tmp_path)
+    newest = latest_checkpoint(tmp_path)
+    assert newest is not None
+    assert [row["epoch"] for row in read_history(newest)] == [1]
+    assert all(value.isfinite().all() for value in read_tensors(newest, "model").values())
+    monkeypatch.undo()
+    assert [report.epoch for report in run(digits_root, tmp_path, stop_after=2)] == [2]
+
+
+def test_weights_that_an_epochs_last_step_breaks_are_neither_scored_nor_kept(
+    digits_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every loss of the epoch is finite, and what it leaves is not."""
+    step, steps = fit_module.train_step, []
+
+    def last_breaks(model: torch.nn.Module, *arguments: Any) -> Any:
+        terms = step(model, *arguments)
+        steps.append(terms)
+        if len(steps) == 3:
+            with torch.no_grad():
+                next(model.parameters()).fill_(math.inf)
+        return terms
+
+    monkeypatch.setattr(fit_module, "train_step", last_breaks)
+    monkeypatch.setattr(fit_module, "score_best", lambda *_: pytest.fail("diverged weights were scored"))
+    with pytest.raises(DivergedError, match=r"val_.* not finite after epoch 1"):
+        run(digits_root, tmp_path, epochs=1)
+    assert latest_checkpoint(tmp_path) is None
+
+
+class Canary:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self._path}",)
+
+
+def rewritten(folder: Path, target: Path, name: str, content: bytes) -> Path:
+    """A copy of a checkpoint with one other file, and a manifest that matches it."""
+    shutil.copytree(folder, target)
+    (target / name).write_bytes(content)
+    (target / "manifest.json").unlink()
+    seal(target)
+    return target
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_checkpoint_that_would_run_code_is_refused_unrun(
+    digits_root: Path, tmp_path: Path, whole: Path, name: str
+) -> None:
+    canary, newest = tmp_path / "canary", latest_checkpoint(whole)
+    assert newest is not None
+    for number, content in enumerate((pickle.dumps(Canary(canary)), torch_pickle(Canary(canary)), b"\xff" * 64, b"{}")):
+        poisoned = rewritten(newest, tmp_path / str(number), name, content)
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            next(fit(tiny_trial(), Runtime(data_root=digits_root), poisoned))
+    assert not canary.exists()
+    torch.load(io.BytesIO(torch_pickle(Canary(canary))), weights_only=False)
+    assert canary.exists(), "the poison works where it is unpickled"
+
+
+def torch_pickle(value: object) -> bytes:
+    out = io.BytesIO()
+    torch.save(value, out)
+    return out.getvalue()
 
 
 def _train(runtime: Runtime) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:

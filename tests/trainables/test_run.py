@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.full_disk import small_disk
 from tests.trainables.tiny import tiny_trial, without_timings
 from trainables.checkpoint import latest_checkpoint, read_tensors
 from trainables.run import main
@@ -40,6 +41,25 @@ def test_a_trial_stopped_after_every_visit_ends_as_one_that_was_not(
     assert whole[-1]["done"] == str(ends[0])
     assert main([*SETTINGS, *where, "--out", str(tmp_path / "parts")]) == 0
     assert [list(row) for row in lines(capsys.readouterr().out)] == [["done", "best_epoch"]], "nothing is left to do"
+
+
+def test_a_trial_whose_disk_was_full_goes_on_where_it_left_and_ends_the_same(
+    digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data-root", str(digits_root)]
+    assert main([*SETTINGS, *where, "--out", str(tmp_path / "whole")]) == 0
+    whole = lines(capsys.readouterr().out)
+    with small_disk("limit", tmp_path / "disk") as disk:
+        command = [*SETTINGS, *where, "--out", str(disk.path / "trial")]
+        assert main([*command, "--minutes", "0"]) == 0
+        capsys.readouterr()
+        with disk.full():
+            assert main(command) == 1
+        failed = capsys.readouterr()
+        assert failed.out == "", "an epoch that is not stored is not told either"
+        assert "epoch_000002 cannot be written" in failed.err
+        assert main(command) == 0
+        assert without_timings(lines(capsys.readouterr().out)[:1]) == without_timings(whole[1:2])
 
 
 def test_two_ranks_of_torchrun_train_one_trial(digits_root: Path, tmp_path: Path) -> None:

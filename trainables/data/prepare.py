@@ -4,7 +4,6 @@ The data set is made in a temporary folder that is then renamed. Over an older o
 old ones, and replacing the meta file, one atomic step, makes them the data set: a reader finds the old or the new.
 """
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,6 @@ Progress = Callable[[int, int | None], None]
 """Told (images done, images in all) after every piece."""
 
 SMALLEST_PX, LARGEST_PX = 8, 512
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def prepare(
@@ -63,8 +61,7 @@ def prepare(
 
 
 def _check(name: str, image_size: int, source: Path | None, extra: bool) -> None:
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"data set name {name!r}; allowed: 1 to 64 letters, digits, '.', '_' and '-'.")
+    store_folder(Path(), name, image_size)
     if not SMALLEST_PX <= image_size <= LARGEST_PX:
         raise ConfigError(f"image size {image_size} px; allowed: {SMALLEST_PX} to {LARGEST_PX}.")
     if extra and name != "svhn":

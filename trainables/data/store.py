@@ -9,7 +9,9 @@ Legend: N images, H = W image size, C = 3 channels.
 
 import hashlib
 import json
+import math
 import mmap
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +21,13 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.data.catalog import KNOWN, known, prepare_command
-from trainables.errors import DataError
+from trainables.errors import ConfigError, DataError
 
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
 SPLITS = ("train", "test")
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _HASHED_BYTES = 2**24
 
 
@@ -80,6 +84,9 @@ class Meta:
         splits = {name: SplitFile(**entry) for name, entry in fields.pop("splits").items()}
         if tuple(splits) != SPLITS:
             raise ValueError(f"its splits are {list(splits)}, not {list(SPLITS)}")
+        if stray := [entry.file for entry in splits.values() if not _FILE.fullmatch(entry.file)]:
+            # Files are replaced and removed by these names.
+            raise ValueError(f"it names the file {stray[0][:80]!r}, which is not a plain name")
         lists = {"class_names": tuple(fields["class_names"]), "skipped": tuple(fields.get("skipped", ()))}
         return Meta(**fields | lists | {"splits": splits})
 
@@ -101,6 +108,9 @@ class Store:
 
 
 def store_folder(data_root: Path, name: str, image_size: int) -> Path:
+    """Where a data set is; ConfigError for a name that could lead elsewhere."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"data set name {name[:80]!a}; allowed: 1 to 64 letters, digits, '.', '_' and '-'.")
     return data_root / f"{name}-{image_size}"
 
 
@@ -142,7 +152,7 @@ def read_meta(folder: Path) -> Meta | None:
             raise ValueError(f"it describes '{meta.name}' at size {meta.image_size}")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise _damaged(path, name, int(size) if size.isdigit() else 0, f"{error}") from error
     return meta
 
@@ -192,7 +202,7 @@ def _map_splits(folder: Path, meta: Meta, missing_is_damage: bool = False) -> di
             if not missing_is_damage:
                 raise
             raise _damaged(path, meta.name, meta.image_size, "the meta file names it, but it is not there") from error
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError) as error:
             raise _damaged(path, meta.name, meta.image_size, f"{error}") from error
     return splits
 
@@ -225,7 +235,7 @@ def _map_split(path: Path, meta: Meta, entry: SplitFile) -> _Mapped:
 def _column(batch: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """A column's mapped bytes as an array of this shape, without a copy."""
     column = batch.column(name)
-    count = int(np.prod(shape))
+    count = math.prod(shape)
     data = column.buffers()[1]
     if column.offset or column.null_count or (data.size if data else 0) < count * np.dtype(dtype).itemsize:
         raise ValueError(f"its column '{name}' does not hold {shape} values of {np.dtype(dtype).name}")

@@ -1,8 +1,11 @@
 """The folder that travels: whole, unaltered, nothing in it is run."""
 
+import hashlib
 import json
 import os
 import pickle
+import re
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +14,10 @@ import pytest
 import torch
 
 from tests.orchestrator.registry.conftest import CLASSES, METRICS, export_tiny, random_images, tiny_config
+from trainables.checkpoint import seal
 from trainables.errors import CheckpointError
 from trainables.evaluate import Draws
-from trainables.export import load_exported
+from trainables.export import CONFIG_BYTES, load_exported
 from trainables.inference import infer
 from trainables.models.build import build_model
 
@@ -90,9 +94,114 @@ def _list_manifest(folder: Path) -> None:
     (folder / "manifest.json").write_text('{"files": ["model.safetensors"]}')
 
 
+def _edit(folder: Path, name: str, content: bytes) -> None:
+    """Another file under a manifest that matches it: somebody who knows how we check."""
+    (folder / name).write_bytes(content)
+    (folder / "manifest.json").unlink()
+    seal(folder)
+
+
+def _describe(folder: Path, **changes: object) -> None:
+    facts = json.loads((folder / "config.json").read_text())
+    trial = {**facts["trial"], **changes.pop("trial", {})}  # type: ignore[dict-item]
+    _edit(folder, "config.json", json.dumps({**facts, "trial": trial, **changes}).encode())
+
+
+def _flip_config_byte(folder: Path) -> None:
+    content = bytearray((folder / "config.json").read_bytes())
+    content[20] ^= 1
+    (folder / "config.json").write_bytes(content)
+
+
+def _pipe_for_a_manifest(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+
+
+def _pipe_for_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+
+
+def _endless_manifest(folder: Path) -> None:
+    os.truncate(folder / "manifest.json", 2**40)
+
+
+def _deep_manifest(folder: Path) -> None:
+    (folder / "manifest.json").write_text('{"files":' + "[" * 100_000)
+
+
+def _lead_out(folder: Path) -> None:
+    (folder.parent / "outside").write_text("x")
+    listed = json.loads((folder / "manifest.json").read_text())
+    listed["files"]["../outside"] = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(listed))
+
+
+def _lead_to_root(folder: Path) -> None:
+    listed = json.loads((folder / "manifest.json").read_text())
+    listed["files"]["/etc/hostname"] = listed["files"].pop("README.md")
+    (folder / "manifest.json").write_text(json.dumps(listed))
+
+
+def _huge_header(folder: Path) -> None:
+    """Eight bytes say that a header of 2^62 bytes follows."""
+    _edit(folder, "model.safetensors", (2**62).to_bytes(8, "little") + b"{}")
+
+
+def _long_header(folder: Path) -> None:
+    """A header of 90 MB that names no tensor."""
+    _edit(folder, "model.safetensors", (90_000_000).to_bytes(8, "little") + b" " * 90_000_000)
+
+
+def _tensor_beyond_the_file(folder: Path) -> None:
+    header = b'{"w":{"dtype":"F32","shape":[1073741824,1024],"data_offsets":[0,4398046511104]}}'
+    _edit(folder, "model.safetensors", len(header).to_bytes(8, "little") + header)
+
+
+def _deep_config(folder: Path) -> None:
+    _edit(folder, "config.json", b"[" * 100_000)
+
+
+def _endless_config(folder: Path) -> None:
+    _edit(folder, "config.json", b" " * (CONFIG_BYTES + 1))
+
+
+def _model_of_terabytes(folder: Path) -> None:
+    _describe(folder, trial={"model.width": 4.0, "bottleneck.latent_dim": 65_536})
+
+
+def _a_million_classes(folder: Path) -> None:
+    _describe(folder, class_names=[str(i) for i in range(1_000_000)])
+
+
+def _other_types(folder: Path) -> None:
+    _describe(folder, class_names="abc")
+
+
+def _metrics_of_text(folder: Path) -> None:
+    _describe(folder, metrics=["abc"])
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
+        (_flip_config_byte, "config.json"),
+        (_pipe_for_a_manifest, "manifest.json"),
+        (_pipe_for_weights, "model.safetensors"),
+        (_endless_manifest, "manifest.json"),
+        (_deep_manifest, "manifest.json"),
+        (_lead_out, "../outside"),
+        (_lead_to_root, "/etc/hostname"),
+        (_huge_header, "cannot be loaded"),
+        (_long_header, "cannot be loaded"),
+        (_tensor_beyond_the_file, "cannot be loaded"),
+        (_deep_config, "cannot be loaded"),
+        (_endless_config, "config.json"),
+        (_model_of_terabytes, "does not hold the weights of the model"),
+        (_a_million_classes, "does not hold the weights of the model"),
+        (_other_types, "class_names"),
+        (_metrics_of_text, "cannot be loaded"),
         (_flip_a_byte, "model.safetensors"),
         (_truncate, "model.safetensors"),
         (_edit_config, "config.json"),
@@ -109,8 +218,11 @@ def test_a_damaged_folder_is_refused_and_the_file_named(
     exported: Path, damage: Callable[[Path], None], named: str
 ) -> None:
     damage(exported)
-    with pytest.raises(CheckpointError, match=named.replace(".", r"\.")):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=re.escape(named)):
         load_exported(exported)
+    # Kilobytes: none of them costs more than what its own files may have.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000
 
 
 class Poison:
@@ -126,8 +238,6 @@ def test_a_pickle_in_the_folder_is_never_run(exported: Path, tmp_path: Path, nam
     canary = tmp_path / "canary"
     (exported / name).write_bytes(pickle.dumps(Poison(canary)))
     if name != "python_model.pkl":  # a poisoner who knows the manifest
-        import hashlib
-
         manifest = json.loads((exported / "manifest.json").read_text())
         content = (exported / name).read_bytes()
         manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,6 +1,9 @@
 import dataclasses
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -8,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.registry.predict import MAX_BYTES, predict_images, read_image
+from orchestrator.registry.predict import predict_images, read_image
 from tests.orchestrator.registry.conftest import CLASSES, SIZE, export_tiny, random_images
+from trainables.data.sources.pixels import MAX_BYTES, MAX_SCANS
 from trainables.errors import DataError
 from trainables.export import LoadedModel, load_exported
 from trainables.inference import infer
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -75,21 +81,50 @@ def test_resizing_is_bilinear_as_when_data_sets_are_prepared(tmp_path: Path) -> 
     assert (read_image(save(tmp_path / "a.png", picture), SIZE) == expected).all()
 
 
-def _bomb() -> bytes:
-    """A PNG of a hundred bytes that claims 30000 x 30000 pixels."""
+def _claiming(side: int) -> bytes:
+    """A PNG of a hundred bytes that claims side x side pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     body = zlib.compress(b"\0" * 1000)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def _truncated() -> bytes:
+def _text_bomb() -> bytes:
+    """A PNG with a compressed comment of a gigabyte."""
+    whole, pump = _encoded("PNG"), zlib.compressobj(9)
+    packed = b"".join(pump.compress(b"\0" * 2**20) for _ in range(1024)) + pump.flush()
+    body = b"Comment\0\0" + packed
+    chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    return whole[:33] + chunk + whole[33:]
+
+
+def _many_scans() -> bytes:
+    """A progressive JPEG whose last scan is repeated two thousand times."""
     buffer = io.BytesIO()
-    Image.fromarray(random_images(1)[0]).save(buffer, format="PNG")
-    return buffer.getvalue()[:-60]
+    Image.fromarray(random_images(1)[0]).save(buffer, format="JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    return whole[:last] + whole[last:-2] * 2000 + whole[-2:]
+
+
+def _encoded(kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(random_images(1)[0]).save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def _animated(kind: str) -> bytes:
+    frames = [Image.fromarray(image) for image in random_images(3)]
+    return _encoded(kind, save_all=True, append_images=frames[1:])
+
+
+def _sixteen_bit() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -97,11 +132,25 @@ def _truncated() -> bytes:
     [
         (b"", "no bytes"),
         (b"not an image", "cannot be decoded"),
-        (_truncated(), "cannot be decoded"),
-        (_bomb(), "too large"),
+        (_encoded("PNG")[:-60], "cannot be decoded"),
+        (_encoded("JPEG")[:-60], "cannot be decoded"),
+        (_claiming(50_000), "too large"),
+        (_claiming(8_000), r"claims 8000 x 8000 pixels, allowed are 50,000,000"),
+        (_text_bomb(), "cannot be used"),
+        (_many_scans(), f"scans, allowed are {MAX_SCANS}"),
+        (_encoded("PNG") + b"\0" * MAX_BYTES, "more than 67,108,864 bytes"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "cannot be decoded"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be decoded"),
+        (_encoded("GIF"), "cannot be decoded"),
+        (_encoded("TIFF"), "cannot be decoded"),
+        (_animated("PNG"), "animation of"),
+        (_animated("WEBP"), "animation of"),
+        (_sixteen_bit(), "has mode I;16"),
     ],
-    ids=["empty", "text", "truncated", "bomb", "postscript"],
+    ids=[
+        *("empty", "text", "cut png", "cut jpeg", "50000 square", "8000 square", "text bomb", "scans", "huge", "svg"),
+        *("postscript", "gif", "tiff", "apng", "animated webp", "16 bit"),
+    ],
 )
 def test_a_bad_file_is_named_and_nothing_is_written(
     loaded: LoadedModel, tmp_path: Path, content: bytes, said: str
@@ -113,10 +162,62 @@ def test_a_bad_file_is_named_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+DECODES = """
+import resource, sys
+from pathlib import Path
+from trainables.data.sources.pixels import decode_image, read_encoded
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    try:
+        decode_image(read_encoded(Path(path)), 16)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sep="\\n")
+"""
+
+
+def test_hostile_images_are_refused_in_bounded_time_and_memory(tmp_path: Path) -> None:
+    """In a process of its own, whose peak memory says what they cost together; a pipe and a device among them."""
+    hostile = {
+        "claims.png": _claiming(50_000),
+        "text.png": _text_bomb(),
+        "scans.jpg": _many_scans(),
+        "long.png": _encoded("PNG"),
+    }
+    paths = [tmp_path / name for name in hostile]
+    for path, content in zip(paths, hostile.values(), strict=True):
+        path.write_bytes(content)
+    os.truncate(tmp_path / "long.png", 2 * MAX_BYTES)
+    os.mkfifo(tmp_path / "pipe.png")
+    words = [*map(str, paths), str(tmp_path / "pipe.png"), "/dev/zero", str(tmp_path / ("a" * 300)), "a" * 5000]
+    done = subprocess.run(
+        [sys.executable, "-c", DECODES, *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert len(done.stderr.splitlines()) == len(words)
+    before_kb, peak_kb = map(int, done.stdout.split())
+    assert (peak_kb - before_kb) * 1024 < 4 * MAX_BYTES, done.stdout
+
+
+def test_the_largest_image_allowed_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (7_000, 7_000), (10, 200, 30)).save(path, compress_level=1)
+    assert (read_image(path, SIZE) == (10, 200, 30)).all()
+
+
+def test_transparent_palettes_and_phone_pictures_are_read(tmp_path: Path) -> None:
+    palette = Image.fromarray(random_images(1)[0]).quantize(16)
+    palette.save(tmp_path / "palette.png", transparency=bytes(range(16)))
+    several = [Image.fromarray(image) for image in random_images(3)]
+    several[0].save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=several[1:])
+    Image.fromarray(random_images(1)[0]).save(tmp_path / "progressive.jpg", progressive=True)
+    for name in ("palette.png", "phone.jpg", "progressive.jpg"):
+        assert read_image(tmp_path / name, SIZE).shape == (SIZE, SIZE, 3)
+
+
 def test_an_absent_file_a_folder_and_a_huge_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no image .*absent\.png"):
         read_image(tmp_path / "absent.png", SIZE)
-    with pytest.raises(DataError, match="no image file"):
+    with pytest.raises(DataError, match="no plain file"):
         read_image(tmp_path, SIZE)
     huge = tmp_path / "huge.png"
     with huge.open("wb") as file:

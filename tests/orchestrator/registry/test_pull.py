@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
 from orchestrator.registry.pull import load_registered, pull
 from orchestrator.registry.versions import Version
@@ -71,9 +72,38 @@ def _swap_weights_and_manifest(stored: Path) -> None:
     (stored / "manifest.json").write_text(json.dumps(manifest))
 
 
+def _link_out(stored: Path) -> None:
+    (stored / "notes").symlink_to("/etc/hostname")
+
+
+def _link_weights_to_others(stored: Path) -> None:
+    (stored / "model.safetensors").unlink()
+    (stored / "model.safetensors").symlink_to("/etc/hostname")
+
+
+def _name_files_outside(stored: Path) -> None:
+    manifest = json.loads((stored / "manifest.json").read_text())
+    manifest["files"]["../../../../outside"] = manifest["files"].pop("README.md")
+    (stored / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _flip_in_config(stored: Path) -> None:
+    content = bytearray((stored / "config.json").read_bytes())
+    content[-3] ^= 1
+    (stored / "config.json").write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
-    [(_truncate, "model.safetensors"), (_drop_pickle, "model.pkl"), (_swap_weights_and_manifest, "manifest.json")],
+    [
+        (_truncate, "model.safetensors"),
+        (_drop_pickle, "model.pkl"),
+        (_swap_weights_and_manifest, "manifest.json"),
+        (_link_out, "notes"),
+        (_link_weights_to_others, "model.safetensors"),
+        (_name_files_outside, "manifest.json"),
+        (_flip_in_config, "config.json"),
+    ],
 )
 def test_what_was_altered_in_the_store_is_refused_and_leaves_no_folder(
     registry: Registry,
@@ -82,6 +112,7 @@ def test_what_was_altered_in_the_store_is_refused_and_leaves_no_folder(
     stored_files: Locate,
     damage: Callable[[Path], None],
     named: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     damage(stored_files(registry, publish_tiny(registry, exported)))
     before = sorted(tmp_path.iterdir())
@@ -89,4 +120,11 @@ def test_what_was_altered_in_the_store_is_refused_and_leaves_no_folder(
         pull(registry.uri, NAME, tmp_path / "pulled")
     with pytest.raises(CheckpointError, match=named):
         load_registered(registry.uri, NAME)
+    assert sorted(tmp_path.iterdir()) == before
+    for verb in (["pull", NAME, str(tmp_path / "pulled")], ["evaluate", f"models:/{NAME}"], ["predict", NAME, "a.png"]):
+        with pytest.raises(SystemExit) as leaving:
+            main([*verb, "--root", str(tmp_path / "root"), "--tracking-uri", registry.uri])
+        message = capsys.readouterr().err
+        assert (leaving.value.code, "Traceback" in message) == (1, False), message
+        assert named in message
     assert sorted(tmp_path.iterdir()) == before

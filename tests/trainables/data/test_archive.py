@@ -1,5 +1,6 @@
 """Archives that lie: names that lead elsewhere, links, devices, bombs, and ends that are missing."""
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -94,3 +95,28 @@ def test_bomb_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(DataError, match="unpacks to more than 1,000 bytes"):
         LAYOUT.unpacked(path, tmp_path / "scratch")
     assert not (tmp_path / "scratch/things/second").exists()
+
+
+def test_what_is_only_passed_over_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "MAX_UNPACKED_BYTES", 1000)
+    path = pack(tmp_path / "a.tar.gz", [file("elsewhere", b"\0" * 2000), *GOOD])
+    with pytest.raises(DataError, match="unpacks to more than 1,000 bytes"):
+        LAYOUT.unpacked(path, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_name_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = kind, 8 * 2**30
+    path = tmp_path / "a.tar.gz"
+    with gzip.open(path, "wb") as out:
+        out.write(member.tobuf(tarfile.GNU_FORMAT) + b"\0" * 2**20)
+    with pytest.raises(DataError, match=r"a\.tar\.gz cannot be unpacked: .*claim 8,589,934,592 bytes"):
+        LAYOUT.unpacked(path, tmp_path / "scratch")
+
+
+def test_long_names_within_reason_are_read(tmp_path: Path) -> None:
+    layout = LAYOUT._replace(subfolder="images")
+    long = f"things/images/{'a' * 120}/{'b' * 120}.jpg"
+    folder = layout.unpacked(pack(tmp_path / "a.tar.gz", [*GOOD, file(long)]), tmp_path / "scratch")
+    assert (folder.parent / long).is_file()

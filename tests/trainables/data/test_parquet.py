@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, request, write_parquet
+from trainables.data.sources import parquet as parquet_module
 from trainables.data.sources.parquet import parquet_source
-from trainables.data.sources.pixels import decode_image
+from trainables.data.sources.pixels import MAX_BYTES, decode_image
 from trainables.errors import DataError
 
 
@@ -132,6 +133,29 @@ def test_missing_split_disagreeing_classes_and_bad_metadata_are_named(tmp_path: 
         parquet_source("mine", folder, request(tmp_path, 8))
     (folder / "test.parquet").unlink()
     with pytest.raises(DataError, match=r"no test\.parquet and no test-\*\.parquet"):
+        parquet_source("mine", folder, request(tmp_path, 8))
+
+
+def test_a_file_of_too_many_rows_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a megabyte can claim billions of equal labels, which would fill the memory."""
+    monkeypatch.setattr(parquet_module, "MAX_ROWS", 19)
+    with pytest.raises(DataError, match=r"train\.parquet claims 20 rows, allowed are 19"):
+        parquet_source("mine", parquet_folder(tmp_path), request(tmp_path, 8))
+
+
+def test_an_image_of_more_bytes_than_any_image_is_a_bad_row(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path)
+    write_parquet(folder / "train.parquet", [GOOD, GOOD + b"\0" * MAX_BYTES, GOOD], [0, 1, 0])
+    with pytest.raises(DataError, match=r"train\.parquet, row 1: the image has 67,\d{3},\d{3} bytes"):
+        read(folder)
+
+
+@pytest.mark.parametrize("key", ["class_names", "bounding_boxes"])
+def test_metadata_nested_without_end_is_refused(tmp_path: Path, key: str) -> None:
+    folder = parquet_folder(tmp_path)
+    table = pq.read_table(folder / "train.parquet").replace_schema_metadata({key: "[" * 100_000})
+    pq.write_table(table, folder / "train.parquet")
+    with pytest.raises(DataError, match=rf"train\.parquet: metadata '{key}' is not"):
         parquet_source("mine", folder, request(tmp_path, 8))
 
 

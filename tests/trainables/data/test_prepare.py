@@ -158,6 +158,40 @@ def test_damaged_data_can_be_prepared_again(tmp_path: Path) -> None:
     assert len(open_store(tmp_path / "data", "pets", 8, verify=True).splits["train"].labels_N) == 20
 
 
+@pytest.mark.parametrize("file", ["../../precious", "/tmp/precious", "..", "a\0b", "", ".hidden"], ids=range(6))
+def test_a_meta_file_that_names_files_elsewhere_is_refused_and_removes_nothing(tmp_path: Path, file: str) -> None:
+    prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "in"))
+    meta, precious = tmp_path / "data/pets-8/meta.json", tmp_path / "precious"
+    precious.write_text("mine")
+    described = json.loads(meta.read_text())
+    described["splits"]["train"]["file"] = file
+    meta.write_text(json.dumps(described))
+    with pytest.raises(DataError, match="not a plain name"):
+        open_store(tmp_path / "data", "pets", 8)
+    # Prepared over it, the old data set's files are cleared away by the names it gives.
+    prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "other", num=12))
+    assert precious.read_text() == "mine"
+    open_store(tmp_path / "data", "pets", 8, verify=True)
+
+
+def test_bytes_changed_in_the_arrow_files_own_structure_are_damage_and_no_crash(tmp_path: Path) -> None:
+    store = prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "in"))
+    (path,) = (tmp_path / "data/pets-8").glob("train-*.arrow")
+    content, images = path.read_bytes(), store.splits["train"].images_NHWC.tobytes()
+    begin = content.index(images[:64])
+    places = [*range(0, begin, 3), *range(begin + len(images), len(content), 3)]
+    kept = 0
+    for place in places:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            found = open_store(tmp_path / "data", "pets", 8, verify=True)
+        except DataError:
+            continue
+        kept += 1
+        assert found.splits["train"].images_NHWC.tobytes() == images
+    assert kept < len(places) / 2
+
+
 def test_newer_format_is_refused(tmp_path: Path) -> None:
     prepare("pets", tmp_path, 8, parquet_folder(tmp_path / "in"))
     meta = tmp_path / "pets-8/meta.json"

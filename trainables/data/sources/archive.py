@@ -10,7 +10,15 @@ from typing import NamedTuple
 from trainables.errors import DataError
 
 MAX_UNPACKED_BYTES = 4 * 2**30
-"""More than any official file that is unpacked; a bomb stops here."""
+"""More than any official archive holds; a bomb stops here."""
+_MAX_HEADER_BYTES = 2**16
+_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
@@ -43,7 +51,7 @@ class Layout(NamedTuple):
         if place.is_dir():
             return place
         try:
-            with tarfile.open(place, "r|gz") as archive:
+            with tarfile.open(place, "r|gz", tarinfo=_Member) as archive:
                 self._write(place, archive, scratch)
         except _DAMAGED as error:
             raise DataError(f"{place} cannot be unpacked: {error}. {self.advice}") from error
@@ -56,12 +64,13 @@ class Layout(NamedTuple):
         missing = set(self.files)
         left = MAX_UNPACKED_BYTES
         for member, inside in _members(place, archive):
-            name = inside.relative_to(self.folder).as_posix() if inside.parts[:1] == (self.folder,) else ""
-            if not member.isfile() or not self._needed(name, missing):
-                continue
+            # What is not needed is inflated as well, on the way to what is.
             left -= member.size
             if left < 0:
                 raise DataError(f"{place} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes. {self.advice}")
+            name = inside.relative_to(self.folder).as_posix() if inside.parts[:1] == (self.folder,) else ""
+            if not member.isfile() or not self._needed(name, missing):
+                continue
             content = archive.extractfile(member)
             assert content is not None
             target = scratch / inside
@@ -75,6 +84,16 @@ class Layout(NamedTuple):
 
     def _needed(self, name: str, missing: Collection[str]) -> bool:
         return name in missing or (self.subfolder is not None and name.startswith(f"{self.subfolder}/"))
+
+
+class _Member(tarfile.TarInfo):
+    """Refuses names and attributes of more than `_MAX_HEADER_BYTES`: tarfile would read them into memory whole."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HEADERS and self.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a member's name or attributes claim {self.size:,} bytes")
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # for subclasses, says its source
+        return member
 
 
 def _members(place: Path, archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:

@@ -43,7 +43,7 @@ def parquet_class_names(
 def _parsed(path: Path, text: bytes) -> tuple[str, ...]:
     try:
         names: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not names or not all(isinstance(item, str) for item in names):
         raise DataError(f"{path}: metadata 'class_names' is not a JSON list of names, one for each label from 0.")

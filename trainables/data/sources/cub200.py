@@ -10,13 +10,13 @@ from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
-from trainables.data.sources.pixels import decode_image
+from trainables.data.sources.pixels import decode_image, read_encoded
 from trainables.data.sources.source import Request, Source, rows_per_piece
 from trainables.data.store import Split
 from trainables.errors import DataError
 
 LISTS = ("images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
-MAX_FILE_BYTES = 64 * 2**20
+MAX_LIST_BYTES = 16 * 2**20
 LAYOUT = Layout("CUB_200_2011.tgz", "CUB_200_2011", LISTS, "images")
 
 
@@ -94,6 +94,8 @@ def _table(path: Path, num_fields: int) -> dict[int, list[str]]:
     """Lines of a number and some fields."""
     table: dict[int, list[str]] = {}
     try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise OSError(f"it has more than {MAX_LIST_BYTES:,} bytes")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}). {LAYOUT.advice}") from error
@@ -135,9 +137,7 @@ def _images(folder: Path, photos: list[Photo], request: Request) -> Iterator[Spl
 
 def _cropped(photo: Photo, image_size: int) -> np.ndarray:
     try:
-        if photo.path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"the file has more than {MAX_FILE_BYTES:,} bytes")
-        encoded = photo.path.read_bytes()
+        encoded = read_encoded(photo.path)
     except OSError as error:
         raise ValueError(f"the file cannot be read ({error})") from error
     return decode_image(encoded, image_size, photo.box)

@@ -16,7 +16,10 @@ from trainables.data.sources.source import Request, Source, rows_per_piece
 from trainables.data.store import SPLITS, Split
 from trainables.errors import DataError
 
+MAX_ROWS = 50_000_000
 _ROWS = 256
+_BATCH_BYTES = 2**28
+"""Encoded images that are held at a time, as far as the file's own figures tell."""
 _DAMAGED = (pa.ArrowException, OSError)
 
 
@@ -84,6 +87,9 @@ def _shard(path: Path) -> _Shard:
         given = schema.field(column).type
         if not (_holds_bytes(given) if column == "image" else pa.types.is_integer(given)):
             raise DataError(f"{path}: column '{column}' is of type {given}; it must hold {kind}.")
+    # A few kB can claim billions of equal labels.
+    if max(file.metadata.num_rows, sum(_group_rows(file))) > MAX_ROWS:
+        raise DataError(f"{path} claims {file.metadata.num_rows:,} rows, allowed are {MAX_ROWS:,}; split the file.")
     try:
         labels = file.read(columns=["label"]).column("label")
     except _DAMAGED as error:
@@ -92,6 +98,10 @@ def _shard(path: Path) -> _Shard:
     labels_N = labels.fill_null(0).to_numpy().astype(np.int64)
     metadata = schema.metadata or {}
     return _Shard(path, file, metadata, labels_N, null_N, _boxes(path, schema.field("image").type, metadata))
+
+
+def _group_rows(file: pq.ParquetFile) -> list[int]:
+    return [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
 
 
 def _holds_bytes(kind: Any) -> bool:
@@ -105,7 +115,7 @@ def _boxes(path: Path, image: Any, metadata: Mapping[bytes, bytes]) -> dict[str,
         return None
     try:
         boxes = json.loads(metadata[b"bounding_boxes"])
-    except ValueError:
+    except (ValueError, RecursionError):
         boxes = None
     if not isinstance(boxes, dict) or not all(isinstance(box, list) for box in boxes.values()):
         raise DataError(f"{path}: metadata 'bounding_boxes' is not JSON of [left, top, width, height] by path.")
@@ -128,7 +138,7 @@ def _images(shard: _Shard, good_N: np.ndarray, request: Request) -> Iterator[Spl
     columns = ["image"]
     if pa.types.is_struct(shard.file.schema_arrow.field("image").type):
         columns = ["image.bytes", "image.path"] if shard.boxes is not None else ["image.bytes"]
-    step = min(_ROWS, rows_per_piece(request.image_size))
+    step = min(_ROWS, rows_per_piece(request.image_size), max(1, _BATCH_BYTES // _largest_row(shard.file)))
     row = 0
     try:
         for batch in shard.file.iter_batches(batch_size=step, columns=columns, use_threads=False):
@@ -142,6 +152,12 @@ def _images(shard: _Shard, good_N: np.ndarray, request: Request) -> Iterator[Spl
         raise DataError(
             f"{shard.path}: the images after row {row} cannot be read: {error}. Fetch or write the file again."
         ) from error
+
+
+def _largest_row(file: pq.ParquetFile) -> int:
+    """Bytes of a row, in the row group where it is largest on average."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    return max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=1) or 1
 
 
 def _decode(shard: _Shard, first_row: int, records: Mapping[str, Any], good_N: np.ndarray, request: Request) -> Split:

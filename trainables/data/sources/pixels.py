@@ -2,15 +2,34 @@
 
 import io
 import math
+import struct
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+MAX_BYTES = 64 * 2**20
+"""Larger files are refused before they are read."""
 MAX_PIXELS = 50_000_000
 """Larger images are refused before they are decoded: a few kB can claim gigapixels."""
+MAX_SCANS = 100
+"""A progressive JPEG has about ten; each of thousands would cost a pass over all pixels."""
+_START_OF_SCAN = b"\xff\xda"
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def read_encoded(path: Path) -> bytes:
+    """An image file's bytes; ValueError for what is no plain file or too large, OSError where it cannot be read."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there") if not path.exists() else ValueError("it is no plain file")
+    with path.open("rb") as file:
+        encoded = file.read(MAX_BYTES + 1)
+    if len(encoded) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+    return encoded
 
 
 def decode_image(encoded: bytes | None, image_size: int, box: Sequence[float] | None = None) -> np.ndarray:
@@ -20,25 +39,38 @@ def decode_image(encoded: bytes | None, image_size: int, box: Sequence[float] | 
     """
     if not encoded:
         raise ValueError("the image is null" if encoded is None else "the image has no bytes")
+    if len(encoded) > MAX_BYTES:
+        raise ValueError(f"the image has {len(encoded):,} bytes, allowed are {MAX_BYTES:,}")
     try:
-        # Only formats decoded inside the process and without external programs.
-        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"the image claims {width} x {height} pixels, allowed are {MAX_PIXELS:,}")
-            if image.mode not in _MODES:
-                raise ValueError(f"the image has mode {image.mode}; allowed: 8-bit grey or colour")
+        # Only formats decoded inside the process and without external programs. What Pillow warns of (sizes that we
+        # refuse anyway, transparency that is dropped) is not the user's to act on.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            _check_header(image, encoded)
             image.load()
             rgb = image.convert("RGB")
     except Image.DecompressionBombError as error:
         raise ValueError(f"the image is too large: {error}") from error
-    except (OSError, SyntaxError, EOFError, MemoryError) as error:
+    except (OSError, SyntaxError, EOFError, MemoryError, OverflowError, struct.error) as error:
         raise ValueError(f"the image cannot be decoded ({error}); allowed: {', '.join(_FORMATS)}") from error
     if box is not None:
         rgb = rgb.crop(_inside(box, rgb.size))
     if rgb.size != (image_size, image_size):
         rgb = rgb.resize((image_size, image_size), Image.Resampling.BILINEAR)
     return np.asarray(rgb)
+
+
+def _check_header(image: Image.Image, encoded: bytes) -> None:
+    """ValueError for what would take too much time or memory, or would show something else than the file."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"the image claims {width} x {height} pixels, allowed are {MAX_PIXELS:,}")
+    if image.mode not in _MODES:
+        raise ValueError(f"the image has mode {image.mode}; allowed: 8-bit grey or colour")
+    # A JPEG's further frames are a phone's depth map or preview, and are passed over.
+    if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"the image is an animation of {getattr(image, 'n_frames', 1)} frames; give one of them")
+    if image.format in ("JPEG", "MPO") and encoded.count(_START_OF_SCAN) > MAX_SCANS:
+        raise ValueError(f"the image has {encoded.count(_START_OF_SCAN):,} scans, allowed are {MAX_SCANS}")
 
 
 def resize_images(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
