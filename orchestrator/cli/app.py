@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import data, describe, doctor, models, report, search, studies, submit
+from orchestrator.cli import data, describe, doctor, gc, models, report, search, studies, submit
 from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
 from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
 from orchestrator.logs import LogFormat
@@ -65,6 +65,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     models.predict,
     describe.describe,
     doctor.doctor,
+    gc.gc,
 )
 for _verb in _VERBS:
     app.command()(_verb)
