@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.journal import Ending, Journal, TrialRecord
 from orchestrator.logs import event
+from orchestrator.scrub import scrub
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, Tracker
 from trainables.config import TrialConfig
 
@@ -63,6 +64,7 @@ class Recorder:
         with self._lock:
             record = self.journal.state.trials[trial]
             if record.state == "running":
+                reason = scrub(reason)
                 self.journal.append("ended", trial=trial, state=state, reason=reason)
                 event(logger, "trial ended", trial=trial, state=state, epoch=record.epoch, reason=reason)
             self.on_end(record)
