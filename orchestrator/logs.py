@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": scrub(record.getMessage()),
+            "message": record.getMessage(),
             **_bound,
             **getattr(record, "fields", {}),
         }
@@ -53,6 +54,7 @@ class LineLog(io.TextIOBase):
 def configure(log_format: LogFormat, stream: TextIO | None = None) -> None:
     """Sets up logging for the process. As text, warnings and errors; as JSON, our own events too, on stderr."""
     global _structured  # noqa: PLW0603 - one process logs in one way
+    logging.setLogRecordFactory(_without_secrets)
     _structured = log_format == "json"
     if not _structured:
         return
@@ -61,6 +63,19 @@ def configure(log_format: LogFormat, stream: TextIO | None = None) -> None:
     logging.getLogger().handlers = [handler]
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def _without_secrets(*arguments: Any, **options: Any) -> logging.LogRecord:
+    """Every message of the process, ours or a library's, whoever handles it; a traceback in it too."""
+    record = logging.LogRecord(*arguments, **options)
+    try:
+        record.msg, record.args = scrub(record.getMessage()), None
+    except (TypeError, ValueError, KeyError):
+        # Arguments that do not fit the message: the handler will say so, and where.
+        return record
+    if record.exc_info:
+        record.exc_text = scrub("".join(traceback.format_exception(*record.exc_info)).rstrip())
+    return record
 
 
 def structured() -> bool:
@@ -88,4 +103,6 @@ def event(logger: logging.Logger, message: str, **fields: Any) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return scrub(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

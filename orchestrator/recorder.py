@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.journal import Ending, Journal, TrialRecord
 from orchestrator.logs import event
+from orchestrator.scrub import scrub
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, Tracker
 from trainables.config import TrialConfig
 
@@ -63,7 +64,7 @@ class Recorder:
         with self._lock:
             record = self.journal.state.trials[trial]
             if record.state == "running":
-                ended = {"trial": trial, "state": state, "reason": reason, "failure_kind": failure_kind}
+                ended = {"trial": trial, "state": state, "reason": scrub(reason), "failure_kind": failure_kind}
                 self.journal.append("ended", durable=True, **ended)
                 event(logger, "trial ended", **ended, epoch=record.epoch)
             self.on_end(record)

@@ -1,13 +1,16 @@
 """Removes secrets from text and mappings before they are logged, stored or shown.
 
 Three sources of leaks: credentials inside URIs (`scheme://user:pass@host`, `?token=...`), values under telling
-names (`password: ...`), and the values of this process's own secret environment variables wherever they appear.
+names (`password: ...`), and the secrets that this process was given, wherever they appear: values of its secret
+environment variables, and passwords in URIs among its variables and arguments.
 """
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 HIDDEN = "***"
 
@@ -21,6 +24,7 @@ _FOLDER_NAMES = ("PWD", "OLDPWD")
 """The shell's: they name the working directory, not a password."""
 
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"<>]*@", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^\s/?#:'\"<>]*:(?P<password>[^\s?#'\"<>]*)@")
 _BEARER = re.compile(r"\b(?P<kind>bearer|basic)\s+[a-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _ASSIGNED = re.compile(
     rf"(?P<name>\b[\w.-]*?{_SECRET_NAME}[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|(?!\*\*\*)[^\s&\"',;)}}]+)",
@@ -32,7 +36,7 @@ _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 def scrub(text: str) -> str:
     """The same text with every recognised secret replaced by `***`; host names and paths stay readable."""
-    for value in _environment_secrets():
+    for value in _given_secrets():
         text = text.replace(value, HIDDEN)
     text = _USERINFO.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _BEARER.sub(rf"\g<kind> {HIDDEN}", text)
@@ -51,11 +55,10 @@ def scrub_mapping(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: HIDDEN if is_secret_name(key) else scrub(str(value)) for key, value in values.items()}
 
 
-def _environment_secrets() -> list[str]:
+def _given_secrets() -> list[str]:
     """Longest first, so that a secret that contains another is replaced whole."""
-    found = {
-        value
-        for name, value in os.environ.items()
-        if is_secret_name(name) and name not in _FOLDER_NAMES and len(value) >= _MIN_SECRET_CHARS
-    }
-    return sorted(found, key=len, reverse=True)
+    found = {value for name, value in os.environ.items() if is_secret_name(name) and name not in _FOLDER_NAMES}
+    for given in (*os.environ.values(), *sys.argv):
+        if "@" in given:
+            found |= {form for password in _PASSWORD.findall(given) for form in (password, unquote(password))}
+    return sorted((value for value in found if len(value) >= _MIN_SECRET_CHARS), key=len, reverse=True)

@@ -315,8 +315,15 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
         left = tracker.flush(FLUSH_S)
         if left:
             console.print(
-                f"{left} records wait on disk for the tracking server ({tracker.last_error}); "
-                f"they are sent by: aib search SPEC --resume"
+                f"{left} records wait on disk for the tracking server ({tracker.last_error}); once it is back, the "
+                "same command with --resume sends them.",
+                markup=False,
+            )
+        if tracker.num_rejected:
+            console.print(
+                f"{tracker.num_rejected} records were refused by the tracking server; they are kept, each with the "
+                f"reason, in {tracker.rejected_file}.",
+                markup=False,
             )
 
     return close

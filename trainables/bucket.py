@@ -70,9 +70,13 @@ class Bucket:
 
     def list(self, prefix: str) -> list[str]:
         """Keys of all objects under a prefix, relative to it; empty where there are none."""
+        return [*self.sizes(prefix)]
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """What `list` gives, each with its size in bytes."""
         top = f"{self.path}/{prefix}"
         found = self._server().get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
-        return [info.path.removeprefix(f"{top}/") for info in found if info.is_file]
+        return {info.path.removeprefix(f"{top}/"): int(info.size) for info in found if info.is_file}
 
     def put(self, file: Path, key: str) -> None:
         """Uploads a file; the object is there whole once this returns."""

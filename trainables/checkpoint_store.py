@@ -3,15 +3,25 @@
 Stores are values that travel to the workers; a checkpoint's name is what all ranks of a trial agree on.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from trainables.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, verify
+from trainables.checkpoint import MANIFEST, checkpoint_folder, latest_checkpoint, prune_checkpoints, verify
 
 KEEP_CHECKPOINTS = 2
+
+
+class StoredCheckpoint(NamedTuple):
+    """One entry of `CheckpointStore.listed`."""
+
+    name: str
+    num_bytes: int
+    complete: bool
+    """It has a manifest in its place; what interrupted writes and removals left has none and is never read."""
 
 
 class CheckpointStore(Protocol):
@@ -42,6 +52,14 @@ class CheckpointStore(Protocol):
         """
         ...
 
+    def listed(self) -> list[StoredCheckpoint]:
+        """Everything that is stored, the newest first, then what is not complete."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Removes one of `listed`; a kill in between leaves it incomplete. One that has gone already is no error."""
+        ...
+
 
 @dataclass(frozen=True)
 class FolderStore:
@@ -64,3 +82,34 @@ class FolderStore:
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
         prune_checkpoints(self.folder, keep)
+
+    def listed(self) -> list[StoredCheckpoint]:
+        # Links lead to what is not ours to count or remove.
+        if self._place.is_symlink():
+            return []
+        found = [path for path in self._place.glob("*epoch_*") if path.is_dir() and not path.is_symlink()]
+        stored = [StoredCheckpoint(path.name, _num_bytes(path), _complete(path)) for path in found]
+        return sorted(stored, key=lambda one: (one.complete, one.name), reverse=True)
+
+    def remove(self, name: str) -> None:
+        folder, aside = self._place / name, self._place / f".{name.removeprefix('.')}"
+        with suppress(FileNotFoundError):
+            if aside != folder:
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+            shutil.rmtree(aside)
+        for emptied in (self._place, self.folder):
+            with suppress(OSError):
+                emptied.rmdir()
+
+    @property
+    def _place(self) -> Path:
+        return checkpoint_folder(self.folder, 0).parent
+
+
+def _complete(folder: Path) -> bool:
+    return not folder.name.startswith(".") and (folder / MANIFEST).is_file()
+
+
+def _num_bytes(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

@@ -9,14 +9,14 @@ never read.
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.bucket import Bucket
 from trainables.checkpoint import MANIFEST, listed_files, verify
-from trainables.checkpoint_store import KEEP_CHECKPOINTS
+from trainables.checkpoint_store import KEEP_CHECKPOINTS, StoredCheckpoint
 from trainables.data.scratch import scratch_folder
 from trainables.errors import CheckpointError, StorageError
 from trainables.node_cache import node_cache
@@ -57,9 +57,21 @@ class ObjectStore:
             kept = set(sorted(newest_of_epoch.values(), key=_age)[-keep:])
             for name, files in listed.items():
                 if name not in kept:
-                    # Without its manifest first, so that what a kill leaves of it is a half one.
-                    for file in sorted(files, key=lambda file: file != MANIFEST):
-                        self.bucket.remove(self._key(name, file))
+                    self._remove(name, files)
+
+    def listed(self) -> list[StoredCheckpoint]:
+        found = self._listed()
+        complete = _complete(found)
+        halves = sorted(found.keys() - set(complete), key=_age, reverse=True)
+        return [StoredCheckpoint(name, sum(found[name].values()), name in complete) for name in [*complete, *halves]]
+
+    def remove(self, name: str) -> None:
+        self._remove(name, self._listed().get(name, ()))
+
+    def _remove(self, name: str, files: Iterable[str]) -> None:
+        """Its manifest first, so that what a kill leaves of it is a half one."""
+        for file in sorted(files, key=lambda file: file != MANIFEST):
+            self.bucket.remove(self._key(name, file))
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -71,13 +83,13 @@ class ObjectStore:
     def _key(self, name: str, file: str) -> str:
         return f"{self.prefix}/{name}/{file}"
 
-    def _listed(self) -> dict[str, list[str]]:
-        """Every checkpoint's name and the names of its objects, whole or not."""
-        found: dict[str, list[str]] = {}
-        for path in self.bucket.list(self.prefix):
+    def _listed(self) -> dict[str, dict[str, int]]:
+        """Every checkpoint's name and its objects with their sizes in bytes, whole or not."""
+        found: dict[str, dict[str, int]] = {}
+        for path, num_bytes in self.bucket.sizes(self.prefix).items():
             name, _, file = path.partition("/")
             if _NAME.fullmatch(name) and file:
-                found.setdefault(name, []).append(file)
+                found.setdefault(name, {})[file] = num_bytes
         return found
 
     def _sound(self, name: str, scratch: Path) -> Path | None:
@@ -107,7 +119,7 @@ def _age(name: str) -> tuple[int, int]:
     return int(matched[1]), int(matched[2])
 
 
-def _complete(listed: Mapping[str, list[str]]) -> list[str]:
+def _complete(listed: Mapping[str, Collection[str]]) -> list[str]:
     """Names of those with a manifest, the newest first: the last epoch's last attempt."""
     return sorted((name for name, files in listed.items() if MANIFEST in files), key=_age, reverse=True)
 

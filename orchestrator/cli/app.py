@@ -2,15 +2,16 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli import data, describe, doctor, models, report, search, studies, submit
+from orchestrator.cli import data, describe, doctor, gc, models, report, search, studies, submit
 from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
-from orchestrator.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
+from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
 from orchestrator.logs import LogFormat
 from orchestrator.scrub import scrub
 
@@ -65,6 +66,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     models.predict,
     describe.describe,
     doctor.doctor,
+    gc.gc,
 )
 for _verb in _VERBS:
     app.command()(_verb)
@@ -97,7 +99,9 @@ def _run(arguments: list[str] | None) -> int:
             return EXIT_USAGE
         known = exit_code_for(error)
         if known is None or os.environ.get("AIB_TRACEBACK"):
-            raise
+            # Not left to Python, which would print what the URIs in it hold.
+            say_error(scrub("".join(traceback.format_exception(error)).rstrip()))
+            return EXIT_FAILED if known is None else known
         say_error(f"aib: {scrub(str(error))}")
         return known
     return code if isinstance(code, int) else EXIT_DONE

@@ -127,11 +127,12 @@ def _crown(client: Any, new: Version) -> None:
     place steps back, so that neither is lost.
     """
     before = _champion(client, new.name)
+    # First, or a kill between the two would leave nobody who knows it.
+    if before not in (None, new.version):
+        client.set_registered_model_alias(new.name, PREVIOUS, before)
     client.set_registered_model_alias(new.name, CHAMPION, new.version)
-    now = _champion(client, new.name)
-    previous = new.version if now != new.version else before
-    if previous is not None and previous != now:
-        client.set_registered_model_alias(new.name, PREVIOUS, previous)
+    if _champion(client, new.name) != new.version:
+        client.set_registered_model_alias(new.name, PREVIOUS, new.version)
 
 
 def _champion(client: Any, name: str) -> str | None:

@@ -20,6 +20,7 @@ from ray.util.state.exception import RayStateApiException
 
 from orchestrator.checkout import PACKAGES, checkout_root
 from orchestrator.errors import PreflightError
+from orchestrator.slots.process_title import hide_secrets_in_title
 
 CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
@@ -47,6 +48,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
     Raises PreflightError where the cluster cannot be reached, asks for another token, or has no dashboard.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    hide_secrets_in_title()
     require_tokens()
     secure_token(create=address == "local")
     options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "num_cpus": num_cpus}

@@ -15,7 +15,7 @@ from orchestrator.tracking.records import (
     OpenTrial,
     to_payload,
 )
-from orchestrator.tracking.spool import Spool
+from orchestrator.tracking.spool import REJECTED, Spool
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, State, Tracker
 
 _CLOSE_TIMEOUT_S = 10.0
@@ -42,6 +42,11 @@ class BufferedTracker:
     def num_rejected(self) -> int:
         """Records that this process set aside in `rejected.jsonl`."""
         return self._delivery.num_rejected
+
+    @property
+    def rejected_file(self) -> Path:
+        """Where those are."""
+        return self._spool.folder / REJECTED
 
     @property
     def last_error(self) -> str | None:
@@ -105,6 +110,9 @@ class BufferedTracker:
     def run_id(self, trial: str | None, timeout_s: float = 10.0) -> str | None:
         """Waits until the record that opens it has arrived; None if the store stays away for `timeout_s`."""
         return self._delivery.ask(lambda inner: inner.run_id(trial), opens(trial), timeout_s)
+
+    def answers(self) -> bool:
+        return self.last_error is None
 
     def flush(self, timeout_s: float) -> int:
         return self._delivery.wait_empty(timeout_s)

@@ -1,8 +1,8 @@
 """The one thread that carries spooled records to the tracker behind it: in order, until they arrive.
 
 What an error means: a record that is malformed or gets RecordRejectedError is set aside at once; with
-TrackerUnavailableError it is retried for ever; with anything else `max_attempts` times and then set aside, so that
-a poison record cannot block the rest.
+TrackerUnavailableError it is retried for ever; with anything else at least `max_attempts` times, and then set aside if
+the store takes other requests, so that neither a poison record blocks the rest nor a long outage costs one.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.scrub import scrub
 from orchestrator.tracking.records import LogEpoch, OpenStudy, OpenTrial, deliver, from_payload, to_payload
-from orchestrator.tracking.spool import Entry, Spool
+from orchestrator.tracking.spool import REJECTED, Entry, Spool
 from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError, Tracker, TrackerUnavailableError
 
 _LOG = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Delivery:
                 self._pause(error)
                 continue
             except Exception as error:
-                if attempt < self._max_attempts:
+                if attempt < self._max_attempts or not self._store_answers():
                     self._pause(error)
                     continue
                 reason = f"{type(error).__name__} in {attempt} attempts: {error}"
@@ -178,6 +178,10 @@ class Delivery:
             with self._changed:
                 self._set_aside(entries[0], reason)
             return False
+
+    def _store_answers(self) -> bool:
+        with self._inner_lock:
+            return self._inner.answers()
 
     def _call(self, entries: list[Entry]) -> None:
         records = [from_payload(entry.payload) for entry in entries]
@@ -223,7 +227,7 @@ class Delivery:
             entry.payload.get("kind", "malformed"),
             entry.payload.get("trial") or "the study",
             reason,
-            self._spool.folder / "rejected.jsonl",
+            self._spool.folder / REJECTED,
         )
         self._spool.set_aside(entry, reason)
 

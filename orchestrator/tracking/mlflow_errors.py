@@ -1,5 +1,6 @@
 """What an exception from MLflow means for the record at hand: refused for good, or to be tried again."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,5 +45,6 @@ def translated() -> Iterator[None]:
         if error.error_code in _AWAY or unreachable:
             raise TrackerUnavailableError(message) from error
         raise
-    except (OSError, OperationalError) as error:
+    # An answer that is no JSON comes from a proxy, or was cut: it says nothing about the record.
+    except (OSError, OperationalError, json.JSONDecodeError) as error:
         raise TrackerUnavailableError(scrub(f"{type(error).__name__}: {error}")) from error

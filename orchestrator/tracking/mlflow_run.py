@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from orchestrator.scrub import scrub_mapping
 from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError
 
+STATE_TAG = "aib.state"
+"""On every run since it was first opened."""
 _NONFINITE_TAG = "aib.nonfinite"
 # MLflow's limits per request and per value.
 _MAX_METRICS = 1000
@@ -38,7 +40,7 @@ class RunWriter:
             self._client.update_run(self.run_id, status="RUNNING")
             self._status = "RUNNING"
         wanted_params = {key: _cut(value, _MAX_PARAM_CHARS) for key, value in scrub_mapping(params).items()}
-        wanted_tags = {**tags, "aib.state": "running"}
+        wanted_tags = {**tags, STATE_TAG: "running"}
         if "aib.signature" in self._tags:
             wanted_tags["aib.signature"] = self._tags["aib.signature"]
         missing = {key: value for key, value in wanted_params.items() if key not in self._params}

@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.scrub import scrub
 from orchestrator.tracking.mlflow_errors import translated
-from orchestrator.tracking.mlflow_run import RunWriter
+from orchestrator.tracking.mlflow_run import STATE_TAG, RunWriter
 from orchestrator.tracking.mlflow_store import find_or_create_experiment, mlflow_client
 from orchestrator.tracking.system_metrics import SystemMetrics
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, RecordRejectedError, State
@@ -31,6 +31,8 @@ _STATUS: dict[State, str] = {
     "interrupted": "KILLED",
 }
 _NAME = re.compile(r"[\w.-]+( [\w.-]+)*")
+_MAX_TWINS = 100
+"""More requests than this are never sent for one run before the store's answer is read."""
 _MAX_DIGEST_CHARS = 36
 """MLflow's limit; the whole digest is in the data set's profile."""
 
@@ -49,6 +51,8 @@ class MlflowTracker:
         self._signature = ""
         self._experiment_id = ""
         self._runs: dict[str | None, RunWriter] = {}
+        self._doubtful: set[str | None] = set()
+        """Whose run may have been created twice: a request to create it got no answer."""
 
     def open_study(
         self,
@@ -133,6 +137,17 @@ class MlflowTracker:
             run = self._find(trial)
         return run.run_id if run else None
 
+    def answers(self) -> bool:
+        try:
+            if self._study is None:
+                self._client.search_experiments(max_results=1)
+            else:
+                # It writes a tag: a store that can only be read does not take records.
+                find_or_create_experiment(self._client, self._study, self._artifact_root)
+        except Exception:  # whatever the reason, it is the store's
+            return False
+        return True
+
     def flush(self, timeout_s: float) -> int:
         """Nothing is ever pending here."""
         return 0
@@ -151,8 +166,12 @@ class MlflowTracker:
     ) -> None:
         at_ms = _now_ms() if timestamp_ms is None else timestamp_ms
         with translated():
+            if trial in self._doubtful:
+                # By now a request that was given up has arrived too, or never will: look once more.
+                self._runs.pop(trial, None)
+                self._doubtful.discard(trial)
             run = self._run(trial)
-            run.log_outcome(metrics, {**tags, "aib.state": state}, at_ms, new_step=trial is None)
+            run.log_outcome(metrics, {**tags, STATE_TAG: state}, at_ms, new_step=trial is None)
             run.end(_STATUS[state], at_ms)
 
     def _run(self, trial: str | None) -> RunWriter:
@@ -163,23 +182,32 @@ class MlflowTracker:
         return run
 
     def _find(self, trial: str | None) -> RunWriter | None:
-        """The oldest run with our tags: should a timed-out request have made two, every process takes the same one."""
+        """The run with our tags. Should a request that got no answer have made two, the one not in use is deleted."""
         if trial not in self._runs:
             which = "tags.`aib.role` = 'study'" if trial is None else f"tags.`aib.trial` = '{trial}'"
             found = self._client.search_runs(
                 [self._experiment_id],
                 f"tags.`aib.study` = '{self._study}' and {which}",
-                max_results=1,
+                max_results=_MAX_TWINS,
                 order_by=["attributes.start_time ASC"],
             )
-            if found:
-                self._runs[trial] = RunWriter(self._client, found[0])
+            # One that was opened has this tag; a twin has only what it was created with.
+            ordered = sorted(found, key=lambda run: STATE_TAG not in run.data.tags)
+            for twin in ordered[1:]:
+                if STATE_TAG not in twin.data.tags:
+                    self._client.delete_run(twin.info.run_id)
+            if ordered:
+                self._runs[trial] = RunWriter(self._client, ordered[0])
         return self._runs.get(trial)
 
     def _create(self, trial: str | None, name: str, tags: Mapping[str, str], timestamp_ms: int | None) -> RunWriter:
         clean = {key: scrub(str(value))[:8000] for key, value in tags.items()}
         start_ms = _now_ms() if timestamp_ms is None else timestamp_ms
-        run = self._client.create_run(self._experiment_id, start_time=start_ms, tags=clean, run_name=name)
+        try:
+            run = self._client.create_run(self._experiment_id, start_time=start_ms, tags=clean, run_name=name)
+        except Exception:
+            self._doubtful.add(trial)
+            raise
         self._runs[trial] = RunWriter(self._client, run)
         return self._runs[trial]
 

@@ -14,12 +14,14 @@ import shutil
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.errors import PreflightError
 
 _LOG = logging.getLogger(__name__)
+REJECTED = "rejected.jsonl"
 
 
 class Entry(NamedTuple):
@@ -46,7 +48,7 @@ class Spool:
         self._last_seq = self._delivered
         self.pending: deque[Entry] = deque()
         """What has not arrived yet, in order."""
-        for entry in self._read_segments():
+        for _, entry in _read_segments(self.folder):
             self._last_seq = max(self._last_seq, entry.seq)
             if entry.seq > self._delivered:
                 self.pending.append(entry)
@@ -79,7 +81,7 @@ class Spool:
         """Adds the object to `rejected.jsonl` with the reason; the caller still marks it delivered."""
         line = json.dumps({"seq": entry.seq, "reason": reason, "record": entry.payload}, default=_plain)
         try:
-            with open(self.folder / "rejected.jsonl", "a", encoding="utf-8") as file:
+            with open(self.folder / REJECTED, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
         except OSError as error:
             _LOG.warning("could not write to rejected.jsonl (%s): %s", error, line)
@@ -140,28 +142,61 @@ class Spool:
             self._segment.close()
             self._segment = None
 
-    def _segments(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.jsonl"))
-
-    def _read_segments(self) -> Iterator[Entry]:
-        for path in self._segments():
-            for line in path.read_bytes().split(b"\n"):
-                if not line:
-                    continue
-                try:
-                    payload = json.loads(line)
-                    yield Entry(int(payload.pop("seq")), payload)
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    _LOG.warning("half a line in %s was skipped: its process died while writing it.", path)
-
     def _remove_delivered_segments(self) -> None:
         """All segments but the one being written, up to the first that still holds something pending."""
         first_pending = self.pending[0].seq if self.pending else self._last_seq + 1
-        segments = self._segments()
+        segments = _segments(self.folder)
         ends = [*(int(path.stem) for path in segments[1:]), self._last_seq + 1]
         for path, end in zip(segments, ends, strict=False):
             if end <= first_pending and (self._segment is None or path.name != Path(self._segment.name).name):
                 path.unlink(missing_ok=True)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Of a spool that no process has open, what none will read: delivered segments, and copies of files that no
+    record names any more, or none yet."""
+    delivered = _read_number(folder / "delivered")
+    named: set[str] = set()
+    segments = dict.fromkeys(_segments(folder), False)
+    for segment, entry in _read_segments(folder):
+        if entry.seq > delivered:
+            segments[segment] = True
+            named.add(str(entry.payload.get("local_path")))
+    for refused in _read_rejected(folder):
+        named.add(str(refused.get("local_path")))
+    copies = [
+        copy for copy in sorted((folder / "files").glob("*")) if not any(str(file) in named for file in copy.glob("*"))
+    ]
+    return [*(path for path, needed in segments.items() if not needed), *copies, *sorted(folder.glob("*.new"))]
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.jsonl"))
+
+
+def _read_segments(folder: Path) -> Iterator[tuple[Path, Entry]]:
+    """Every line with the segment it is in."""
+    for path in _segments(folder):
+        for line in path.read_bytes().split(b"\n"):
+            if not line:
+                continue
+            try:
+                payload = json.loads(line)
+                entry = Entry(int(payload.pop("seq")), payload)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                _LOG.warning("half a line in %s was skipped: its process died while writing it.", path)
+                continue
+            yield path, entry
+
+
+def _read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = (folder / REJECTED).read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            yield dict(json.loads(line)["record"])
 
 
 def _locked(path: Path) -> Any:

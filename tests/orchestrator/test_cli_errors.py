@@ -79,7 +79,7 @@ def test_missing_data_says_how_to_prepare_it(spec: Path, tmp_path: Path, capsys:
     assert "aib data prepare cifar10 --from PATH" in message
 
 
-@pytest.mark.parametrize("verb", ["status", "trials", "best", "pareto", "report"])
+@pytest.mark.parametrize("verb", ["status", "trials", "best", "pareto", "report", "gc"])
 def test_unknown_study_is_named(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, message = refused([verb, "nowhere"], capsys, tmp_path / "runs")
     assert code == 3
@@ -135,7 +135,7 @@ def test_every_verb_has_help_and_a_default_root(
 ) -> None:
     monkeypatch.delenv("AIB_ROOT", raising=False)
     verbs = ["plan", "search", "train", "status", "trials", "best", "pareto", "evaluate", "report", "models", "promote"]
-    verbs += ["pull", "predict", "describe", "doctor", "data list", "data prepare", "data show"]
+    verbs += ["pull", "predict", "describe", "doctor", "gc", "data list", "data prepare", "data show"]
     for verb in verbs:
         with pytest.raises(SystemExit) as leaving:
             main([*verb.split(), "-h"])

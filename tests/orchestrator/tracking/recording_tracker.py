@@ -16,6 +16,7 @@ class RecordingTracker:
         self.study: str | None = None
         self.runs: dict[str | None, dict[str, Any]] = {}
         self.closed = False
+        self.alive = True
 
     def _run(self, trial: str | None) -> dict[str, Any]:
         if trial not in self.runs:
@@ -115,6 +116,9 @@ class RecordingTracker:
     def run_id(self, trial: str | None, timeout_s: float = 10.0) -> str | None:
         run = self.runs.get(trial)
         return run["id"] if run else None
+
+    def answers(self) -> bool:
+        return self.alive
 
     def flush(self, timeout_s: float) -> int:
         return 0

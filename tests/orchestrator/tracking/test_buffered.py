@@ -1,13 +1,11 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +17,9 @@ from orchestrator.tracking.buffered import BufferedTracker
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.tracking.tracker import DatasetInput, TrackerUnavailableError
+from tests.orchestrator.own_cluster import free_port
 from tests.orchestrator.tracking.mlflow_reader import read_runs
+from tests.orchestrator.tracking.mlflow_server import mlflow_server
 from tests.orchestrator.tracking.recording_tracker import RecordingTracker
 
 AWAY = TrackerUnavailableError("http://user:hunter2x@server is away")
@@ -118,6 +118,18 @@ def test_an_error_nobody_knows_is_tried_again_but_not_for_ever(tmp_path: Path) -
         assert tracker.flush(5) == 0
     assert "t2" in inner.runs
     assert "in 3 attempts" in (tmp_path / "rejected.jsonl").read_text()
+
+
+def test_an_error_nobody_knows_is_an_outage_while_the_store_takes_nothing_else(tmp_path: Path) -> None:
+    inner = RecordingTracker()
+    inner.fail_with, inner.alive = RuntimeError("HTTP 500"), False
+    with buffered(inner, tmp_path) as tracker:
+        open_two(tracker)
+        assert tracker.flush(2) == 3, "ten times the attempts after which a poison record is set aside"
+        inner.fail_with, inner.alive = None, True
+        assert tracker.flush(5) == 0
+        assert tracker.num_rejected == 0
+    assert set(inner.runs) == {None, "t1", "t2"}
 
 
 def test_the_next_process_delivers_what_was_left_and_knows_its_study(tmp_path: Path) -> None:
@@ -267,46 +279,12 @@ def answering_503(port: int) -> Iterator[None]:
         thread.join()
 
 
-@contextmanager
-def mlflow_server(port: int, root: Path) -> Iterator[None]:
-    """A real server on loopback, in a process group of its own, ended by its pid."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{root / 'mlflow.db'}",
-        "--artifacts-destination",
-        str(root / "served"),
-    ]
-    with open(root / "server.log", "a") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except OSError:
-                assert process.poll() is None, (root / "server.log").read_text()
-                assert time.monotonic() < deadline, "the server did not start"
-                time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 @pytest.mark.slow
 def test_a_server_that_fails_stops_and_returns_gets_every_record_once(
     store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     uri = f"http://127.0.0.1:{port}"
     figure = tmp_path / "map.png"
     figure.write_bytes(b"png")
