@@ -230,6 +230,7 @@ def _running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool
                 storage=study.paths.scratch if storage.bucket is None else None,
                 placement="PACK" if spec.resources.placement == "pack" else "SPREAD",
                 trials_per_slot=spec.resources.trials_per_slot,
+                hang_timeout_s=spec.resources.hang_timeout_s,
                 fit=fit_trial_on_copies if copies else fit_trial,
             )
         )

@@ -15,13 +15,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainables.errors import CheckpointError
+from trainables.progress import advance
 
 MANIFEST = "manifest.json"
 _STATE = "state.json"
 
 
-def checkpoint_folder(trial_folder: Path, epoch: int) -> Path:
-    return trial_folder / "checkpoints" / f"epoch_{epoch:06d}"
+def checkpoint_name(epoch: int, step: int = 0) -> str:
+    """Name of the state after `step` steps of the epoch after `epoch`; in the order of names, the newest is last."""
+    return f"epoch_{epoch:06d}" + (f"_step_{step:06d}" if step else "")
+
+
+def checkpoint_folder(trial_folder: Path, epoch: int, step: int = 0) -> Path:
+    return trial_folder / "checkpoints" / checkpoint_name(epoch, step)
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> Path:
@@ -34,6 +40,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tens
     aside.mkdir(parents=True)
     for name, named in tensors.items():
         save_file({k: t.detach().cpu().contiguous() for k, t in named.items()}, aside / f"{name}.safetensors")
+        advance()
     (aside / _STATE).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
     seal(aside)
     if folder.exists():
@@ -50,6 +57,7 @@ def seal(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({"files": listed}, indent=1), encoding="utf-8")
     for path in [*files, folder / MANIFEST, folder]:
         _sync(path)
+        advance()
 
 
 def verify(folder: Path) -> frozenset[str]:

@@ -31,6 +31,8 @@ class _Lease:
     leaving: bool = False
     """Nobody waits for the job any more; the workers leave at their epoch's end."""
     stop: bool = False
+    at_once: bool = False
+    """Not even the epoch in progress is waited for."""
     passed: int = 0
     """The last epoch passed on."""
     failures: tuple[Failure, ...] = ()
@@ -60,6 +62,8 @@ class Mailbox:
         self._loss: Failure | None = None
         """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
         self._last_put_s = 0.0
+        self._away = ""
+        """A group that is to leave its nodes."""
         self._met: set[int] = set()
         self._groups_lost = 0
 
@@ -106,12 +110,13 @@ class Mailbox:
                 return "wait"
             return lease.reports.popleft() if lease.reports else lease.finished or "wait"
 
-    def stop(self, token: str) -> bool:
-        """Asks the workers to leave the trial at their epoch's end; the owner still gets `Finished`."""
+    def stop(self, token: str, at_once: bool = False) -> bool:
+        """Asks the workers to leave the trial at their epoch's end, or at the next step with a checkpoint; the owner
+        still gets `Finished`."""
         with self._changed:
             lease = self._owned(token)
             if lease is not None:
-                lease.stop = True
+                lease.stop, lease.at_once = True, lease.at_once or at_once
                 self._changed.notify_all()
             return lease is not None
 
@@ -135,8 +140,9 @@ class Mailbox:
             if not self._of_this_run(group):
                 return "close"
             if group != self._group:
+                reclaimed = self._away == self._group
                 self._group = group
-                self._group_replaced()
+                self._group_replaced(reclaimed)
             self._idle, self._serving, self._broken = True, True, False
             self._changed.wait_for(
                 lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
@@ -181,6 +187,21 @@ class Mailbox:
             if lease is not None:
                 self._finish(lease, finished)
 
+    def leave(self, group: str) -> None:
+        """The group was called away and has saved its trial, which the next group goes on with: no failure."""
+        with self._changed:
+            lease = self._running(group)
+            if lease is not None and (lease.stop or lease.finished is not None):
+                self._finish(lease, lease.finished or Finished("stopped"))
+            elif lease is not None:
+                lease.taken = False
+
+    def called_away(self, group: str) -> bool:
+        """Whether the group is to leave at its next step: its nodes go, or nobody waits for its trial's epoch."""
+        with self._changed:
+            lease = self._running(group)
+            return group == self._away or self._closing == "now" or (lease is not None and lease.at_once)
+
     def agree(self, group: str, rank: int, world_size: int, timeout_s: float) -> bool:
         """Whether every rank of the group calls this within the time: an error that all ranks raised together."""
         with self._changed:
@@ -212,6 +233,12 @@ class Mailbox:
             self._idle, self._serving, self._broken = False, False, True
             self._lost(Failure("slot_lost", failure))
             self._failure = failure
+
+    def call_away(self, group: str) -> None:
+        """The group leaves its trial at the next step, with a checkpoint, and its nodes; another one goes on."""
+        with self._changed:
+            self._away = group
+            self._changed.notify_all()
 
     def close(self, drain: bool = False) -> None:
         """No new leases; a trial in progress is stopped, or with `drain` finished first."""
@@ -274,21 +301,25 @@ class Mailbox:
         return lease is not None and lease.job is not None and not lease.taken and lease.finished is None
 
     def _may_end(self) -> bool:
-        return self._closing == "now" or (self._closing == "drain" and not self._has_job())
+        if self._closing == "now" or self._away == self._group:
+            return True
+        return self._closing == "drain" and not self._has_job()
 
     def _lost(self, failure: Failure) -> None:
         self._loss = self._loss or failure
         self._failure = self._loss.text
 
-    def _group_replaced(self) -> None:
+    def _group_replaced(self, reclaimed: bool) -> None:
         self._met = set()
         loss, self._loss = self._loss or Failure("crash", "its worker group died"), None
+        if reclaimed:
+            loss = Failure("preempted", f"its node was reclaimed before the workers had left it ({loss.text})")
         lease = self._lease
         if lease is None or lease.job is None or not lease.taken:
             return
         self._groups_lost += 1
-        lease.failures = (*lease.failures, loss)
-        verdict = decide(lease.failures, lease.job.max_failures, lease.passed)
+        lease.failures = (*lease.failures, loss._replace(epoch=lease.passed))
+        verdict = decide(lease.failures, lease.job.max_failures)
         if lease.stop:
             self._finish(lease, Finished("stopped"))
         elif not verdict.retry:

@@ -17,7 +17,7 @@ from orchestrator.slots.messages import PoolRef, SlotStatus
 from orchestrator.slots.slot import Slot, SlotSpec
 from orchestrator.slots.worker import Fit, fit_trial
 
-CLOSE_S = 10.0
+CLOSE_S = 20.0
 SLOT_THREADS = 64
 """Calls a slot answers at a time: one take, one next, and short ones of everybody who looks for a free slot."""
 
@@ -40,6 +40,7 @@ class SlotPool:
         fit: Fit = fit_trial,
         owner_timeout_s: float = OWNER_TIMEOUT_S,
         start_timeout_s: float = 120,
+        hang_timeout_s: float | None = None,
     ) -> None:
         self._wanted = num_slots
         alive = [node for node in ray.nodes() if node["Alive"]]
@@ -55,6 +56,7 @@ class SlotPool:
             start_timeout_s=start_timeout_s,
             # A machine of its own has no other node to be moved to.
             watch_preemption=len(alive) > 1,
+            hang_timeout_s=hang_timeout_s,
         )
         self.ref = PoolRef(f"aib-slots-{uuid.uuid4().hex[:8]}:", ray.get_runtime_context().namespace)
         # A pool is resized from a thread of its own (`elastic`).
