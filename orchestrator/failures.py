@@ -3,7 +3,7 @@
 A trial's own faults (crash, hang, out_of_memory) share its `max_failures_per_trial`. Memory that ran out gets one more
 try at most, since the same trial asks for the same memory; an error of the science gets none, since the same values
 give the same error. What the cluster does to a trial (a lost node, a preemption, a slot's own process) is not the
-trial's fault and has a limit of its own, which only ends what would never end.
+trial's fault: it may happen as often as it likes while epochs pass, and ends what would never end by a limit for one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 Cause = Literal["out_of_memory", "preempted", "node_lost", "science", "hang", "crash", "slot_lost"]
 
 MAX_OUT_OF_MEMORY = 1
-MAX_BY_CLUSTER = 20
+MAX_BY_CLUSTER = 10
+"""Between two epochs."""
 OWN: frozenset[Cause] = frozenset({"crash", "hang", "out_of_memory"})
 BY_CLUSTER: frozenset[Cause] = frozenset({"preempted", "node_lost", "slot_lost"})
 KINDS: Mapping[Cause, str] = {
@@ -42,6 +43,8 @@ class Failure(NamedTuple):
     text: str
     error: str = ""
     """Name of the error's type where the science raised it."""
+    epoch: int = 0
+    """The last epoch before it."""
 
     @property
     def kind(self) -> str:
@@ -56,11 +59,12 @@ class Verdict(NamedTuple):
     kind: str = ""
 
 
-def decide(failures: Sequence[Failure], max_failures: int, epoch: int) -> Verdict:
-    """Whether a trial goes on after the last of its losses so far; `epoch` is the last it has reported."""
+def decide(failures: Sequence[Failure], max_failures: int) -> Verdict:
+    """Whether a trial goes on after the last of its losses so far."""
     last = failures[-1]
     counts = {cause: sum(failure.cause == cause for failure in failures) for cause in KINDS}
-    own, by_cluster = sum(counts[cause] for cause in OWN), sum(counts[cause] for cause in BY_CLUSTER)
+    own = sum(counts[cause] for cause in OWN)
+    by_cluster = sum(failure.cause in BY_CLUSTER and failure.epoch == last.epoch for failure in failures)
     retry = (
         last.cause != "science"
         and (last.cause not in OWN or own <= max_failures)
@@ -73,7 +77,7 @@ def decide(failures: Sequence[Failure], max_failures: int, epoch: int) -> Verdic
         return Verdict(False, last.text, last.kind)
     times = ", ".join(f"{count} × {cause}" for cause, count in counts.items() if count)
     advice = f" ({ADVICE[last.cause]})" if last.cause in ADVICE else ""
-    reason = f"lost its workers {len(failures)} times ({times}), last after epoch {epoch}: {last.text}{advice}"
+    reason = f"lost its workers {len(failures)} times ({times}), last after epoch {last.epoch}: {last.text}{advice}"
     return Verdict(False, reason, last.kind)
 
 

@@ -2,17 +2,19 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.recorder import Recorder
-from orchestrator.slots.lease import acquire, this_process
+from orchestrator.slots.lease import Lease, acquire, this_process
 from orchestrator.slots.messages import Finished, Job, PoolRef
 from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
 from trainables.errors import StorageError
+
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +39,8 @@ def run_trials(
 ) -> None:
     """Runs every trial that has not ended yet, as many at a time as there are slots, each in its own slot.
 
-    `interrupted` stops all of them at their epoch's end and leaves them to be resumed. So does storage that takes no
-    checkpoint, and then StorageError is raised.
+    `interrupted` calls all of them off, with a checkpoint of the step they are at, and leaves them to be resumed. So
+    does storage that takes no checkpoint, at their epoch's end, and then StorageError is raised.
     """
     halted = threading.Event()
     waiting = [
@@ -48,6 +50,7 @@ def run_trials(
     ]
     for one in waiting:
         recorder.trial_started(one.trial, one.kind, one.params, one.config, one.of)
+    running: dict[str, Lease] = {}
 
     def ending() -> bool:
         return interrupted.is_set() or halted.is_set()
@@ -73,10 +76,12 @@ def run_trials(
         )
         with acquire(pool, f"{one.trial} of {this_process()}") as lease:
             lease.start(job)
+            running[one.trial] = lease
             while not isinstance(message := lease.next(), Finished):
                 recorder.epoch(one.trial, message.metrics)
                 if ending():
                     lease.stop()
+            del running[one.trial]
             if message.kind == StorageError.__name__:
                 raise StorageError(message.reason)
             if message.state == "stopped" and ending():
@@ -87,5 +92,10 @@ def run_trials(
         return
     # A thread a trial: those without a slot wait in `acquire`, so growing pools are used at once.
     with ThreadPoolExecutor(max_workers=len(waiting), thread_name_prefix="trial") as threads:
-        for future in [threads.submit(run, one) for one in waiting]:
+        futures = [threads.submit(run, one) for one in waiting]
+        while wait(futures, timeout=LOOK_S).not_done:
+            if interrupted.is_set():
+                for lease in list(running.values()):
+                    lease.stop(at_once=True)
+        for future in futures:
             future.result()

@@ -270,6 +270,7 @@ def _following_pool(study: Study, capacity: Callable[[], Capacity], least: int, 
         storage=study.paths.scratch if study.storage.bucket is None else None,
         placement="PACK" if asked.placement == "pack" else "SPREAD",
         trials_per_slot=asked.trials_per_slot,
+        hang_timeout_s=asked.hang_timeout_s,
         fit=fit_trial_on_copies if copies else fit_trial,
     )
     with pool, elastic(pool, shape):

@@ -13,27 +13,42 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from trainables.errors import CheckpointError, StorageError
+from trainables.progress import advance
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 2**20
 """More than any manifest has."""
 _STATE = "state.json"
-_NAME = re.compile(r"epoch_(\d{6})(?:\.(\d{3,}))?")
+_NAME = re.compile(r"epoch_(\d{6})(?:_step_(\d{6,}))?(?:\.(\d{3,}))?")
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 logger = logging.getLogger(__name__)
 
 
-def checkpoint_folder(trial_folder: Path, epoch: int) -> Path:
-    """Where an epoch's first checkpoint goes; `write_checkpoint` numbers further ones of the same epoch."""
-    return trial_folder / "checkpoints" / f"epoch_{epoch:06d}"
+class Age(NamedTuple):
+    """What a checkpoint is of; the greater, the newer."""
+
+    epoch: int
+    step: int
+    """Of the epoch after `epoch`; 0: the state between two epochs."""
+    attempt: int
+
+
+def checkpoint_name(epoch: int, step: int = 0) -> str:
+    """Name of the state after `step` steps of the epoch after `epoch`."""
+    return f"epoch_{epoch:06d}" + (f"_step_{step:06d}" if step else "")
+
+
+def checkpoint_folder(trial_folder: Path, epoch: int, step: int = 0) -> Path:
+    """Where a state's first checkpoint goes; `write_checkpoint` numbers further ones of the same state."""
+    return trial_folder / "checkpoints" / checkpoint_name(epoch, step)
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> Path:
@@ -48,6 +63,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tens
         aside.mkdir(parents=True)
         for name, named in tensors.items():
             save_file({k: t.detach().cpu().contiguous() for k, t in named.items()}, aside / f"{name}.safetensors")
+            advance()
         (aside / _STATE).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
         seal(aside)
         final = _rename(aside, folder)
@@ -61,8 +77,8 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tens
 
 
 def _rename(aside: Path, folder: Path) -> Path:
-    """To the epoch's next attempt, or the one after where another writer, taken for dead, was faster."""
-    attempts = [_age(other)[1] for other in _stored(folder.parent) if other.name.split(".")[0] == folder.name]
+    """To the state's next attempt, or the one after where another writer, taken for dead, was faster."""
+    attempts = [_age(other).attempt for other in _stored(folder.parent) if other.name.split(".")[0] == folder.name]
     attempt = max(attempts, default=0) + 1
     while True:
         final = folder if attempt == 1 else folder.with_name(f"{folder.name}.{attempt:03d}")
@@ -81,6 +97,7 @@ def seal(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({"files": listed}, indent=1), encoding="utf-8")
     for path in [*files, folder / MANIFEST, folder]:
         _sync(path)
+        advance()
 
 
 def verify(folder: Path) -> frozenset[str]:
@@ -148,14 +165,14 @@ def latest_checkpoint(trial_folder: Path) -> Path | None:
 
 
 def prune_checkpoints(trial_folder: Path, keep: int = 2) -> None:
-    """Keeps the newest whole checkpoint of the newest `keep` epochs that have one, and removes all others, damaged
-    ones and what interrupted writes left aside."""
-    kept: dict[int, Path] = {}
+    """Keeps the newest whole checkpoint of each of the newest `keep` states that have one, and removes all others,
+    damaged ones and what interrupted writes left aside."""
+    kept: set[tuple[int, int]] = set()
     for folder in _newest_first(trial_folder):
-        epoch, _ = _age(folder)
+        epoch, step, _ = _age(folder)
         # Each is read again: one that was damaged since it was written must not cost the last good one its place.
-        if len(kept) < keep and epoch not in kept and _is_whole(folder):
-            kept[epoch] = folder
+        if len(kept) < keep and (epoch, step) not in kept and _is_whole(folder):
+            kept.add((epoch, step))
         else:
             shutil.rmtree(folder, ignore_errors=True)
     for left in (trial_folder / "checkpoints").glob(".epoch_*"):
@@ -170,11 +187,10 @@ def _stored(folder: Path) -> list[Path]:
     return [path for path in folder.glob("epoch_*") if _NAME.fullmatch(path.name)]
 
 
-def _age(folder: Path) -> tuple[int, int]:
-    """Epoch and attempt."""
+def _age(folder: Path) -> Age:
     matched = _NAME.fullmatch(folder.name)
     assert matched is not None
-    return int(matched[1]), int(matched[2] or 1)
+    return Age(int(matched[1]), int(matched[2] or 0), int(matched[3] or 1))
 
 
 def _is_whole(folder: Path) -> bool:

@@ -27,8 +27,9 @@ class StoredCheckpoint(NamedTuple):
 class CheckpointStore(Protocol):
     """The checkpoints of one trial."""
 
-    def save(self, epoch: int, write: Callable[[Path], Path]) -> None:
-        """Stores what `write` puts into the folder it is given; after it returns, the checkpoint outlives this node.
+    def save(self, epoch: int, write: Callable[[Path], Path], step: int = 0) -> None:
+        """Stores what `write` puts into the folder it is given: the state after an epoch, or after `step` steps of the
+        next one. After it returns, the checkpoint outlives this node.
 
         Raises StorageError where the storage does not take it; nothing that is read later is left of it then.
         """
@@ -67,8 +68,8 @@ class FolderStore:
 
     folder: Path
 
-    def save(self, epoch: int, write: Callable[[Path], Path]) -> None:
-        write(checkpoint_folder(self.folder, epoch))
+    def save(self, epoch: int, write: Callable[[Path], Path], step: int = 0) -> None:
+        write(checkpoint_folder(self.folder, epoch, step))
 
     @contextmanager
     def newest(self) -> Iterator[Path | None]:

@@ -17,6 +17,7 @@ from trainables.data.splits import Subset
 from trainables.interpretability import contrast
 from trainables.losses import kl_nats
 from trainables.models.classifier import Classifier, Output
+from trainables.progress import advance
 from trainables.randomness import stream
 from trainables.runtime import Runtime
 from trainables.sums import BatchSums
@@ -55,6 +56,7 @@ def predict_batch(
         x_BCHW = normalize(images_BHWC, config.data)
         noise = model.draw_noise(len(x_BCHW), draws.attention, draws.latent, generator)
         output = model(x_BCHW, noise)
+        advance()
         return output.logits_STBC.float().mean((0, 1)), output
 
 

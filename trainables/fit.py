@@ -27,6 +27,8 @@ from trainables.final import interpretability, localization, occluders, score_be
 from trainables.metrics import INTERP_FURTHER_SUMMARY, INTERP_SUMMARY, VAL_LOCALIZATION, without_map
 from trainables.models.classifier import Classifier
 from trainables.optim import learning_rate, set_learning_rate
+from trainables.pause import EpochPart, Paused
+from trainables.progress import advance
 from trainables.randomness import stream, stream_seed
 from trainables.runtime import Runtime
 from trainables.step import train_step
@@ -48,7 +50,8 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
 
     `resume` is a checkpoint folder; the first report is then the epoch after it.
     Raises DataError where the data set is not prepared, CheckpointError where the checkpoint belongs to another trial
-    or other data, DivergedError on all ranks together where the loss is not finite.
+    or other data, DivergedError on all ranks together where the loss is not finite, Paused where the runtime's `leave`
+    asks for it; a checkpoint written then is continued in the middle of its epoch.
     """
     numerics.apply(config, runtime.device)
     store = open_store(runtime.data_root, config.data.name, config.data.stored_size)
@@ -113,8 +116,15 @@ def _train_epoch(
     model.train()
     order_N = torch.randperm(len(labels_N), generator=stream(config.seed, "order", epoch))
     names: tuple[str, ...] = ()
-    sums, images_seen = torch.zeros((), dtype=torch.float64, device=runtime.device), 0
+    sums, images_seen, steps_done = torch.zeros((), dtype=torch.float64, device=runtime.device), 0, 0
+    if training.part is not None:
+        part, training.part = training.part, None
+        names, steps_done, started = part.names, part.step, started - part.seconds
+        sums, images_seen = part.of_rank(runtime.rank, runtime.world_size)
+        sums = sums.to(runtime.device)
     for step, batch in enumerate(_global_batches(order_N, config.optim.batch_size, runtime.world_size)):
+        if step < steps_done:
+            continue
         rows = batch.tensor_split(runtime.world_size)[runtime.rank].to(runtime.device)
         key = (epoch, step, runtime.rank)
         x_BCHW = augment(images_NHWC[rows], config.data, stream(config.seed, "augment", *key, device=runtime.device))
@@ -128,6 +138,11 @@ def _train_epoch(
         names, values = zip(*terms.present().items(), strict=True)
         sums = sums + torch.stack(values).double() * len(rows)
         images_seen += len(rows)
+        advance()
+        if runtime.leave():
+            seconds = time.perf_counter() - started
+            training.part = EpochPart.gather(step + 1, names, sums, images_seen, seconds, runtime.world_size)
+            raise Paused(training.epoch, step + 1, training.save)
     sums = torch.cat([sums, sums.new_tensor([images_seen])])
     if runtime.world_size > 1:
         dist.all_reduce(sums)

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.bucket import Bucket
-from trainables.checkpoint import MANIFEST, listed_files, verify
+from trainables.checkpoint import MANIFEST, Age, checkpoint_name, listed_files, verify
 from trainables.checkpoint_store import KEEP_CHECKPOINTS, StoredCheckpoint
 from trainables.data.scratch import scratch_folder
 from trainables.errors import CheckpointError, StorageError
 from trainables.node_cache import node_cache
+from trainables.progress import advance
 
-_NAME = re.compile(r"epoch_(\d{6})\.(\d+)-[0-9a-f]{16}")
+_NAME = re.compile(r"epoch_(\d{6})(?:_step_(\d{6}))?\.(\d+)-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class ObjectStore:
     bucket: Bucket
     prefix: str
 
-    def save(self, epoch: int, write: Callable[[Path], Path]) -> None:
+    def save(self, epoch: int, write: Callable[[Path], Path], step: int = 0) -> None:
         with self._storing(), _scratch() as scratch:
-            attempts = [attempt for stored, attempt in map(_age, self._listed()) if stored == epoch]
-            name = f"epoch_{epoch:06d}.{1 + max(attempts, default=0)}-{uuid.uuid4().hex[:16]}"
+            attempts = [age.attempt for age in map(_age, self._listed()) if age[:2] == (epoch, step)]
+            name = f"{checkpoint_name(epoch, step)}.{1 + max(attempts, default=0)}-{uuid.uuid4().hex[:16]}"
             folder = write(scratch / name)
             for file in sorted(verify(folder)):
                 self.bucket.put(folder / file, self._key(name, file))
+                advance()
             self.bucket.put(folder / MANIFEST, self._key(name, MANIFEST))
 
     @contextmanager
@@ -53,8 +55,8 @@ class ObjectStore:
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
         with self._storing():
             listed = self._listed()
-            newest_of_epoch = {_age(name)[0]: name for name in reversed(_complete(listed))}
-            kept = set(sorted(newest_of_epoch.values(), key=_age)[-keep:])
+            newest_attempts = {_age(name)[:2]: name for name in reversed(_complete(listed))}
+            kept = set(sorted(newest_attempts.values(), key=_age)[-keep:])
             for name, files in listed.items():
                 if name not in kept:
                     self._remove(name, files)
@@ -112,11 +114,10 @@ class ObjectStore:
         return folder
 
 
-def _age(name: str) -> tuple[int, int]:
-    """Epoch and attempt of a checkpoint."""
+def _age(name: str) -> Age:
     matched = _NAME.fullmatch(name)
     assert matched is not None
-    return int(matched[1]), int(matched[2])
+    return Age(int(matched[1]), int(matched[2] or 0), int(matched[3]))
 
 
 def _complete(listed: Mapping[str, Collection[str]]) -> list[str]:

@@ -1,9 +1,15 @@
-"""Where a trial runs: its rank among the workers, its device, its data folder."""
+"""Where a trial runs: its rank among the workers, its device, its data folder, and who may call it away."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+
+
+def stay() -> bool:
+    """Nobody calls the trial away."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,3 +19,6 @@ class Runtime:
     rank: int = 0
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    leave: Callable[[], bool] = stay
+    """Asked after every training step, by all ranks equally often and with the same answer on each: True makes `fit`
+    raise `pause.Paused`."""

@@ -1,4 +1,4 @@
-"""The state of a trial between two epochs: weights, their average, the optimiser, the best epoch, the history."""
+"""The state of a trial between two epochs or steps: weights, their average, optimiser, best epoch, history."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
 from trainables.models.pretrained import load_imagenet
 from trainables.optim import build_optimizer, load_optimizer, optimizer_state
+from trainables.pause import EpochPart
 from trainables.runtime import Runtime
 
 
@@ -37,6 +38,8 @@ class Training:
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     examples: dict[str, torch.Tensor] = field(default_factory=dict)
     """Images and maps to draw, there after the last epoch."""
+    part: EpochPart | None = None
+    """Of the epoch after `epoch`, where the trial was left in its middle."""
     verdicts: dict[str, torch.Tensor] = field(default_factory=dict)
     """What the best weights said of every test image, there after the last epoch."""
 
@@ -86,6 +89,8 @@ class Training:
             tensors["examples"] = self.examples
         if self.verdicts:
             tensors["verdicts"] = self.verdicts
+        if self.part is not None:
+            tensors["part"] = {"sums_RT": self.part.sums_RT}
         state = {
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
@@ -93,6 +98,7 @@ class Training:
             "config": self.config.to_dict(),
             "data": self.data,
             "fingerprint": self.fingerprint,
+            **({"part": self.part.state()} if self.part is not None else {}),
         }
         return write_checkpoint(folder, tensors, state)
 
@@ -125,4 +131,6 @@ class Training:
             self.average.model.load_state_dict(read_tensors(folder, "average"))
         self.best_weights = read_tensors(folder, "best")
         self.epoch, self.best_epoch, self.history = state["epoch"], state["best_epoch"], state["history"]
+        if "part" in state:
+            self.part = EpochPart.from_state(state["part"], read_tensors(folder, "part")["sums_RT"])
         self.stored_fingerprint = state["fingerprint"]

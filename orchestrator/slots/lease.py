@@ -68,10 +68,11 @@ class Lease:
                     return lost
                 job = self._started()
 
-    def stop(self) -> None:
-        """Asks for the trial's end after the epoch in progress; `next` then gives `Finished`."""
+    def stop(self, at_once: bool = False) -> None:
+        """Asks for the trial's end after the epoch in progress, or after the step with a checkpoint of it; `next` then
+        gives `Finished`."""
         self._stopped = True
-        self._slot.stop.remote(self._token)
+        self._slot.stop.remote(self._token, at_once)
 
     def release(self) -> None:
         """Gives the slot back without waiting for the workers to leave the trial."""
@@ -100,8 +101,9 @@ class Lease:
         job = self._started()
         if self._stopped:
             return Finished("stopped")
-        failures = (*job.failures, Failure("slot_lost", "its slot's own process was lost"))
-        verdict = decide(failures, job.max_failures, job.epochs_known)
+        lost = Failure("slot_lost", "its slot's own process was lost", epoch=job.epochs_known)
+        failures = (*job.failures, lost)
+        verdict = decide(failures, job.max_failures)
         if not verdict.retry:
             return Finished("failed", verdict.reason, verdict.kind)
         self._slot, self._token = _acquire(self._pool, f"{self._owner} ({uuid.uuid4().hex})", None)

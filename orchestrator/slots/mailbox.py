@@ -31,6 +31,8 @@ class _Lease:
     leaving: bool = False
     """Nobody waits for the job any more; the workers leave at their epoch's end."""
     stop: bool = False
+    at_once: bool = False
+    """Not even the epoch in progress is waited for."""
     passed: int = 0
     """The last epoch passed on."""
     failures: tuple[Failure, ...] = ()
@@ -56,11 +58,12 @@ class Mailbox:
         self._run, self._group, self._idle = "", "", False
         self._serving = False
         self._closing: Literal["", "drain", "now"] = ""
-        self._regrouping = False
         self._failure, self._broken = "", False
         self._loss: Failure | None = None
         """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
         self._last_put_s = 0.0
+        self._away = ""
+        """A group that is to leave its nodes."""
         self._met: set[int] = set()
         self._groups_lost = 0
 
@@ -107,12 +110,13 @@ class Mailbox:
                 return "wait"
             return lease.reports.popleft() if lease.reports else lease.finished or "wait"
 
-    def stop(self, token: str) -> bool:
-        """Asks the workers to leave the trial at their epoch's end; the owner still gets `Finished`."""
+    def stop(self, token: str, at_once: bool = False) -> bool:
+        """Asks the workers to leave the trial at their epoch's end, or at the next step with a checkpoint; the owner
+        still gets `Finished`."""
         with self._changed:
             lease = self._owned(token)
             if lease is not None:
-                lease.stop = True
+                lease.stop, lease.at_once = True, lease.at_once or at_once
                 self._changed.notify_all()
             return lease is not None
 
@@ -136,8 +140,9 @@ class Mailbox:
             if not self._of_this_run(group):
                 return "close"
             if group != self._group:
+                reclaimed = self._away == self._group
                 self._group = group
-                self._group_replaced()
+                self._group_replaced(reclaimed)
             self._idle, self._serving, self._broken = True, True, False
             self._changed.wait_for(
                 lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
@@ -173,19 +178,29 @@ class Mailbox:
                 )
             self._expire()
             self._last_put_s = self._clock()
-            return lease.stop or self._regrouping or self._running(group) is not lease
+            return lease.stop or self._running(group) is not lease
 
     def end(self, group: str, finished: Finished) -> None:
         """The group has left the trial."""
         with self._changed:
             lease = self._running(group)
-            if lease is None:
-                return
-            if self._regrouping and finished.state == "stopped" and not lease.stop:
-                # Left for the next group, which goes on from the last checkpoint.
-                lease.taken = False
-            else:
+            if lease is not None:
                 self._finish(lease, finished)
+
+    def leave(self, group: str) -> None:
+        """The group was called away and has saved its trial, which the next group goes on with: no failure."""
+        with self._changed:
+            lease = self._running(group)
+            if lease is not None and (lease.stop or lease.finished is not None):
+                self._finish(lease, lease.finished or Finished("stopped"))
+            elif lease is not None:
+                lease.taken = False
+
+    def called_away(self, group: str) -> bool:
+        """Whether the group is to leave at its next step: its nodes go, or nobody waits for its trial's epoch."""
+        with self._changed:
+            lease = self._running(group)
+            return group == self._away or self._closing == "now" or (lease is not None and lease.at_once)
 
     def agree(self, group: str, rank: int, world_size: int, timeout_s: float) -> bool:
         """Whether every rank of the group calls this within the time: an error that all ranks raised together."""
@@ -209,15 +224,8 @@ class Mailbox:
     def run_started(self) -> str:
         """Names a new Train run; groups of earlier runs are turned away from here on."""
         with self._changed:
-            self._run, self._idle, self._serving, self._regrouping = uuid.uuid4().hex, False, False, False
+            self._run, self._idle, self._serving = uuid.uuid4().hex, False, False
             return self._run
-
-    def regroup(self) -> None:
-        """The present workers leave at their epoch's end and their Train run ends; the trial waits for the next one's.
-        No failure of the trial's."""
-        with self._changed:
-            self._regrouping = True
-            self._changed.notify_all()
 
     def run_failed(self, failure: str) -> None:
         """A Train run ended with an error; until a group reports, the slot counts as broken."""
@@ -225,6 +233,12 @@ class Mailbox:
             self._idle, self._serving, self._broken = False, False, True
             self._lost(Failure("slot_lost", failure))
             self._failure = failure
+
+    def call_away(self, group: str) -> None:
+        """The group leaves its trial at the next step, with a checkpoint, and its nodes; another one goes on."""
+        with self._changed:
+            self._away = group
+            self._changed.notify_all()
 
     def close(self, drain: bool = False) -> None:
         """No new leases; a trial in progress is stopped, or with `drain` finished first."""
@@ -287,21 +301,25 @@ class Mailbox:
         return lease is not None and lease.job is not None and not lease.taken and lease.finished is None
 
     def _may_end(self) -> bool:
-        return self._regrouping or self._closing == "now" or (self._closing == "drain" and not self._has_job())
+        if self._closing == "now" or self._away == self._group:
+            return True
+        return self._closing == "drain" and not self._has_job()
 
     def _lost(self, failure: Failure) -> None:
         self._loss = self._loss or failure
         self._failure = self._loss.text
 
-    def _group_replaced(self) -> None:
+    def _group_replaced(self, reclaimed: bool) -> None:
         self._met = set()
         loss, self._loss = self._loss or Failure("crash", "its worker group died"), None
+        if reclaimed:
+            loss = Failure("preempted", f"its node was reclaimed before the workers had left it ({loss.text})")
         lease = self._lease
         if lease is None or lease.job is None or not lease.taken:
             return
         self._groups_lost += 1
-        lease.failures = (*lease.failures, loss)
-        verdict = decide(lease.failures, lease.job.max_failures, lease.passed)
+        lease.failures = (*lease.failures, loss._replace(epoch=lease.passed))
+        verdict = decide(lease.failures, lease.job.max_failures)
         if lease.stop:
             self._finish(lease, Finished("stopped"))
         elif not verdict.retry:

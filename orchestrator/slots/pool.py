@@ -20,7 +20,7 @@ from orchestrator.slots.messages import PoolRef, SlotStatus
 from orchestrator.slots.slot import Slot, SlotSpec
 from orchestrator.slots.worker import Fit, fit_trial
 
-CLOSE_S = 10.0
+CLOSE_S = 20.0
 SLOT_THREADS = 64
 """Calls a slot answers at a time: one take, one next, and short ones of everybody who looks for a free slot."""
 
@@ -42,6 +42,7 @@ class SlotPool:
         fit: Fit = fit_trial,
         owner_timeout_s: float = OWNER_TIMEOUT_S,
         start_timeout_s: float = 120,
+        hang_timeout_s: float | None = None,
     ) -> None:
         """`shape`: the workers of each slot."""
         self._shape = tuple(shape)
@@ -58,6 +59,7 @@ class SlotPool:
             start_timeout_s=start_timeout_s,
             # A machine of its own has no other node to be moved to.
             watch_preemption=len(alive) > 1,
+            hang_timeout_s=hang_timeout_s,
         )
         self.ref = PoolRef(f"aib-slots-{uuid.uuid4().hex[:8]}:", ray.get_runtime_context().namespace)
         # A pool is resized from a thread of its own (`elastic`).
@@ -84,7 +86,7 @@ class SlotPool:
     def resize(self, shape: Sequence[int]) -> None:
         """Brings the pool to slots of so many workers each, the larger ones to where slots are large already.
 
-        A slot grows after the epoch in progress. One that waits for more workers than it is to have is started anew,
+        A slot grows between two steps of its trial. One that waits for more workers than it is to have is started anew,
         as what it waits for may never come. Slots too many take no further trial and end with the one they have; those
         that wait for workers go first, and at once, and their trials go on in other slots. A closed pool stays closed.
         """

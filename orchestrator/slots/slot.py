@@ -4,28 +4,35 @@ One process, so one thing to lose: if it dies, Ray starts it anew, and with it t
 its lease gone and leases again. If only the Train run dies, the slot starts another one and keeps the trial.
 """
 
+import logging
 import os
 import shutil
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import ray
+from ray._private.state import state
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.failures import failure_of_group, first_line
+from orchestrator.failures import Failure, failure_of_group, first_line
 from orchestrator.slots import orphans
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.messages import SlotStatus
+from orchestrator.slots.watchdog import Beat, Watchdog
 from orchestrator.slots.worker import Fit, serve
 from trainables.node_cache import node_cache
 
 RETRY_S = 2.0
+LOOK_S = 1.0
 SWEEP_S = 5.0
 COLLECTIVE_TIMEOUT_S = 1800
+
+logger = logging.getLogger(__name__)
 
 TRAIN_SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -55,6 +62,8 @@ class SlotSpec:
     owner_timeout_s: float
     start_timeout_s: float
     watch_preemption: bool
+    hang_timeout_s: float | None
+    """How long a worker may make no progress (`watchdog.Watchdog`)."""
 
     @property
     def resources(self) -> dict[str, float]:
@@ -78,22 +87,33 @@ class Slot(Mailbox):
         for key, value in settings.items():
             os.environ.setdefault(key, value)
         self._ended = threading.Event()
-        for target, thread in ((self._serve, "train-run"), (self._sweep, "orphans")):
+        self._watchdog, self._ranks = Watchdog(spec.hang_timeout_s), dict[int, tuple[Any, str]]()
+        for target, thread in ((self._serve, "train-run"), (self._sweep, "orphans"), (self._watch, "watchdog")):
             threading.Thread(target=target, name=thread, daemon=True).start()
 
     def ended(self, timeout_s: float) -> bool:
         """Whether the Train run is over, after `close`, within the time."""
         return self._ended.wait(timeout_s)
 
+    def beat(self, group: str, beat: Beat, worker: Any, node_id: str) -> bool:
+        """A worker's sign of life; the answer is whether it is to leave at its next step."""
+        with self._changed:
+            if group == self._group:
+                if group != self._watchdog.group:
+                    self._ranks = {}
+                self._ranks[beat.rank] = (worker, node_id)
+                self._watchdog.beat(group, beat)
+        return self.called_away(group)
+
     def pid(self) -> int:
         return os.getpid()
 
     def resize(self, workers: int) -> None:
-        """Another number of workers from the end of the epoch in progress on; the trial goes on with them."""
+        """Another number of workers: the present ones are called away, and the trial goes on at the step they saved."""
         with self._changed:
             if workers != self._workers:
                 self._workers = workers
-                self.regroup()
+                self.call_away(self._group)
 
     def status(self) -> SlotStatus:
         return replace(super().status(), workers=self._workers)
@@ -135,6 +155,33 @@ class Slot(Mailbox):
                 # The dashboard is busy; the next round asks again.
                 found = set()
             empty = found
+
+    def _watch(self) -> None:
+        """Kills a group that is stuck, and calls one away whose node is about to go."""
+        while not self._ended.wait(LOOK_S):
+            with self._changed:
+                late = self._watchdog.stuck(LOOK_S)
+                if not self._serving or self._watchdog.group != self._group:
+                    continue
+                group, ranks = self._group, dict(self._ranks)
+                if late is not None:
+                    self._idle = False
+                    self._lost(Failure("hang", late))
+            try:
+                if late is not None:
+                    for worker, _ in ranks.values():
+                        # Train sees the death and starts a new group; a process that is stopped does not hinder this.
+                        ray.kill(worker, no_restart=True)
+                    self.group_lost(group.split("/", maxsplit=1)[0], Failure("hang", late))
+                elif group != self._away and self._node_goes(ranks.values()):
+                    self.call_away(group)
+            except Exception:
+                # The cluster's head is away for a moment; the next look asks again.
+                logger.warning("a look at the workers failed", exc_info=True)
+
+    def _node_goes(self, ranks: Iterable[tuple[Any, str]]) -> bool:
+        draining = state.get_draining_nodes() or {}
+        return any(node_id in draining for _, node_id in ranks)
 
     def _trainer(self, run: str, workers: int) -> TorchTrainer:
         spec = self._spec

@@ -19,10 +19,13 @@ import torch.distributed as dist
 
 from orchestrator.slots.messages import Finished, Job
 from orchestrator.slots.process_state import ProcessState
+from orchestrator.slots.pulse import Pulse
 from trainables.checkpoint import read_history
 from trainables.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 from trainables.node_cache import node_cache
+from trainables.pause import Paused
+from trainables.progress import advance
 from trainables.runtime import Runtime
 
 TAKE_S = 2.0
@@ -65,9 +68,9 @@ def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Pat
 
 
 def serve(config: Mapping[str, Any]) -> None:
-    """Runs on every worker of a slot's Train run (`slot.py` gives the config) until the slot closes, or until
-    `trials_per_slot` trials are served. An error that is not every rank's own and deliberate ends the worker group;
-    Train starts a new one, and the trial goes on from its last checkpoint."""
+    """Runs on every worker of a slot's Train run (`slot.py` gives the config) until the slot closes, until
+    `trials_per_slot` trials are served, or until they are called away. An error that is not every rank's own and
+    deliberate ends the worker group; Train starts a new one, and the trial goes on from its last checkpoint."""
     context = ray.train.get_context()
     slot = ray.get_actor(config["slot"], namespace=config["namespace"])
     rank, world_size = context.get_world_rank(), context.get_world_size()
@@ -75,32 +78,46 @@ def serve(config: Mapping[str, Any]) -> None:
     before = ProcessState.capture()
     before.restore()
     served = 0
-    while (job := ranks.take()) is not None:
-        finished = _run_job(job, config["fit"], ranks)
-        before.restore(keep_gpu_memory=config["whole_gpu"])
-        if rank == 0:
-            ray.get(slot.end.remote(ranks.group, finished))
-        served += 1
-        if served == config["trials_per_slot"]:
-            return
+    with Pulse(slot, ranks.group, rank, world_size, _broadcast) as pulse:
+        while (job := ranks.take()) is not None:
+            finished = _run_job(job, config["fit"], ranks, pulse)
+            before.restore(keep_gpu_memory=config["whole_gpu"])
+            if finished is None:
+                if rank == 0:
+                    ray.get(slot.leave.remote(ranks.group))
+                return
+            if rank == 0:
+                ray.get(slot.end.remote(ranks.group, finished))
+            served += 1
+            if served == config["trials_per_slot"]:
+                return
 
 
-def _run_job(job: Job, fit: Fit, ranks: "_Ranks") -> Finished:
+def _run_job(job: Job, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finished | None:
+    """The trial's end in this group; None where the group was called away and the trial goes on in another one."""
+    pulse.begin()
     runtime = Runtime(
         data_root=job.data_root,
         rank=ranks.rank,
         world_size=ranks.world_size,
         device=ray.train.torch.get_device(),
+        leave=pulse.leave,
     )
     try:
         with _resumed(job.checkpoints, ranks.rank) as resume:
             if _broadcast(_resend(job, resume, ranks) if ranks.rank == 0 else None, ranks.rank):
                 return Finished("stopped")
             for report in fit(job.config, runtime, resume):
+                pulse.epoch_done()
                 verdict = _broadcast(_publish(job, report, ranks) if ranks.rank == 0 else None, ranks.rank)
                 if verdict is not None:
                     return verdict
         return Finished("completed")
+    except Paused as pause:
+        if ranks.rank == 0:
+            job.checkpoints.save(pause.epoch, pause.save, pause.step)
+            job.checkpoints.prune()
+        return None
     except AIBError as error:
         if not ranks.agree():
             raise
@@ -152,6 +169,7 @@ class _Ranks:
         while True:
             taken = ray.get(self.slot.take.remote(self.group, TAKE_S)) if self.rank == 0 else None
             taken = _broadcast(taken, self.rank)
+            advance()
             if isinstance(taken, Job):
                 return taken
             if taken == "close":

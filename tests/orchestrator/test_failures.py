@@ -9,8 +9,8 @@ from orchestrator.failures import MAX_BY_CLUSTER, Cause, Failure, decide, failur
 from trainables.errors import CheckpointError, DataError, DivergedError
 
 
-def died(cause: Cause, times: int = 1) -> list[Failure]:
-    return [Failure(cause, f"it was {cause}")] * times
+def died(cause: Cause, times: int = 1, epoch: int = 7) -> list[Failure]:
+    return [Failure(cause, f"it was {cause}", epoch=epoch)] * times
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,8 @@ def died(cause: Cause, times: int = 1) -> list[Failure]:
         (died("out_of_memory"), 0, False),
         (died("out_of_memory") + died("crash"), 5, True),
         (died("node_lost"), 0, True),
-        (died("preempted", 10) + died("node_lost", 5), 0, True),
+        (died("preempted", 5) + died("node_lost", 5), 0, True),
+        (died("preempted", 100, epoch=6) + died("preempted"), 0, True),
         (died("crash", 2) + died("preempted"), 2, True),
         (died("preempted", 3) + died("crash"), 1, True),
         (died("slot_lost", MAX_BY_CLUSTER), 0, True),
@@ -34,7 +35,7 @@ def died(cause: Cause, times: int = 1) -> list[Failure]:
     ],
 )
 def test_losses_are_counted_by_cause(failures: list[Failure], max_failures: int, retry: bool) -> None:
-    verdict = decide(failures, max_failures, epoch=7)
+    verdict = decide(failures, max_failures)
     assert verdict.retry is retry
     if not retry:
         assert f"lost its workers {len(failures)} times" in verdict.reason
@@ -44,13 +45,13 @@ def test_losses_are_counted_by_cause(failures: list[Failure], max_failures: int,
 
 def test_an_error_of_the_science_on_one_rank_is_not_repeated() -> None:
     failure = failure_of_group({0: RuntimeError("Connection closed by peer"), 1: DataError("image 7 is no image")})
-    verdict = decide([failure], 9, epoch=0)
+    verdict = decide([failure], 9)
     assert (verdict.retry, verdict.kind) == (False, "DataError")
     assert "rank 1: DataError: image 7 is no image" in verdict.reason
 
 
 def test_memory_names_the_fields_to_change() -> None:
-    verdict = decide(died("out_of_memory", 2), 2, epoch=1)
+    verdict = decide(died("out_of_memory", 2), 2)
     assert verdict.kind == "OutOfMemory"
     assert "optim.batch_size" in verdict.reason
 

@@ -85,6 +85,21 @@ def test_pruning_keeps_the_newest_two(store: CheckpointStore) -> None:
     assert names == {"epoch_000003", "epoch_000004"}
 
 
+def test_a_step_within_an_epoch_is_newer_than_the_epoch_before_and_older_than_its_own(store: CheckpointStore) -> None:
+    store.save(1, writer(1))
+    store.save(1, writer(17), step=7)
+    store.save(1, writer(112), step=12)
+    assert newest_epoch(store) == 112
+    store.prune()
+    assert newest_epoch(store) == 112
+    with store.newest() as folder:
+        assert folder is not None
+        with store.named(folder.name) as other:
+            assert read_state(other) == {"epoch": 112}
+    store.save(2, writer(2))
+    assert newest_epoch(store) == 2
+
+
 @pytest.mark.parametrize("damage", ["altered", "cut", "gone", "no manifest", "torn manifest"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(store: CheckpointStore, damage: str) -> None:
     for epoch in (1, 2):

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,8 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.checkpoint import read_state, read_tensors, write_checkpoint
-from trainables.errors import DivergedError
+from trainables.errors import DataError, DivergedError
+from trainables.progress import advance
 from trainables.randomness import stream
 from trainables.runtime import Runtime
 
@@ -27,8 +29,9 @@ class SmallReport:
 
 
 def small_trial(epochs: int = 4, **fields: Any) -> dict[str, Any]:
-    """A trial's config. Faults: `kill` (rank, epoch, times), `diverge_at` on all ranks, `raise_on` one rank,
-    `litter` (leaves process-wide settings changed), `epoch_s` (sleeps)."""
+    """A trial's config. Faults: `kill`, `freeze` (SIGSTOP), `stall` (a step that never ends), `eat` (memory), `limit`
+    (the same up to RLIMIT_AS) and `reject` (a bad record), each of them (rank, epoch, times); `diverge_at` on all
+    ranks, `raise_on` one rank, `litter` (leaves process-wide settings changed), `epoch_s` (sleeps)."""
     return {"epochs": epochs, "seed": 0, "lr": 0.1, "epoch_s": 0.0, **fields}
 
 
@@ -55,6 +58,7 @@ def fit_small(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
                 for parameter in model.parameters():
                     assert parameter.grad is not None
                     parameter.sub_(parameter.grad, alpha=config["lr"])
+            advance()
         time.sleep(config["epoch_s"])
         mean = loss.detach().double() / runtime.world_size
         if runtime.world_size > 1:
@@ -85,8 +89,39 @@ def _fault(config: Mapping[str, Any], runtime: Runtime, epoch: int) -> None:
         raise DivergedError(f"the loss is not finite in epoch {epoch}; lower optim.lr.")
     if config.get("raise_on") == (runtime.rank, epoch):
         raise RuntimeError(f"rank {runtime.rank} alone broke in epoch {epoch}")
-    if "kill" in config and config["kill"][:2] == (runtime.rank, epoch):
-        marks = Path(config["marks"])
-        if len(list(marks.iterdir())) < config["kill"][2]:
-            (marks / str(os.getpid())).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+    for name, fault in _FAULTS.items():
+        if name in config and config[name][:2] == (runtime.rank, epoch):
+            marks = Path(config["marks"])
+            if len(list(marks.iterdir())) < config[name][2]:
+                (marks / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+                fault()
+
+
+def _eat() -> None:
+    eaten = []
+    while True:
+        # Written to, so that it is memory and not a promise of it.
+        eaten.append(bytearray(os.urandom(2**20)) * 64)
+        time.sleep(0.02)
+
+
+def _limited() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (2**28, resource.RLIM_INFINITY))
+    try:
+        _eat()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _reject() -> None:
+    raise DataError("record 7 of train-00000.parquet is no image; prepare the data set anew.")
+
+
+_FAULTS: dict[str, Callable[[], None]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "stall": lambda: time.sleep(100_000),
+    "eat": _eat,
+    "limit": _limited,
+    "reject": _reject,
+}

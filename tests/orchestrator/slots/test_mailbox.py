@@ -259,6 +259,59 @@ def test_error_is_the_trials_own_only_if_every_rank_has_it(mailbox: Mailbox) -> 
     assert not mailbox.agree(group, 1, 2, 0.05), "an earlier trial's agreement does not count"
 
 
+def test_group_that_is_called_away_leaves_the_trial_to_the_next_one(mailbox: Mailbox) -> None:
+    token, group = started(mailbox, job(max_failures=0))
+    mailbox.put(group, 1, {})
+    assert not mailbox.called_away(group)
+    mailbox.call_away(group)
+    assert mailbox.called_away(group)
+    mailbox.leave(group)
+    assert mailbox.take(group, 0) == "close", "it does not take its own trial again"
+    again = mailbox.run_started() + "/elsewhere"
+    assert not mailbox.called_away(again)
+    taken = mailbox.take(again, 0)
+    assert isinstance(taken, Job)
+    assert (taken.epochs_known, taken.failures) == (1, ())
+    assert epochs(mailbox, token) == [1]
+
+
+def test_idle_group_that_is_called_away_goes(mailbox: Mailbox) -> None:
+    group = mailbox.run_started() + "/g"
+    assert mailbox.take(group, 0) == "wait"
+    mailbox.call_away(group)
+    assert mailbox.take(group, 0) == "close"
+
+
+def test_node_taken_before_its_workers_had_left_is_a_preemption(mailbox: Mailbox) -> None:
+    _, group = started(mailbox, job(max_failures=0))
+    mailbox.call_away(group)
+    mailbox.group_lost(group.split("/", maxsplit=1)[0], Failure("crash", "rank 0: died"))
+    taken = mailbox.take(restarted(mailbox, group, "second"), 0)
+    assert isinstance(taken, Job), "it does not count as the trial's own"
+    assert [failure.cause for failure in taken.failures] == ["preempted"]
+
+
+def test_closing_calls_the_workers_away_with_a_checkpoint(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.close()
+    assert mailbox.called_away(group)
+    mailbox.leave(group)
+    assert mailbox.next(token, 0) == Finished("stopped")
+
+
+def test_stop_at_once_does_not_wait_for_the_epoch(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.stop(token)
+    assert not mailbox.called_away(group), "an early stop is at the epoch's end"
+    mailbox.stop(token, at_once=True)
+    assert mailbox.called_away(group)
+    mailbox.leave(group)
+    assert mailbox.next(token, 0) == Finished("stopped")
+    mailbox.take(group, 0)
+    mailbox.release(token)
+    assert not mailbox.called_away(group), "it was about that trial alone"
+
+
 def test_closing_stops_the_trial_and_sends_the_workers_home(mailbox: Mailbox) -> None:
     token, group = started(mailbox)
     mailbox.close()
@@ -309,45 +362,3 @@ def test_slot_serves_from_a_groups_first_call_until_the_group_or_its_run_is_lost
     assert mailbox.status().serving
     mailbox.run_failed("the controller died")
     assert not mailbox.status().serving
-
-
-def test_workers_to_be_replaced_leave_at_their_epochs_end_and_the_trial_waits_for_others(mailbox: Mailbox) -> None:
-    token, group = started(mailbox)
-    assert not mailbox.put(group, 1, {})
-    mailbox.regroup()
-    assert mailbox.put(group, 2, {})
-    mailbox.end(group, Finished("stopped"))
-    assert epochs(mailbox, token) == [1, 2]
-    assert mailbox.next(token, 0) == "wait", "the trial is not over"
-    assert mailbox.take(group, 0) == "close"
-    larger = mailbox.run_started() + "/larger"
-    given = mailbox.take(larger, 0)
-    assert isinstance(given, Job)
-    assert (given.epochs_known, given.failures) == (2, ()), "no failure of the trial's"
-    assert not mailbox.put(larger, 3, {})
-
-
-def test_a_trial_that_ends_as_its_workers_are_to_be_replaced_has_ended(mailbox: Mailbox) -> None:
-    token, group = started(mailbox, job(epochs=1))
-    mailbox.regroup()
-    mailbox.put(group, 1, {})
-    mailbox.end(group, Finished("completed"))
-    assert epochs(mailbox, token) == [1]
-    assert mailbox.next(token, 0) == Finished("completed")
-
-
-def test_a_stop_outweighs_the_wish_for_other_workers(mailbox: Mailbox) -> None:
-    token, group = started(mailbox)
-    mailbox.stop(token)
-    mailbox.regroup()
-    assert mailbox.put(group, 1, {})
-    mailbox.end(group, Finished("stopped"))
-    assert epochs(mailbox, token) == [1]
-    assert mailbox.next(token, 0) == Finished("stopped")
-
-
-def test_idle_workers_to_be_replaced_leave_at_once(mailbox: Mailbox) -> None:
-    group = mailbox.run_started() + "/first"
-    assert mailbox.take(group, 0) == "wait"
-    mailbox.regroup()
-    assert mailbox.take(group, 5) == "close"

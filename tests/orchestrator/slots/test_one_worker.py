@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray.util.state import list_actors
@@ -122,6 +123,15 @@ def test_error_of_the_science_fails_the_trial_and_keeps_the_workers(pool: PoolRe
     assert set(run(pool, new_job(small_trial(), trial="after")).pids) <= before | set(ran.pids)
 
 
+def test_trial_out_of_memory_is_tried_once_more_and_then_named(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    once = run(pool, new_job(small_trial(limit=(0, 2, 1)), trial="once", max_failures=9))
+    assert (once.epochs, once.finished) == ([1, 2, 3, 4], Finished("completed"))
+    assert [failure.cause for failure in once.reports[-1].failures] == ["out_of_memory"]
+    ran = run(pool, new_job(small_trial(limit=(0, 2, 99)), trial="greedy", max_failures=9))
+    assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([1], "failed", "OutOfMemory")
+    assert "optim.batch_size" in ran.finished.reason
+
+
 def test_trial_goes_on_from_its_checkpoint_in_another_lease(pool: PoolRef, new_job: NewJob, run: Run) -> None:
     whole = run(pool, new_job(small_trial(epochs=5), trial="whole"))
     job = new_job(small_trial(epochs=5, epoch_s=0.3), trial="parted")
@@ -174,6 +184,7 @@ def test_slot_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     assert ran.epochs == [1, 2, 3, 4, 5]
     assert ran.finished == Finished("completed")
     assert [one.cause for one in ran.reports[-1].failures] == ["slot_lost"]
+    wait_until(lambda: not psutil.pid_exists(ran.pids[0]), 60)
     wait_until(lambda: states(pool) == ["idle", "idle"], 60)
 
 
@@ -196,4 +207,6 @@ def test_train_controller_killed_in_mid_trial_is_replaced_and_the_trial_ends_who
     ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="headless"), kill_controllers)
     assert ran.epochs == [1, 2, 3, 4, 5]
     assert ran.finished == Finished("completed")
+    assert [one.cause for one in ran.reports[-1].failures] == ["slot_lost"]
+    wait_until(lambda: not psutil.pid_exists(ran.pids[0]), 60)
     wait_until(lambda: states(pool) == ["idle", "idle"], 60)

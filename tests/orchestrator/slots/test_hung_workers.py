@@ -1,0 +1,44 @@
+"""Workers that hang instead of dying: our own watchdog finds them, and the trial ends as if nothing had happened."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from orchestrator.slots.cluster import Cluster
+from orchestrator.slots.messages import Finished, Job, PoolRef
+from orchestrator.slots.pool import SlotPool
+from tests.orchestrator.slots.conftest import Run
+from tests.orchestrator.slots.small_science import fit_small, small_trial
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+NewJob = Callable[..., Job]
+HANG_S = 12.0
+"""Long enough for a process that merely waits for its turn on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolRef]:
+    storage = tmp_path_factory.mktemp("hung")
+    with SlotPool(1, workers=2, cpus_per_worker=1, storage=storage, fit=fit_small, hang_timeout_s=HANG_S) as slots:
+        yield slots.ref
+
+
+@pytest.mark.parametrize(("fault", "said"), [("freeze", "rank 1 has not been heard of"), ("stall", "made no progress")])
+def test_hung_rank_is_found_and_replaced_and_changes_no_number(
+    pool: PoolRef, new_job: NewJob, run: Run, fault: str, said: str
+) -> None:
+    undisturbed = run(pool, new_job(small_trial(), trial="whole"))
+    disturbed = run(pool, new_job(small_trial(**{fault: (1, 3, 1)}), trial=fault, max_failures=2))
+    assert disturbed.epochs == [1, 2, 3, 4]
+    assert disturbed.finished == Finished("completed")
+    assert disturbed.column("loss") == undisturbed.column("loss")
+    (loss,) = disturbed.reports[-1].failures
+    assert loss.cause == "hang"
+    assert said in loss.text
+
+
+def test_trial_that_always_hangs_fails_as_such_and_the_slot_goes_on(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    ran = run(pool, new_job(small_trial(stall=(0, 2, 99)), trial="endless", max_failures=0))
+    assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([1], "failed", "WorkersHung")
+    assert "resources.hang_timeout_s" in ran.finished.reason
+    assert run(pool, new_job(small_trial(), trial="next")).finished == Finished("completed")

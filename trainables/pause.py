@@ -1,0 +1,61 @@
+"""Leaving a trial in the middle of an epoch, so that it goes on bit for bit where it left."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+class Paused(Exception):  # noqa: N818  # no error: a way out
+    """Raised by `fit` on all ranks together once `Runtime.leave` asks for it; nothing is lost.
+
+    `save` writes the whole state after `step` steps of the epoch after `epoch`, and is called by rank 0 only.
+    """
+
+    def __init__(self, epoch: int, step: int, save: Callable[[Path], Path]) -> None:
+        super().__init__(f"left after step {step} of epoch {epoch + 1}")
+        self.epoch, self.step, self.save = epoch, step, save
+
+
+@dataclass(frozen=True)
+class EpochPart:
+    """What an epoch in progress has added up: everything it carries from step to step beside the weights."""
+
+    step: int
+    """Steps done."""
+    names: tuple[str, ...]
+    """Of the loss terms."""
+    sums_RT: torch.Tensor
+    """Each rank's loss terms over its images, and the number of these last; float64."""
+    seconds: float
+
+    def of_rank(self, rank: int, world_size: int) -> tuple[torch.Tensor, int]:
+        """A rank's own sums (T) and number of images. Other ranks than before share what there is: rank 0 has it."""
+        if len(self.sums_RT) == world_size:
+            row_T = self.sums_RT[rank]
+        else:
+            row_T = self.sums_RT.sum(0) if rank == 0 else torch.zeros_like(self.sums_RT[0])
+        return row_T[:-1].clone(), int(row_T[-1])
+
+    @staticmethod
+    def gather(
+        step: int, names: tuple[str, ...], sums_T: torch.Tensor, images: int, seconds: float, world_size: int
+    ) -> "EpochPart":
+        """Collective over the ranks; what it gives is complete on each of them."""
+        row_T = torch.cat([sums_T, sums_T.new_tensor([images])])
+        rows = [row_T]
+        if world_size > 1:
+            rows = [torch.empty_like(row_T) for _ in range(world_size)]
+            dist.all_gather(rows, row_T)
+        return EpochPart(step, names, torch.stack(rows).cpu(), seconds)
+
+    def state(self) -> dict[str, Any]:
+        """The JSON part of it; `sums_RT` is stored beside it."""
+        return {"step": self.step, "names": list(self.names), "seconds": self.seconds}
+
+    @staticmethod
+    def from_state(state: dict[str, Any], sums_RT: torch.Tensor) -> "EpochPart":
+        return EpochPart(state["step"], tuple(state["names"]), sums_RT, state["seconds"])
