@@ -25,6 +25,7 @@ NUM_WORST = 8
 NUM_MAPS = 512
 """Maps are kept of the first so many test images: half a megabyte at 32 x 32 cells, one byte a cell."""
 NUM_BINS = 40
+LEAST_SPAN = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +106,8 @@ class VerdictCollector:
         )
 
     def _of_maps(self, scores_Nhw: Tensor, worst_W: Tensor) -> dict[str, NDArray[Any]]:
-        flat = scores_Nhw.flatten().numpy()
-        counts, edges = np.histogram(flat, NUM_BINS, (float(flat.min()), max(float(flat.max()), flat.min() + 1e-6)))
-        found: dict[str, NDArray[Any]] = {"score_counts": counts, "score_edges": edges.astype(np.float32)}
+        counts, edges = score_histogram(scores_Nhw.flatten().numpy())
+        found: dict[str, NDArray[Any]] = {"score_counts": counts, "score_edges": edges}
         maps_Nhw, anchors_Q = scores_Nhw, self._anchors_Q
         if anchors_Q is not None:
             nearest_Nhw = nearest_anchor(scores_Nhw, anchors_Q)
@@ -115,6 +115,18 @@ class VerdictCollector:
             found["anchor_counts_Q"] = nearest_Nhw.flatten().bincount(minlength=len(anchors_Q)).numpy()
             maps_Nhw = anchors_Q[nearest_Nhw]
         return {**found, "maps_Mhw": _bytes(maps_Nhw[:NUM_MAPS]), "worst_maps_Whw": _bytes(maps_Nhw[worst_W])}
+
+
+def score_histogram(scores_N: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """How many scores lie in each of `NUM_BINS` equal bins, and the bins' edges.
+
+    A dead map has (nearly) one score everywhere: its bins still span a thousandth of it, since float32 has no 40
+    numbers between two that are closer.
+    """
+    lowest, highest = float(scores_N.min()), float(scores_N.max())
+    span = max(highest - lowest, LEAST_SPAN * max(1.0, abs(lowest)))
+    counts, edges = np.histogram(scores_N.astype(np.float64), NUM_BINS, (lowest, lowest + span))
+    return counts, edges.astype(np.float32)
 
 
 def _anchors(model: Classifier) -> Tensor | None:

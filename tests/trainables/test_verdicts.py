@@ -13,7 +13,7 @@ from trainables.evaluate import Draws, evaluate
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
 from trainables.runtime import Runtime
-from trainables.verdicts import NUM_BINS, NUM_WORST, VerdictCollector, Verdicts
+from trainables.verdicts import NUM_BINS, NUM_WORST, VerdictCollector, Verdicts, score_histogram
 
 SIDE_CELLS = 8 * 8
 
@@ -82,3 +82,17 @@ def test_two_ranks_tell_what_one_tells(digits_root: Path) -> None:
     for name, tensor in one.items():
         assert torch.equal(tensor, first[name]), name
         assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -37.5, 4096.0])
+@pytest.mark.parametrize("spread", [0.0, 1e-7, 1e-6])
+def test_the_scores_of_a_dead_map_are_counted_too(level: float, spread: float) -> None:
+    scores_N = (level + spread * np.arange(64)).astype(np.float32)
+    counts, edges = score_histogram(scores_N)
+    assert counts.sum() == 64
+    assert np.all(np.diff(edges) > 0)
+
+
+def test_scores_are_counted_over_their_whole_range() -> None:
+    counts, edges = score_histogram(np.array([0.25, 0.25, 3.0], np.float32))
+    assert (counts[0], counts[-1], edges[0], edges[-1]) == (2, 1, 0.25, 3.0)
