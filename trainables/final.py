@@ -15,7 +15,7 @@ from trainables import cross_domain
 from trainables.config import TrialConfig
 from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
-from trainables.data.store import Store, list_prepared, open_store
+from trainables.data.store import Store, list_prepared, open_store, store_folder
 from trainables.errors import DataError
 from trainables.evaluate import Draws, evaluate, final_draws, predict_batch
 from trainables.interpretability.examples import example_panels
@@ -168,9 +168,13 @@ def stores_needed(config: TrialConfig, data_root: Path) -> list[tuple[str, int]]
 
 
 def occluder_store(config: TrialConfig, data_root: Path, verify: bool = False) -> Store:
-    """The data set that occludes, at the trial's image size if it is prepared so, else at any; DataError where it is
-    not prepared at all, or, with `verify`, damaged. Its images are resized to the window anyway."""
+    """The data set that occludes, at the trial's image size if it is prepared so, else at any; its images are resized
+    to the window anyway.
+
+    Raises DataError where it is not prepared at all, or, with `verify`, damaged; ConfigError for a name that is none.
+    """
     name, size = config.evaluation.occluder_dataset, _occluder_size(config, data_root)
+    store_folder(data_root, name, config.data.image_size)
     if size is None:
         raise DataError(
             f"the data set '{name}', whose images occlude others in the interpretability score, is not prepared; run "

@@ -1,5 +1,6 @@
 """Verbs that plan and run: plan, search, train."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,7 +123,8 @@ def train(
 def _load(spec: Path | None, sets: list[str], name: str | None) -> "SearchSpec":
     from search_spaces.schema import load_spec
 
-    return load_spec(spec, [*sets, *([f"name={name}"] if name else [])])
+    # Quoted, so that it is the name as it was given: a plain 2026 would be a number, and a line's end be cut off.
+    return load_spec(spec, [*sets, *([f"name={json.dumps(name)}"] if name is not None else [])])
 
 
 def conclude(root: Path, study: str, as_json: bool, code: int) -> None:

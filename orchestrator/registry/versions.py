@@ -91,10 +91,21 @@ def list_versions(uri: str) -> list[Version]:
 
 
 def download(uri: str, found: Version, folder: Path) -> Path:
-    """Downloads a version's files into `folder`; the path of the exported model among them, not yet verified."""
+    """Downloads a version's files into `folder`; the path of the exported model among them, not yet verified.
+
+    Raises CheckpointError where the store refuses to hand them over, as MLflow does with links that lead out of it.
+    """
     with answering(uri):
         location = mlflow_client(uri).get_model_version_download_uri(found.name, found.version)
-        exported = exported_in(fetch(uri, location, folder))
+    try:
+        with answering(uri):
+            exported = exported_in(fetch(uri, location, folder))
+    except UnknownModelError as error:
+        why = scrub(" ".join(str(error.__cause__).split()))
+        raise CheckpointError(
+            f"the files of {found.name} version {found.version} are not all there, or not those that were stored "
+            f"({why}); register the model again with: aib promote"
+        ) from None
     if not (exported / CONFIG).is_file():
         raise CheckpointError(
             f"{found.name} version {found.version} holds no model that aib exported; choose another version (aib "

@@ -1,5 +1,6 @@
 """A search handed to a cluster: one running job a study, whoever submits it and however often."""
 
+import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ def submit_search(
 
     The spec is checked before the cluster is asked, and the cluster before anything is sent.
     """
-    overrides = [*submission.sets, *([f"name={submission.name}"] if submission.name else [])]
+    overrides = [*submission.sets, *([f"name={json.dumps(submission.name)}"] if submission.name is not None else [])]
     spec = load_spec(submission.spec, overrides)
     resolve_trial(spec, {})
     root = _root_there(submission.root)

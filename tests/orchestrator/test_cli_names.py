@@ -13,8 +13,8 @@ space: {{bottleneck.beta: {{power_of_ten: [1, 2]}}}}
 trials: 2
 registered_model: {model}
 """
+# A colon and a slash alone are left to `models:/NAME` and `NAME/NUMBER`.
 HOSTILE = ["../../x", "/etc/x", "a/b/c", "..", "a\0b", "A" * 300, "a\n", "\uff41\uff42", "a b", "a\\b", "a;b", "$(id)"]
-"""A colon and a slash alone are left to `models:/NAME` and `NAME/NUMBER`."""
 DEVICES = ["CON", "nul.txt"]
 VERBS = {
     "search": ["search", "SPEC", "--name", "NAME"],

@@ -26,7 +26,7 @@ from trainables.errors import ConfigError, DataError
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
 SPLITS = ("train", "test")
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _HASHED_BYTES = 2**24
 

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 import os
 import struct
@@ -92,10 +93,11 @@ def _claiming(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
+@functools.cache
 def _text_bomb() -> bytes:
-    """A PNG with a compressed comment of a gigabyte."""
-    whole, pump = _encoded("PNG"), zlib.compressobj(9)
-    packed = b"".join(pump.compress(b"\0" * 2**20) for _ in range(1024)) + pump.flush()
+    """A PNG with a compressed comment of 300 MB."""
+    whole, pump = _encoded("PNG"), zlib.compressobj(1)
+    packed = b"".join(pump.compress(b"\0" * 2**20) for _ in range(300)) + pump.flush()
     body = b"Comment\0\0" + packed
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
     return whole[:33] + chunk + whole[33:]
@@ -138,7 +140,6 @@ def _sixteen_bit() -> bytes:
         (_claiming(8_000), r"claims 8000 x 8000 pixels, allowed are 50,000,000"),
         (_text_bomb(), "cannot be used"),
         (_many_scans(), f"scans, allowed are {MAX_SCANS}"),
-        (_encoded("PNG") + b"\0" * MAX_BYTES, "more than 67,108,864 bytes"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "cannot be decoded"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be decoded"),
         (_encoded("GIF"), "cannot be decoded"),
@@ -148,7 +149,7 @@ def _sixteen_bit() -> bytes:
         (_sixteen_bit(), "has mode I;16"),
     ],
     ids=[
-        *("empty", "text", "cut png", "cut jpeg", "50000 square", "8000 square", "text bomb", "scans", "huge", "svg"),
+        *("empty", "text", "cut png", "cut jpeg", "50000 square", "8000 square", "text bomb", "scans", "svg"),
         *("postscript", "gif", "tiff", "apng", "animated webp", "16 bit"),
     ],
 )
@@ -195,7 +196,7 @@ def test_hostile_images_are_refused_in_bounded_time_and_memory(tmp_path: Path) -
     )
     assert len(done.stderr.splitlines()) == len(words)
     before_kb, peak_kb = map(int, done.stdout.split())
-    assert (peak_kb - before_kb) * 1024 < 4 * MAX_BYTES, done.stdout
+    assert (peak_kb - before_kb) * 1024 < 3 * MAX_BYTES, done.stdout
 
 
 def test_the_largest_image_allowed_is_read(tmp_path: Path) -> None:
