@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from orchestrator.errors import PreflightError
 from orchestrator.journal import TrialRecord
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
 from orchestrator.registry.card import model_card
 from orchestrator.registry.gate import Candidate, GateDecision, GateRules, decide, refuse
 from orchestrator.registry.publish import publish
-from orchestrator.registry.versions import CHAMPION, UnknownModelError, find_version
+from orchestrator.registry.versions import CHAMPION, UnknownModelError, answering, find_version
 from orchestrator.remote import reload_error_pct
 from orchestrator.signature import trial_signature
 from orchestrator.study import Study
@@ -42,7 +45,8 @@ def crown(study: Study, recorder: Recorder, seeds: list[TrialRecord], uri: str, 
         recorder.journal.append("gate", decision=refuse("finalists", text).to_dict())
         return False
     folder, candidate = _export(study, seeds)
-    champion = _present_champion(uri, study.spec.registered_model)
+    with _to_be_finished(uri):
+        champion = _present_champion(uri, study.spec.registered_model)
     decision = decide(candidate, champion, _rules(study))
     compared = {"challenger": candidate.to_dict(), "champion": champion.to_dict() if champion else None}
     recorder.journal.append("gate", decision={**decision.to_dict(), **compared})
@@ -149,15 +153,17 @@ def _register(
             f"store answers, finish with --resume."
         )
     facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    version = publish(
-        uri,
-        run_id,
-        folder,
-        study.spec.registered_model,
-        _tags(facts, candidate, decision),
-        CHAMPION,
-        _example(study, facts),
-    )
+    example = _example(study, facts)
+    with _to_be_finished(uri):
+        version = publish(
+            uri,
+            run_id,
+            folder,
+            study.spec.registered_model,
+            _tags(facts, candidate, decision),
+            CHAMPION,
+            example,
+        )
     recorder.journal.append(
         "registered",
         version={
@@ -168,6 +174,19 @@ def _register(
             "run_id": run_id,
         },
     )
+
+
+@contextmanager
+def _to_be_finished(uri: str) -> Iterator[None]:
+    """The registry's failures, hours after the start, as an error that says what to do with the finished search."""
+    try:
+        with answering(uri):
+            yield
+    except PreflightError as error:
+        raise AIBError(
+            f"{error} The search itself is done and kept: once the registry answers, judge and register its winner "
+            "with the same command and --resume."
+        ) from error
 
 
 def _tags(facts: dict[str, Any], candidate: Candidate, decision: GateDecision) -> dict[str, str]:

@@ -315,9 +315,10 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
         tracker.close_study(ended, {}, {})  # type: ignore[arg-type]
         left = tracker.flush(FLUSH_S)
         if left:
+            why = tracker.last_error or "it has not answered yet"
             console.print(
-                f"{left} records wait on disk for the tracking server ({tracker.last_error}); once it is back, the "
-                "same command with --resume sends them.",
+                f"{left} records wait on disk for the tracking server ({why}); once it is back, the same command with "
+                "--resume sends them.",
                 markup=False,
             )
         if tracker.num_rejected:

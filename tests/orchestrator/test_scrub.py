@@ -47,6 +47,12 @@ def test_scrub_hides_values_of_secret_environment_variables_anywhere(monkeypatch
     assert scrub("login failed for correct-horse, 1 attempt") == "login failed for ***, 1 attempt"
 
 
+def test_scrub_hides_the_password_of_a_uri_that_was_given_wherever_it_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:correct%2Fhorse@host:5000")
+    monkeypatch.setattr("sys.argv", ["aib", "search", "--tracking-uri=http://bob:battery-staple@host"])
+    assert scrub("tried correct/horse, correct%2Fhorse, battery-staple at host") == "tried ***, ***, *** at host"
+
+
 def test_scrub_mapping_hides_values_by_the_name_of_their_key() -> None:
     given = {"optim.lr": 0.1, "db.password": "x", "API_KEY": "y", "uri": "http://a:b@h/", "num_tokens": 3}
     assert scrub_mapping(given) == {

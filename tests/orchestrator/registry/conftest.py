@@ -39,7 +39,7 @@ def tiny_config(seed: int = 0, model: str = "vgg-aib-qt") -> TrialConfig:
     )
 
 
-def export_tiny(folder: Path, seed: int = 0, model: str = "vgg-aib-qt") -> Path:
+def export_tiny(folder: Path, seed: int = 0, model: str = "vgg-aib-qt", classes: tuple[str, ...] = CLASSES) -> Path:
     config = tiny_config(seed, model)
     facts = {
         "study": "tiny",
@@ -48,8 +48,8 @@ def export_tiny(folder: Path, seed: int = 0, model: str = "vgg-aib-qt") -> Path:
         "data": {"name": "cluttered-digits", "image_size": SIZE, "digest": "d" * 64},
         "seeds": {name: {"mean": value, "std": 0.5, "n": 2} for name, value in METRICS.items()},
     }
-    weights = build_model(config, len(CLASSES)).state_dict()
-    return export_model(folder, weights, config, CLASSES, METRICS, facts, model_card("tiny", config, METRICS, facts))
+    weights = build_model(config, len(classes)).state_dict()
+    return export_model(folder, weights, config, classes, METRICS, facts, model_card("tiny", config, METRICS, facts))
 
 
 def random_images(count: int, seed: int = 0) -> np.ndarray:

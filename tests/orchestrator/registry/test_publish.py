@@ -1,7 +1,7 @@
 """Registering: what a version says, which alias it gets, and what is left when something breaks on the way."""
 
+import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,21 +117,47 @@ def in_a_process(fault: str, registry: Registry, folder: Path) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize(
-    ("dies_at", "versions_left"),
-    [("log_outputs", 1), ("create_model_version", 1), ("set_registered_model_alias", 2)],
+LAST_STEPS = ("create_model_version", "set_registered_model_alias", "nothing")
+ALL_STEPS = (
+    *("create_logged_model", "log_model_artifacts", "download_artifacts", "finalize_logged_model", "log_outputs"),
+    *LAST_STEPS,
 )
-def test_a_kill_before_the_alias_leaves_the_old_champion_and_a_retry_finishes(
-    registry: Registry, tmp_path: Path, dies_at: str, versions_left: int
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("counted", "met"),
+    [
+        pytest.param(LAST_STEPS[:2], LAST_STEPS, id="last steps"),
+        pytest.param((), ALL_STEPS, id="every call", marks=pytest.mark.minutes),
+    ],
+)
+def test_a_kill_before_any_call_leaves_a_verified_champion_and_a_retry_finishes(
+    registry: Registry, tmp_path: Path, counted: tuple[str, ...], met: tuple[str, ...]
 ) -> None:
+    publish_tiny(registry, export_tiny(tmp_path / "older", seed=0))
     publish_tiny(registry, export_tiny(tmp_path / "old", seed=1))
     new = export_tiny(tmp_path / "new", seed=2)
-    fault = f"die(*_, **__):\n    os.kill(os.getpid(), signal.SIGKILL)\nMlflowClient.{dies_at} = die\n"
-    assert in_a_process(fault, registry, new).returncode == -signal.SIGKILL
-    assert aliases(registry)["champion"] == "1"
-    assert len({version.version for version in list_versions(registry.uri)}) == versions_left
-    assert publish_tiny(registry, new).version == "2"
-    assert aliases(registry) == {"champion": "2", "previous": "1"}
+    script = Path(__file__).with_name("publishing_process.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), registry.run_id, str(new), *counted],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=880,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    moments = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {moment["before"] for moment in moments} >= set(met)
+    for moment in moments:
+        left, retried = moment["left"], moment["retried"]
+        # Every version that is there was read back whole by the script, whatever alias it has.
+        assert set(left["aliases"].values()) <= set(left["manifests"]), moment
+        assert left["aliases"]["champion"] in (["2"] if len(left["manifests"]) == 2 else ["2", "3"]), moment
+        assert retried["aliases"] == {"champion": "3", "previous": "2"}, moment
+        assert len(retried["manifests"]) == len(set(retried["manifests"].values())) == 3, moment
 
 
 def test_files_that_the_store_altered_are_never_registered(registry: Registry, tmp_path: Path) -> None:

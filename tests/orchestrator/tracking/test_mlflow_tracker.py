@@ -45,6 +45,45 @@ def test_another_process_continues_the_same_runs(tracker: MlflowTracker, store_u
     assert runs["t1"]["history"] == {"x": [(0, 1.0), (1, 2.0)], "late": [(0, 0.5)]}
 
 
+def test_another_process_goes_on_with_the_run_in_use_and_removes_its_twins(
+    tracker: MlflowTracker, store_uri: str
+) -> None:
+    tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
+    used = tracker.run_id("t1")
+    for _ in range(4):  # of which some come before the run in use, whatever the store sorts by
+        tracker._create("t1", "t1", {"aib.study": "study", "aib.trial": "t1"}, 1)
+    other = MlflowTracker(store_uri, system_metrics=False)
+    other.open_study("study", "s1", {}, {})
+    other.log_epoch("t1", 1, {"x": 1.0}, 1)
+    runs = read_runs(store_uri, "study")
+    assert runs["t1"]["id"] == used
+    assert runs["t1"]["history"] == {"x": [(1, 1.0)]}
+
+
+def test_a_run_whose_creation_arrives_after_it_was_asked_for_again_is_there_once_when_it_ends(
+    tracker: MlflowTracker, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, given_up = tracker._client.create_run, []
+
+    def unanswered(*arguments: Any, **options: Any) -> None:
+        given_up.append((arguments, options))
+        raise TimeoutError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracker._client, "create_run", unanswered)
+        with pytest.raises(TrackerUnavailableError):
+            tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
+    tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
+    used = tracker.run_id("t1")
+    create(*given_up[0][0], **given_up[0][1])
+    with pytest.raises(AssertionError, match="two runs"):
+        read_runs(store_uri, "study")
+    tracker.log_epoch("t1", 1, {"x": 1.0}, 1)
+    tracker.close_trial("t1", "completed", {}, {})
+    run = read_runs(store_uri, "study")["t1"]
+    assert (run["id"], run["status"], run["history"]) == (used, "FINISHED", {"x": [(1, 1.0)]})
+
+
 def test_one_request_carries_an_epoch_with_all_its_metrics(tracker: MlflowTracker) -> None:
     tracker.open_trial("t1", "t1", {}, {}, None)
     client, requests = tracker._client, []

@@ -1,0 +1,127 @@
+"""The end of a study while the record is away, and what `aib search --resume` of a finished one then sends."""
+
+import json
+import sqlite3
+import threading
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from rich.console import Console
+
+from orchestrator import workflow
+from orchestrator.cli.app import main
+from orchestrator.preflight import check_data
+from orchestrator.study import open_study, view_study
+from orchestrator.study_paths import StudyPaths, study_paths
+from orchestrator.tracking.mlflow_store import local_tracking_uri
+from orchestrator.workflow import Where
+from search_spaces.schema import SearchSpec, load_spec
+from tests.orchestrator.garbage.some_study import tell
+from tests.orchestrator.registry.conftest import SIZE, export_tiny
+from tests.orchestrator.test_search_end_to_end import SPEC
+from tests.orchestrator.tracking.mlflow_reader import read_runs
+from trainables.data.store import open_store
+
+
+class Ended(NamedTuple):
+    spec_file: Path
+    spec: SearchSpec
+    paths: StudyPaths
+
+
+@pytest.fixture
+def ended(tmp_path: Path, digits_root: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """A study that went its whole way: one trial, two seeds of it, a model that the gate let pass."""
+    for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AIB_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    assert store_uri == local_tracking_uri(tmp_path)
+    (tmp_path / "data").symlink_to(digits_root)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(SPEC)
+    spec, paths = load_spec(file, []), study_paths(tmp_path, "tiny")
+    with open_study(spec, paths, False, {"data": {"name": "cluttered-digits", "digest": "0"}}) as study:
+        tell(study.journal, study.storage, "t00000", 20.0, "completed", epochs=3)
+        tell(study.journal, study.storage, "t00001", 40.0, "stopped", epochs=3)
+        for seed in (1, 2):
+            trial = f"f00000-seed{seed}"
+            tell(study.journal, study.storage, trial, 20.0 + seed, "completed", epochs=3, kind="finalist", of="t00000")
+        study.journal.append("gate", decision={"promote": True, "reasons": []})
+        version = {"name": "aib-tiny", "version": "1", "alias": "champion", "trial": "f00000-seed1", "run_id": "0"}
+        study.journal.append("registered", version=version)
+        study.journal.append("stage", stage="done")
+    classes = open_store(digits_root, "cluttered-digits", SIZE).class_names
+    export_tiny(paths.folder / "export", classes=classes)
+    return Ended(file, spec, paths)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as leaving:
+        main([*arguments])
+    return int(leaving.value.code or 0)
+
+
+def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
+    ended: Ended, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is locked by another program from before the last epochs until after the end."""
+    monkeypatch.setattr(workflow, "FLUSH_S", 0.5)
+    spec, paths = ended.spec, ended.paths
+    text = StringIO()
+    console = Console(file=text, soft_wrap=True)
+    locker = sqlite3.connect(paths.mlflow_db, isolation_level=None)
+    with ExitStack() as stack:
+        study = stack.enter_context(open_study(spec, paths, True, {}))
+        recorder = workflow._record(
+            stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console
+        )
+        locker.execute("BEGIN EXCLUSIVE")
+        config = workflow.resolve_trial(spec, {})
+        recorder.trial_started("t00002", "search", {}, config)
+        for epoch in (1, 2):
+            recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
+        recorder.trial_ended("t00002", "stopped")
+    locker.execute("ROLLBACK")
+    locker.close()
+    said = text.getvalue()
+    assert "5 records wait on disk for the tracking server" in said
+    assert "the same command with --resume sends them" in said
+    # The request that waited for the lock goes through; then its thread leaves.
+    for thread in threading.enumerate():
+        if thread.name == "tracking-delivery":
+            thread.join(60)
+    assert not read_runs(local_tracking_uri(paths.root), "tiny")["t00002"]["history"]
+
+    monkeypatch.setattr(workflow, "FLUSH_S", 120.0)
+    again = run("search", str(ended.spec_file), "--resume", "--json", "--root", str(paths.root))
+    shown = capsys.readouterr()
+    assert again == 0, shown.err
+    assert "wait on disk" not in shown.err
+    assert json.loads(shown.out)["stage"] == "done"
+    runs = read_runs(local_tracking_uri(paths.root), "tiny")
+    assert runs["t00002"]["history"]["val_error_pct"] == [(1, 49.0), (2, 48.0)]
+    assert (runs["t00002"]["status"], runs[None]["status"]) == ("FINISHED", "FINISHED")
+    assert {"report/report.html", "report/report.md", "report/trials.csv"} <= set(runs[None]["files"])
+    assert not list(paths.spool.glob("[0-9]*.jsonl"))
+
+
+def test_a_finished_study_that_was_collected_is_still_read_by_everything(
+    ended: Ended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = ("--root", str(ended.paths.root))
+    assert run("report", "tiny", *root) == 0
+    before = {path.name: path.read_bytes() for path in ended.paths.report.iterdir()}
+    capsys.readouterr()
+    assert run("gc", "tiny", "--json", *root) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {one["trial"] for one in found["kept"]} == {"f00000-seed1", "f00000-seed2"}
+    assert found["bytes"] > 0
+    assert run("report", "tiny", *root) == 0
+    assert {path.name: path.read_bytes() for path in ended.paths.report.iterdir()} == before
+    assert run("evaluate", "tiny", "--dataset", "cluttered-digits", *root) == 0, capsys.readouterr().err
+    for verb in ("status", "trials", "best", "pareto"):
+        assert run(verb, "tiny", *root) == 0
+    assert run("search", str(ended.spec_file), "--resume", *root) == 0, capsys.readouterr().err
+    assert view_study(ended.paths).state.stage == "done"
