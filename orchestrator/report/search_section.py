@@ -60,11 +60,13 @@ def course_blocks(view: StudyView) -> tuple[Block, ...]:
     epochs = _epochs(spec)
     spent = cost(spec, records, epochs)
     saved = 1 - spent.epochs / spent.epochs_in_full
-    workers = spec.resources.workers_per_trial
     facts = [
         ("Epochs trained", f"{spent.epochs:,} of {spent.epochs_in_full:,} that as many full trials take"),
         ("Saved by stopping", f"{saved:.0%}"),
-        ("Worker-hours", f"{spent.worker_hours:.2f} (from each trial's first epoch to its end, {workers} a trial)"),
+        (
+            "Worker-hours",
+            f"{spent.worker_hours:.2f} (from the start of each trial's first epoch to its end, {_workers(spec)})",
+        ),
         ("Lanes in use", "–" if spent.busy_share is None else f"{spent.busy_share:.0%} of the time"),
     ]
     ended = sum(record.ended_s is not None for record in records)
@@ -105,16 +107,19 @@ def _tradeoff(spec: SearchSpec, search: Sequence[TrialRecord], reported: Sequenc
         for r in (front if len(front) <= 3 else (front[0], front[-1]))
     )
     ends = "" if len(front) <= 3 else ", of which the two ends are"
+    picture = svg_picture(
+        tradeoff_figure(spec, search),
+        "tradeoff",
+        "Validation error against mean-centred interpretability: lower right is worse, upper left is better. "
+        "Only full-length trials within every constraint are on the Pareto front; stopped trials are grey.",
+        f"{len(reported)} trials by error and interpretability. {len(front)} on the Pareto front{ends}"
+        f"{': ' + points if front else ''}.",
+    )
+    if not front:
+        return (picture, Text("No trial is on the front yet, so it has no hypervolume.", "note"))
     volumes = hypervolumes(spec, search)
     return (
-        svg_picture(
-            tradeoff_figure(spec, search),
-            "tradeoff",
-            "Validation error against mean-centred interpretability: lower right is worse, upper left is better. "
-            "Only full-length trials within every constraint are on the Pareto front; stopped trials are grey.",
-            f"{len(reported)} trials by error and interpretability. {len(front)} on the Pareto front{ends}"
-            f"{': ' + points if front else ''}.",
-        ),
+        picture,
         svg_picture(
             hypervolume_figure(volumes),
             "hypervolume",
@@ -198,6 +203,11 @@ def _rungs(spec: SearchSpec, search: Sequence[TrialRecord]) -> tuple[Block, ...]
         ),
         Table("rungs", "Rungs of the scheduler.", ("rung", "reached", "went on", "stopped at it"), rows),
     )
+
+
+def _workers(spec: SearchSpec) -> str:
+    workers = spec.resources.workers_per_trial
+    return f"{workers} worker{'s' if workers > 1 else ''} a trial"
 
 
 def _epochs(spec: SearchSpec) -> int:
