@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         epochs = configs[POWERS[0]].epochs
         rungs = chosen.rungs or default_rungs(epochs)
-        if sorted(set(rungs)) != list(rungs) or not 0 < rungs[0] <= rungs[-1] < epochs:
-            parser.error(f"--rungs {rungs}; allowed: rising numbers of epochs below {epochs}")
+        if not rungs or sorted(set(rungs)) != list(rungs) or not 0 < rungs[0] <= rungs[-1] < epochs:
+            parser.error(f"--rungs {rungs} of {epochs} epochs; allowed: one or more rising numbers below the epochs")
         folders = {power: chosen.out / name / f"p{power}" for power in POWERS}
         trials = {p: found for p, folder in folders.items() if (found := begun(configs[p], folder)) is not None}
         trained = False

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import machine, record, versions
-from benchmarks.paper_trial import DATASET
+from benchmarks.paper_trial import DATASET, departures
 from benchmarks.visit import Trial, read_trial
 from orchestrator.published import published_interpretability_pct
 from trainables import numerics
@@ -126,6 +126,7 @@ def _trial(trial: Trial, values: Mapping[str, float]) -> dict[str, Any]:
         "epochs": trial.epoch,
         "finished": trial.finished,
         "occluder": trial.config.evaluation.occluder_dataset,
+        "departures": departures(trial.config),
         "paper_pct": published,
         "ours_pct": rows,
     }

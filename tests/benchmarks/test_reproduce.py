@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from benchmarks.small_data import random_store
 from benchmarks.table2_thresholds import correlation, result, scores
 from benchmarks.visit import DIVERGED, Trial, Visit, go_on, read_trial
-from tests.benchmarks.script import start
+from tests.benchmarks.script import ROOT, start
 from trainables.errors import DivergedError
 from trainables.metrics import INTERP_CURVE, INTERP_READINGS, MODIFICATIONS, interp_metric
 
@@ -53,6 +55,16 @@ def _other_values_and_divergence_are_refused(trial: Trial, command: list[str]) -
     (trial.folder / DIVERGED).write_text(json.dumps({"diverged": "the loss is not finite."}))
     with pytest.raises(DivergedError, match=r"not finite.*remove"):
         go_on(trial.config, trial.folder, VISIT)
+
+
+def test_the_scripts_for_a_gpu_need_neither_ray_nor_optuna_nor_mlflow() -> None:
+    absent = "ray", "optuna", "mlflow", "pydantic", "typer", "rich", "yaml"
+    scripts = "reproduce", "beta_grid", "table2_thresholds", "gpu_step"
+    code = (
+        f"import sys; sys.modules |= dict.fromkeys({absent!r}); import {', '.join(f'benchmarks.{s}' for s in scripts)}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_closest_column_is_the_one_of_the_papers_shape() -> None:
