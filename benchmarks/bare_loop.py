@@ -9,7 +9,7 @@ from torch import Tensor
 from trainables.config import TrialConfig
 from trainables.data.augment import augment, normalize
 from trainables.losses import loss_terms
-from trainables.models.classifier import Classifier
+from trainables.models.classifier import Classifier, Noise
 from trainables.randomness import stream
 
 
@@ -30,12 +30,24 @@ def train_epoch(
         key = (epoch, step, 0)
         x_BCHW = augment(images_NHWC[rows], config.data, stream(config.seed, "augment", *key, device=device))
         noise = model.draw_noise(len(rows), 1, 1, stream(config.seed, "noise", *key, device=device))
-        loss = loss_terms(model(x_BCHW, noise), labels_N[rows], config).total
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.item() * len(rows)
+        total += plain_step(model, optimizer, x_BCHW, labels_N[rows], noise, config) * len(rows)
     return total / len(labels_N)
+
+
+def plain_step(
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    x_BCHW: Tensor,
+    labels_B: Tensor,
+    noise: Noise,
+    config: TrialConfig,
+) -> float:
+    """One update; the loss, read from the device."""
+    loss = loss_terms(model(x_BCHW, noise), labels_B, config).total
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
 
 
 def error_pct(model: Classifier, images_NHWC: Tensor, labels_N: Tensor, split: str, config: TrialConfig) -> float:

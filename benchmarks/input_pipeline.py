@@ -9,36 +9,19 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
 from benchmarks.measure import Figure, interleave, median, run, timed
+from benchmarks.per_image import PilImages
 from benchmarks.small_data import cifar10_or_random
 from trainables.config import TrialConfig
-from trainables.data.augment import NORMALIZATIONS, augment
-from trainables.data.splits import Subset, select
+from trainables.data.augment import augment
+from trainables.data.splits import select
 from trainables.randomness import stream
 
 BATCH = 128
-
-
-class PilImages(Dataset[tuple[Any, int]]):
-    """The images as the released code's data set gives them: one PIL image at a time."""
-
-    def __init__(self, subset: Subset, transform: Any) -> None:
-        self._images_NHWC = subset.split.images_NHWC[subset.indices_N]
-        self._labels = subset.split.labels_N[subset.indices_N].tolist()
-        self._transform = transform
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self._transform(Image.fromarray(self._images_NHWC[index])), self._labels[index]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -53,16 +36,10 @@ def measure(chosen: argparse.Namespace) -> Figure:
         store, _ = cifar10_or_random(chosen.data_root, Path(scratch), max(num_ours, 5_120), 10)
         images = select(store, config.data).train
         resident_NHWC, labels_N = images.tensors(torch.device("cpu"))
-        normalization = NORMALIZATIONS[config.data.normalization]
-        per_image = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4, padding_mode="reflect"),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(normalization.mean, normalization.std),
-            ]
+        pil_images = PilImages(
+            images.split.images_NHWC[images.indices_N], images.split.labels_N[images.indices_N].tolist(), config
         )
-        loader = DataLoader(PilImages(images, per_image), BATCH, shuffle=True, drop_last=True)
+        loader = DataLoader(pil_images, BATCH, shuffle=True, drop_last=True)
         walls: dict[str, list[float]] = {"ours": [], "other": []}
         epoch = 0
 

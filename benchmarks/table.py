@@ -32,7 +32,8 @@ ROWS = (
     Row("tracking_results_per_s", "≥ 50", "tracking"),
     Row("orchestrator_scale", "≤ 1.2", "orchestrator_scale"),
     Row("search_efficiency", "≤ 0.2", "search_efficiency"),
-    Row("gpu_step", "", "gpu_step"),
+    Row("gpu_step", "≥ 5", "gpu_step"),
+    Row("gpu_step_wrn_aib_qt", "", "gpu_step --models wrn-aib-qt"),
     Row("ddp_scaling", "", "ddp_scaling"),
 )
 
@@ -50,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def recorded(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Every recorded figure by its name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    """Every recorded comparison by its name; what else is recorded (`reproduce_…`) has no ratio and no row."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    return {name: figure for name, figure in found.items() if "ratio" in figure}
 
 
 def fill(text: str, figures: dict[str, dict[str, Any]]) -> str:

@@ -22,7 +22,9 @@ def interfaces(paths: StudyPaths, view: StudyView) -> list[Interface]:
     """Of what the study has so far. A study without a search has no Optuna storage, one not yet recorded no MLflow."""
     found, record = [], view.state.mlflow
     if record is not None:
-        uri, page = record["tracking_uri"], f"/#/experiments/{record['experiment_id']}"
+        # MLflow opens on the pages of another kind of work unless the address says which.
+        uri = record["tracking_uri"]
+        page = f"/#/experiments/{record['experiment_id']}?workflowType=machine_learning"
         if urlsplit(uri).scheme in ("http", "https"):
             found.append(Interface("MLflow", None, uri.rstrip("/") + page))
         else:

@@ -55,7 +55,7 @@ class LiveView:
     def _render(self) -> Group:
         # A copy in one go: the driver's threads add trials while this one draws.
         trials = list(self._state.trials.values())
-        return Group(self._headline([one for one in trials if one.kind == "search"]), trial_table(trials[-25:]))
+        return Group(self._headline([one for one in trials if one.kind != "finalist"]), trial_table(trials[-25:]))
 
     def _headline(self, search: list[TrialRecord]) -> Text:
         ended = sum(record.state != "running" for record in search)

@@ -1,7 +1,7 @@
 """One trial by itself, without Ray: `python -m trainables.run --out FOLDER KEY=VALUE …`; several ranks by torchrun.
 
-Every epoch is written to FOLDER and printed as one JSON object. Started again on the same folder, the trial goes on
-after its newest checkpoint, and ends as if it had never stopped.
+Every epoch is printed as one JSON object and, if `--save-every` does not say otherwise, written to FOLDER. Started
+again on the same folder, the trial goes on after its newest checkpoint, and ends as if it had never stopped.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from trainables.config import TrialConfig
 from trainables.data.embedded import prepare_embedded
 from trainables.data.prepare import prepare
 from trainables.data.store import list_prepared, open_store
-from trainables.errors import AIBError, ConfigError
+from trainables.errors import AIBError, ConfigError, DivergedError
 from trainables.fit import EpochReport, fit
 from trainables.runtime import Runtime
 
@@ -34,18 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Trains, and returns the exit status: 0 done or stopped in time, 1 failed, 2 a value that is not allowed."""
     options = _options(arguments)
     try:
-        config = TrialConfig.from_dict(_settings(options.settings))
+        config = TrialConfig.from_dict(settings(options.settings))
         with _ranks() as (rank, world_size, device):
             runtime = Runtime(data_root=options.data_root, rank=rank, world_size=world_size, device=device)
             if rank == 0:
                 _prepare(config, options.data_root, options.source)
             if world_size > 1:
                 dist.barrier()
-            _run(config, runtime, options.out, options.minutes)
+            _run(config, runtime, options)
     except ConfigError as error:
         print(f"trainables.run: {error}", file=sys.stderr)
         return EXIT_CONFIG
     except AIBError as error:
+        if isinstance(error, DivergedError) and int(os.environ.get("RANK", "0")) == 0:
+            print(json.dumps({"diverged": str(error)}), flush=True)
         print(f"trainables.run: {error}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_DONE
@@ -58,6 +60,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
     parser.add_argument("--from", dest="source", type=Path, help="prepare the data set from here if it is not there")
     parser.add_argument("--minutes", type=_minutes, help="stop after the epoch in which so many minutes have passed")
+    parser.add_argument("--until-epoch", type=int, metavar="N", help="stop after epoch N of the trial")
+    parser.add_argument(
+        "--save-every",
+        type=_at_least_1,
+        default=1,
+        metavar="N",
+        help="epochs from checkpoint to checkpoint (default 1)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -68,7 +78,13 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+def _at_least_1(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} epochs; allowed: at least 1")
+    return number
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Values are JSON where they can be, text otherwise."""
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -108,14 +124,21 @@ def _prepare(config: TrialConfig, data_root: Path, source: Path | None) -> None:
     open_store(data_root, name, size, verify=True)
 
 
-def _run(config: TrialConfig, runtime: Runtime, out: Path, minutes: float | None) -> None:
-    started = time.monotonic()
-    for report in fit(config, runtime, _from_rank_0(latest_checkpoint(out) if runtime.rank == 0 else None, runtime)):
-        if runtime.rank == 0:
-            _keep(report, out)
-        late = minutes is not None and time.monotonic() - started > 60 * minutes
+def _run(config: TrialConfig, runtime: Runtime, options: argparse.Namespace) -> None:
+    started, out = time.monotonic(), options.out
+    until = config.epochs if options.until_epoch is None else options.until_epoch
+    newest = _from_rank_0(latest_checkpoint(out) if runtime.rank == 0 else None, runtime)
+    reached = 0 if newest is None else read_state(newest)["epoch"]
+    if reached >= until and reached < config.epochs:
+        _print(runtime, {"stopped_after_epoch": reached, "epochs": config.epochs})
+        return
+    for report in fit(config, runtime, newest):
+        late = options.minutes is not None and time.monotonic() - started > 60 * options.minutes
         # Ranks leave together, whatever their clocks say.
-        if _from_rank_0(late, runtime) and report.epoch < config.epochs:
+        leave = _from_rank_0(late or report.epoch >= until, runtime) and report.epoch < config.epochs
+        if runtime.rank == 0:
+            _keep(report, out, leave or report.epoch == config.epochs or report.epoch % options.save_every == 0)
+        if leave:
             _print(runtime, {"stopped_after_epoch": report.epoch, "epochs": config.epochs})
             return
     done = latest_checkpoint(out)
@@ -123,10 +146,11 @@ def _run(config: TrialConfig, runtime: Runtime, out: Path, minutes: float | None
         _print(runtime, {"done": str(done), "best_epoch": read_state(done)["best_epoch"]})
 
 
-def _keep(report: EpochReport, out: Path) -> None:
-    # Written first: what was printed is never lost.
-    report.save(checkpoint_folder(out, report.epoch))
-    prune_checkpoints(out, KEEP_CHECKPOINTS)
+def _keep(report: EpochReport, out: Path, save: bool) -> None:
+    # Written first: what was printed is never lost, unless not every epoch is saved; it is then trained again.
+    if save:
+        report.save(checkpoint_folder(out, report.epoch))
+        prune_checkpoints(out, KEEP_CHECKPOINTS)
     print(json.dumps(report.metrics), flush=True)
 
 

@@ -54,7 +54,7 @@ def error_blocks(subject: Subject) -> tuple[Block, ...]:
     return (
         Table(
             "paper-error",
-            f"Test error of {model} (%): mean ± standard deviation over {_seeds(subject)}, beside the paper's Table 1.",
+            f"Test error of {model} (%): {_seeds(subject)}, beside the paper's Table 1.",
             ("data", "ours", "paper", "difference"),
             tuple(rows),
         ),
@@ -88,8 +88,8 @@ def interpretability_blocks(subject: Subject) -> tuple[Block, ...]:
         Table(
             "scores",
             f"Interpretability of {model} on {dataset} (%): share of test images whose map keeps a cosine of at least "
-            f"{threshold:g} among those whose prediction stays the same; mean ± standard deviation over "
-            f"{_seeds(subject)}, beside the paper's Table 2.",
+            f"{threshold:g} among those whose prediction stays the same; {_seeds(subject)}, beside the paper's Table "
+            "2.",
             ("modification", "min-max maps", "paper", "difference", "mean-centred maps", "same prediction"),
             tuple(rows),
         ),
@@ -167,9 +167,9 @@ def modification_words(name: str) -> str:
 
 
 def _seeds(subject: Subject) -> str:
-    if subject.num_seeds == 0:
+    if subject.num_seeds <= 1:
         return "a single run"
-    return f"{subject.num_seeds} seed{'s' if subject.num_seeds > 1 else ''}"
+    return f"mean ± standard deviation over {subject.num_seeds} seeds"
 
 
 def _value(name: str, value: object) -> str:

@@ -1,10 +1,12 @@
 """What the report of a study says, section by section; whatever is not there yet is said to be missing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.ranking import violations
 from orchestrator.report.ablation import ablation_blocks
 from orchestrator.report.comparison import error_blocks, interpretability_blocks
 from orchestrator.report.document import (
@@ -52,10 +54,12 @@ def study_report(source: Source) -> Report:
     status = status_of(view)
     found = [(source.name, one) for one in find_subjects(view)]
     runs = seen(source, [one for _, one in found])
-    comparison = (*error_blocks(subject), *interpretability_blocks(subject)) if subject else (_nothing_yet(status),)
+    comparison = (
+        (*error_blocks(subject), *interpretability_blocks(subject)) if subject else (_nothing_yet(view, status),)
+    )
     sections = (
         Section("summary", "Summary", _summary(view, status)),
-        Section("best", "Best configuration", _best(subject, status)),
+        Section("best", "Best configuration", _best(view, subject, status)),
         Section("finalists", "Finalists", _finalists(view, status, subject)),
         Section("paper", "Beside the paper", comparison),
         Section("tables", "The paper's tables", paper_table_blocks(found, runs)),
@@ -172,9 +176,9 @@ def _last_event(view: StudyView) -> str:
     return f"{datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M:%S} UTC" if times else "none"
 
 
-def _best(subject: Subject | None, status: Mapping[str, Any]) -> tuple[Block, ...]:
+def _best(view: StudyView, subject: Subject | None, status: Mapping[str, Any]) -> tuple[Block, ...]:
     if subject is None:
-        return (_nothing_yet(status),)
+        return (_nothing_yet(view, status),)
     error = spread(subject.mean.get("final_val_error_pct"), subject.std.get("final_val_error_pct"))
     rows = (
         ("Trial", subject.trial),
@@ -198,12 +202,16 @@ def _trials(view: StudyView) -> tuple[Block, ...]:
     return (trials_table(view.spec, trials),) if trials else (Text("No trial has been started.", "note"),)
 
 
-def _nothing_yet(status: Mapping[str, Any]) -> Text:
+def _nothing_yet(view: StudyView, status: Mapping[str, Any]) -> Text:
     counts = status["trials"]
     ended = counts["completed"] + counts["stopped"] + counts["failed"]
+    full = [record for record in view.state.trials.values() if record.state == "completed"]
+    broken = Counter(m for r in full for m, excess in violations(view.spec, r.outcome).items() if excess > 0)
+    breaks = "; ".join(f"{metric} broken by {count}" for metric, count in broken.items())
+    whole = f" {len(full)} ran in full: {breaks}." if broken else ""
     return Text(
         f"No trial has run to its last epoch within every constraint ({ended} of {counts['planned']} ended, "
-        f"{counts['running']} running), so there is nothing to compare yet.",
+        f"{counts['running']} running), so there is nothing to compare yet.{whole}",
         "note",
     )
 

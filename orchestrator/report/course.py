@@ -36,7 +36,7 @@ class Rung(NamedTuple):
 class Cost(NamedTuple):
     epochs: int
     epochs_in_full: int
-    """What the same trials would have taken without early stopping or failures."""
+    """What the same trials would have taken without early stopping or failures; of a running one what it has."""
     worker_hours: float
     busy_share: float | None
     """Of the time from the first start to the last end, what the lanes were in use; None before anything ended."""
@@ -146,7 +146,7 @@ def cost(spec: SearchSpec, records: Sequence[TrialRecord], epochs: int) -> Cost:
     num_lanes = 1 + max(lane for lane, _ in lanes(ended)) if ended else 1
     return Cost(
         sum(record.epoch for record in records),
-        epochs * len(records),
+        sum(record.epoch if record.state == "running" else epochs for record in records),
         sum(_seconds(record) * _workers(record, spec) for record in ended) / 3600,
         min(1.0, seconds / (span_s * num_lanes)) if span_s > 0 else None,
     )

@@ -38,7 +38,9 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
     other = [r for name, records in groups.items() if name != "full length" for r in _known(records, metric)]
     other = other[:: math.ceil(len(other) / CROWD)] if other else []
     values = [record.outcome[metric] for record in full]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    # Where none may be compared, the last axis is that of the grey ones.
+    scale = values or [record.outcome[metric] for record in other]
+    low, high = (min(scale), max(scale)) if scale else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1)
     figure = Figure(figsize=(max(5.0, 1.45 * (len(keys) + 1)), 3.9), layout="constrained")
     axes = figure.add_subplot()
@@ -79,7 +81,8 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
             bbox=_PLATE,
         )
     axes.spines[:].set_visible(False)
-    figure.colorbar(ScalarMappable(norm, _COLORS), ax=axes, label=metric)
+    if full:
+        figure.colorbar(ScalarMappable(norm, _COLORS), ax=axes, label=metric)
     return figure
 
 

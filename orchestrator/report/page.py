@@ -12,6 +12,8 @@ from orchestrator.report.page_style import STYLE
 _POLICY = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {SCRIPT_SOURCE}"
 """The browser itself refuses whatever would leave the page."""
 
+_DENSE_FROM = 9
+"""Columns from which a table is set in smaller type, so that Table 2 fits a screen."""
 _SORTABLE_FROM, _TALL_FROM, _LONG_FROM = 6, 20, 400
 """Rows from which a table can be sorted; scrolls by itself and can be filtered; is laid out only when it comes into
 view."""
@@ -79,16 +81,21 @@ def _table(table: Table) -> str:
     head = "".join(f'<th scope="col"{kind}>{escape(c)}</th>' for c, kind in zip(table.columns, kinds, strict=True))
     body = "\n".join(_row(row, kinds) for row in table.rows)
     num_rows = len(table.rows)
-    sortable = ' class="sortable"' if num_rows >= _SORTABLE_FROM else ""
+    classes = ["sortable"] if num_rows >= _SORTABLE_FROM else []
+    classes += ["dense"] if len(table.columns) >= _DENSE_FROM else []
     tall = " tall" if num_rows >= _TALL_FROM else ""
     long = " long" if num_rows >= _LONG_FROM else ""
     return (
         f"{_filter(table) if tall else ''}"
         f'<div class="scroll{tall}{long}" id="{escape(table.id)}" role="region" '
         f'aria-labelledby="{escape(caption)}" tabindex="0">'
-        f'<table{sortable}>\n<caption id="{escape(caption)}"><span>{escape(table.caption)}</span></caption>\n'
+        f'<table{_class(classes)}>\n<caption id="{escape(caption)}"><span>{escape(table.caption)}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
+
+
+def _class(names: list[str]) -> str:
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _filter(table: Table) -> str:

@@ -2,9 +2,9 @@
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --faint: #5a626d; --line: #c9ced6;
-  --panel: #f3f5f7; --link: #00558a; --warn: #8a3b00; }
+  --panel: #f3f5f7; --link: #00558a; --warn: #8a3b00; --shade: #0000003a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --paper: #14171b; --faint: #a0a8b3; --line: #3a414a;
-  --panel: #1d2227; --link: #7cc4f4; --warn: #ffb782; } }
+  --panel: #1d2227; --link: #7cc4f4; --warn: #ffb782; --shade: #ffffff4a; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 3rem) 4rem; max-width: 76rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; }
@@ -26,7 +26,12 @@ dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0;
   white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace; }
-.scroll { overflow: auto; margin: 1rem 0; }
+/* A shade at the side where a table goes on; covers that move with the table hide it at the table's end. */
+.scroll { overflow: auto; margin: 1rem 0; background: linear-gradient(90deg, var(--paper) 40%, transparent) left,
+  linear-gradient(270deg, var(--paper) 40%, transparent) right, linear-gradient(90deg, var(--shade), transparent) left,
+  linear-gradient(270deg, var(--shade), transparent) right; background-repeat: no-repeat;
+  background-size: 2.5rem 100%, 2.5rem 100%, .9rem 100%, .9rem 100%;
+  background-attachment: local, local, scroll, scroll; }
 .tall { max-height: 38rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: 0 0 .5rem; }
@@ -36,6 +41,8 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: right; white-space: nowrap; v
   border-bottom: 1px solid var(--line); }
 thead th { position: sticky; top: 0; background: var(--paper); vertical-align: bottom; color: var(--faint);
   font-weight: 600; white-space: normal; max-width: 8rem; }
+.dense { font-size: .8rem; }
+.dense th, .dense td { padding-right: .45rem; }
 th:first-child, .text, .prose { text-align: left; }
 td.prose { white-space: normal; min-width: 12rem; max-width: 30rem; overflow-wrap: anywhere; }
 tbody th { font-weight: 400; }
@@ -44,9 +51,9 @@ button { font: inherit; color: inherit; background: none; border: 1px solid var(
   cursor: pointer; padding: .1rem .6rem; }
 button:focus-visible, input:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 button.sort { border: 0; padding: 0; text-align: inherit; }
-button.sort::after { content: " \\2195"; opacity: .45; }
-[aria-sort=ascending] button.sort::after { content: " \\2191"; opacity: 1; }
-[aria-sort=descending] button.sort::after { content: " \\2193"; opacity: 1; }
+button.sort::after { content: "\\a0\\2195"; opacity: .45; }
+[aria-sort=ascending] button.sort::after { content: "\\a0\\2191"; opacity: 1; }
+[aria-sort=descending] button.sort::after { content: "\\a0\\2193"; opacity: 1; }
 .command { position: relative; }
 .command .copy { position: absolute; top: .5rem; right: .5rem; background: var(--paper); font-size: .85rem; }
 .filter { display: block; margin: 1rem 0 -.4rem; color: var(--faint); }
@@ -59,7 +66,7 @@ figure img { max-width: 100%; height: auto; display: block; }
 figure img.raster { background: #ffffff; padding: .5rem; border-radius: 6px; }
 figcaption { color: var(--faint); margin-top: .4rem; max-width: 48rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
-  .frame { overflow-x: auto; } figure img { max-width: none; width: 40rem; } }
+  .frame { overflow-x: auto; } figure img { max-width: 40rem; } }
 @media print { .tall { max-height: none; overflow: visible; } nav, .skip { display: none; }
   section, figure { break-inside: avoid-page; } }
 """

@@ -5,7 +5,8 @@ nothing is told by colour alone.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -16,6 +17,8 @@ from orchestrator.report.looks import BEST, legend, one_axes, scatter, standing
 from search_spaces.schema import SearchSpec
 
 ERROR, INTERP = "val_error_pct", "interp_centered_pct"
+_ON_FRONT: Mapping[str, Any] = {"marker": "D", "markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.6}
+"""A ring around the trial's own mark, which stays to be seen."""
 
 
 def history_figure(spec: SearchSpec, search: Sequence[TrialRecord]) -> Figure:
@@ -40,7 +43,7 @@ def tradeoff_figure(spec: SearchSpec, search: Sequence[TrialRecord]) -> Figure:
     front = [_tradeoff(record) for record in tradeoff_front(spec, search)]
     if front:
         errors, scores = [error for error, _ in front], [score for _, score in front]
-        axes.step(errors, scores, where="post", label="Pareto front", marker="D", markersize=4, zorder=1, **BEST)
+        axes.step(errors, scores, where="post", label="Pareto front", zorder=3, **_ON_FRONT, **BEST)
     legend(axes)
     return figure
 

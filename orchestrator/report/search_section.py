@@ -104,16 +104,19 @@ def _tradeoff(spec: SearchSpec, search: Sequence[TrialRecord], reported: Sequenc
         for r in (front if len(front) <= 3 else (front[0], front[-1]))
     )
     ends = "" if len(front) <= 3 else ", of which the two ends are"
+    picture = svg_picture(
+        tradeoff_figure(spec, search),
+        "tradeoff",
+        "Validation error against mean-centred interpretability: lower right is worse, upper left is better. "
+        "Only full-length trials within every constraint are on the Pareto front; stopped trials are grey.",
+        f"{len(reported)} trials by error and interpretability. {len(front)} on the Pareto front{ends}"
+        f"{': ' + points if front else ''}.",
+    )
+    if not front:
+        return (picture, Text("No trial is on the front yet, so it has no hypervolume.", "note"))
     volumes = hypervolumes(spec, search)
     return (
-        svg_picture(
-            tradeoff_figure(spec, search),
-            "tradeoff",
-            "Validation error against mean-centred interpretability: lower right is worse, upper left is better. "
-            "Only full-length trials within every constraint are on the Pareto front; stopped trials are grey.",
-            f"{len(reported)} trials by error and interpretability. {len(front)} on the Pareto front{ends}"
-            f"{': ' + points if front else ''}.",
-        ),
+        picture,
         svg_picture(
             hypervolume_figure(volumes),
             "hypervolume",

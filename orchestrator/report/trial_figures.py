@@ -29,6 +29,7 @@ def information_figure(history: Sequence[Mapping[str, float]]) -> Figure:
             textcoords="offset points",
             fontsize=8,
         )
+    axes.margins(0.1)
     if max(kl) > 20 * max(min(kl), 1e-6):
         axes.set_xscale("symlog", linthresh=1.0)
     return figure

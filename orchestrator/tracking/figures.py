@@ -121,7 +121,8 @@ def curves_figure(history: Sequence[Mapping[str, float]]) -> Figure:
         if unit.startswith("nats"):
             axes.set_yscale("symlog", linthresh=1e-3)
         if unit == "%":
-            axes.set_ylim(bottom=0)
+            low, high = axes.get_ylim()
+            axes.set_ylim(min(0, low), high + 0.05 * (high - min(0, low)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize=7)

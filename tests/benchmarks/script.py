@@ -25,13 +25,13 @@ def quick(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
     return figure
 
 
-def start(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def start(script: str, *arguments: str, timeout_s: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"benchmarks.{script}", *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout_s,
         check=False,
     )

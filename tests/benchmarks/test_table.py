@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import table
-from benchmarks.measure import to_dict
+from benchmarks.measure import RESULTS, to_dict
 from benchmarks.table import README, ROWS, fill, recorded
 from tests.benchmarks.test_measure import figure
 
@@ -30,6 +30,16 @@ def test_every_recorded_figure_has_a_row_and_was_measured_in_full() -> None:
         assert name in NAMES
         assert found["name"] == name
         assert found["quick"] is False
+
+
+def test_the_readme_says_whether_gpu_figures_have_been_taken() -> None:
+    taken = [path for path in RESULTS.glob("*.json") if re.match("reproduce_|beta_grid_|table2_|gpu_step", path.stem)]
+    assert ("No GPU figure has been taken yet" in README.read_text(encoding="utf-8")) == (not taken)
+
+
+def test_what_is_no_comparison_has_no_row(tmp_path: Path) -> None:
+    (tmp_path / "reproduce_cifar10_vgg_aib.json").write_text('{"name": "reproduce_cifar10_vgg_aib"}', encoding="utf-8")
+    assert recorded(tmp_path) == {}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)

@@ -40,3 +40,18 @@ def test_every_event_is_shown(tmp_path: Path, is_terminal: bool) -> None:
             "t00000 running  epoch 1/3  val error 12.50 %",
             "t00000 stopped  epoch 1/3  val error 12.50 %",
         ]
+
+
+def test_the_one_trial_of_aib_train_counts_and_finalists_do_not(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    journal = Journal(tmp_path / "journal.jsonl")
+    recorder = Recorder(journal, RecordingTracker(), DATASET, {})
+    recorder.tracker.open_study("study", "signature", {}, {})
+    recorder.stage("training")
+    for name, kind in (("train", "train"), ("f00000-seed1", "finalist")):
+        recorder.trial_started(name, kind, {}, TrialConfig.from_dict({}))
+        recorder.trial_ended(name, "completed")
+    with LiveView(Console(file=shown, force_terminal=True, width=120), journal.state, 1, 3, lambda: 1):
+        pass
+    journal.close()
+    assert "training: 1 of 1 trials ended" in shown.getvalue()

@@ -121,10 +121,13 @@ def test_a_tail_takes_each_line_once_and_waits_for_a_whole_one(tmp_path: Path) -
     [
         (
             "sqlite:////data/a b/m.db",
-            "MLflow: http://127.0.0.1:5000/#/experiments/7 after: mlflow ui --backend-store-uri "
-            "'sqlite:////data/a b/m.db' --host 127.0.0.1 --port 5000",
+            "MLflow: http://127.0.0.1:5000/#/experiments/7?workflowType=machine_learning after: mlflow ui "
+            "--backend-store-uri 'sqlite:////data/a b/m.db' --host 127.0.0.1 --port 5000",
         ),
-        ("https://mlflow.example.org/", "MLflow: https://mlflow.example.org/#/experiments/7"),
+        (
+            "https://mlflow.example.org/",
+            "MLflow: https://mlflow.example.org/#/experiments/7?workflowType=machine_learning",
+        ),
     ],
 )
 def test_every_study_names_the_pages_that_show_it(paths: StudyPaths, uri: str, said: str) -> None:

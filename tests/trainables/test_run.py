@@ -62,6 +62,29 @@ def test_a_trial_whose_disk_was_full_goes_on_where_it_left_and_ends_the_same(
         assert without_timings(lines(capsys.readouterr().out)[:1]) == without_timings(whole[1:2])
 
 
+def test_a_trial_stops_after_a_given_epoch_and_saves_every_so_many(
+    digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [*SETTINGS, "epochs=3", "--data-root", str(digits_root), "--out", str(tmp_path / "out")]
+    where += ["--save-every", "5"]
+    checkpoints = tmp_path / "out" / "checkpoints"
+    assert main([*where, "--until-epoch", "2"]) == 0
+    assert lines(capsys.readouterr().out)[-1] == {"stopped_after_epoch": 2, "epochs": 3}
+    assert [folder.name for folder in checkpoints.iterdir()] == ["epoch_000002"], "no epoch before the stop is saved"
+    assert main([*where, "--until-epoch", "2"]) == 0
+    assert lines(capsys.readouterr().out) == [{"stopped_after_epoch": 2, "epochs": 3}], "it is there already"
+    assert main(where) == 0
+    assert [row.get("epoch") for row in lines(capsys.readouterr().out)] == [3, None]
+
+
+def test_a_trial_that_diverges_says_so_on_stdout(
+    digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data-root", str(digits_root), "--out", str(tmp_path / "out")]
+    assert main([*SETTINGS, "bottleneck.beta=1e30", *where]) == 1
+    assert "lower" in lines(capsys.readouterr().out)[-1]["diverged"]
+
+
 def test_two_ranks_of_torchrun_train_one_trial(digits_root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     command += ["trainables.run", *SETTINGS, "--data-root", str(digits_root), "--out", str(tmp_path / "pair")]

@@ -21,6 +21,7 @@ BROKEN_LINKS = (
     "[...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href'))"
     ".filter(href => !href.startsWith('#') || !document.getElementById(href.slice(1)))"
 )
+HIDDEN_SIDE = "id => { const at = document.getElementById(id); return at.scrollWidth - at.clientWidth; }"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -44,6 +45,8 @@ def test_the_page_draws_everything_logs_nothing_and_fetches_nothing(page: Path, 
             for width in (1200, 360):
                 await browser.show(width=width, dark=dark)
                 assert await browser.evaluate(OVERFLOW) <= 0, f"wider than a screen of {width} px"
+                hidden_px = await browser.evaluate(f"(({HIDDEN_SIDE})('table-2'))")
+                assert (hidden_px <= 0) == (width > 1000), "Table 2 fits a wide screen, and scrolls on a narrow one"
         assert browser.problems == []
         assert [url for url in browser.requests if not url.startswith(("data:", "file:"))] == []
         assert [url for url in browser.requests if url.startswith("file:")] == [page.as_uri()]

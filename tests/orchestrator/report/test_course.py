@@ -53,6 +53,9 @@ def test_cost_is_epochs_and_hours_of_workers(story: Any) -> None:
     # Half a minute an event, a second before the first epoch's: 181 s and 61 s within 301 s.
     assert found.worker_hours == pytest.approx((2 * 181 + 4 * 61) / 3600)
     assert found.busy_share == pytest.approx(242 / 301)
+    study.trial("t00002", 30.0, epochs=1, state=None)
+    found = cost(study.spec, list(study.state.trials.values()), 6)
+    assert (found.epochs, found.epochs_in_full) == (9, 13), "what a running trial has not trained yet is not saved"
 
 
 def test_a_trial_that_waits_for_a_slot_does_not_run_yet(story: Any) -> None:

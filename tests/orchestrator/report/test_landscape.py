@@ -56,6 +56,17 @@ def test_parallel_coordinates_colour_only_what_may_be_compared(varied: Any) -> N
     assert first.tolist() == [[0, 1], [1, 0], [2, 0], [3, 0]]
 
 
+def test_parallel_coordinates_of_grey_trials_alone_span_their_values_and_have_no_colour_bar(story: Any) -> None:
+    study = story(constraints=[])
+    for place, level in enumerate((30.0, 60.0, 90.0)):
+        study.trial(f"t{place:05d}", level, epochs=2, state="stopped", val_error_pct=level)
+    figure = parallel_figure(study.spec, study.state.of_kind("search"), KEYS)
+    (axes,) = figure.axes
+    ends = [float(path.vertices[-1, 1]) for path in axes.collections[0].get_paths()]
+    assert ends == [0.0, 0.5, 1.0]
+    assert {"30", "90"} <= {text.get_text() for text in axes.texts}
+
+
 def test_every_parameter_has_a_slice_with_all_trials(varied: Any) -> None:
     figure = slices_figure(varied.spec, varied.state.of_kind("search"), KEYS)
     assert [axes.get_xlabel() for axes in figure.axes if axes.get_visible()] == ["beta", "latent_dim", "lambda_q"]
