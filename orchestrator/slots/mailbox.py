@@ -62,7 +62,7 @@ class Mailbox:
         self._loss: Failure | None = None
         """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
         self._last_put_s = 0.0
-        self._away = ""
+        self._away: str | None = None
         """A group that is to leave its nodes."""
         self._met: set[int] = set()
         self._groups_lost = 0

@@ -169,6 +169,7 @@ class Slot(Mailbox):
                     self._lost(Failure("hang", late))
             try:
                 if late is not None:
+                    logger.warning("%s: %s; its worker group is killed", self._name, late)
                     for worker, _ in ranks.values():
                         # Train sees the death and starts a new group; a process that is stopped does not hinder this.
                         ray.kill(worker, no_restart=True)

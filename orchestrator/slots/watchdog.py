@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 BEAT_S = 2.0
 SILENT_S = 60.0
+"""Without a beat, and before a rank's first one: imports take their time where processors are scarce."""
 START_S = 600.0
 """Until the first epoch has passed: opening data, compiling, and fetching weights are no steps."""
 LEAST_S = 120.0
@@ -43,7 +44,7 @@ class Watchdog:
     """Watches one worker group after another. Not thread-safe."""
 
     def __init__(self, hang_timeout_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """`hang_timeout_s` is how long a rank may make no progress; None: as measured."""
+        """`hang_timeout_s` is how long a rank may make no progress once an epoch has passed; None: as measured."""
         self._asked_s, self._clock = hang_timeout_s, clock
         self.group = ""
         self._ranks: dict[int, _Rank] = {}
@@ -73,9 +74,10 @@ class Watchdog:
         if late_s > every_s:
             for rank in self._ranks.values():
                 rank.heard_s, rank.moved_s = min(now_s, rank.heard_s + late_s), min(now_s, rank.moved_s + late_s)
+        limit_s = self.limit_s
         for number, rank in sorted(self._ranks.items(), key=lambda entry: entry[1].moved_s):
-            silent_s, still_s, limit_s = now_s - rank.heard_s, now_s - rank.moved_s, self.limit_s
-            if silent_s > min(SILENT_S, limit_s):
+            silent_s, still_s = now_s - rank.heard_s, now_s - rank.moved_s
+            if silent_s > (SILENT_S if rank.done < 0 else min(SILENT_S, limit_s)):
                 return f"rank {number} has not been heard of for {silent_s:.0f} s: stopped, or cut off"
             if still_s > limit_s:
                 return f"rank {number} made no progress for {still_s:.0f} s (allowed: {limit_s:.0f} s)"
@@ -84,8 +86,8 @@ class Watchdog:
     @property
     def limit_s(self) -> float:
         """How long a rank may make no progress now."""
+        if min((rank.epochs for rank in self._ranks.values()), default=0) == 0:
+            return max(START_S, self._asked_s or 0.0)
         if self._asked_s is not None:
             return self._asked_s
-        if min((rank.epochs for rank in self._ranks.values()), default=0) == 0:
-            return START_S
         return max(LEAST_S, PAUSES * max(rank.longest_s for rank in self._ranks.values()))

@@ -50,7 +50,7 @@ def run() -> Run:
 
     def run_job(pool: PoolRef, job: Job, meanwhile: Callable[[Report], None] | None = None) -> Ran:
         reports = []
-        with acquire(pool, "the test", timeout_s=90) as lease:
+        with acquire(pool, "the test", timeout_s=250) as lease:
             lease.start(job)
             while isinstance(message := lease.next(), Report):
                 reports.append(message)

@@ -84,12 +84,12 @@ def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
     began = tmp_path / "began"
     job = Job(trial="t0", config=CONFIG, checkpoints=FolderStore(tmp_path / "t0"), data_root=digits_root)
     with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)) as pool:
-        lease = acquire(pool.ref, "the test", timeout_s=120)
+        lease = acquire(pool.ref, "the test", timeout_s=250)
         lease.start(job)
         until(began.exists)
         pool.close(grace_s=60)
     assert 0 < step_left_at(tmp_path / "t0") < STEPS
-    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path) as pool, acquire(pool.ref, "again", 120) as lease:
+    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path) as pool, acquire(pool.ref, "again", 250) as lease:
         lease.start(job)
         reports, finished = to_its_end(lease)
     assert finished == Finished("completed")
@@ -107,7 +107,7 @@ def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere
     assert head.wait(60)
     with second_node(cluster, 2, tmp_path / "node.log") as node:
         pool = SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began))
-        with pool, acquire(pool.ref, "the test", timeout_s=120) as lease:
+        with pool, acquire(pool.ref, "the test", timeout_s=250) as lease:
             lease.start(job)
             until(began.exists)
             remove_placement_group(head)

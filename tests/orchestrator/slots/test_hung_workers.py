@@ -12,7 +12,7 @@ from tests.orchestrator.slots.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]
-HANG_S = 12.0
+HANG_S = 20.0
 """Long enough for a process that merely waits for its turn on a busy machine."""
 
 

@@ -11,7 +11,7 @@ class Watched:
     def __init__(self, hang_timeout_s: float | None = None, world_size: int = 1) -> None:
         self.now_s = 0.0
         self.watchdog = Watchdog(hang_timeout_s, lambda: self.now_s)
-        self.done, self.epochs, self.world_size = [0] * world_size, [0] * world_size, world_size
+        self.done, self.epochs, self.world_size = [0] * world_size, [1] * world_size, world_size
 
     def goes_on(self, seconds: int, working: set[int], beating: set[int] | None = None) -> str | None:
         """Lets time pass; the first thing that the watchdog says of it."""
@@ -53,13 +53,16 @@ def test_a_rank_that_is_not_heard_of_is_stuck_long_before_a_step_may_end() -> No
     assert said.startswith("rank 1 has not been heard of")
 
 
-def test_a_rank_that_never_says_a_word_is_missed() -> None:
-    watched = Watched(world_size=2)
+def test_a_rank_that_never_says_a_word_is_missed_but_has_time_to_begin() -> None:
+    watched = Watched(hang_timeout_s=10, world_size=2)
+    assert watched.goes_on(int(SILENT_S), working={0}, beating={0}) is None
     assert (watched.goes_on(int(SILENT_S) + 2, working={0}, beating={0}) or "").startswith("rank 1 has not been heard")
 
 
-def test_before_the_first_epoch_nothing_is_known_of_the_steps() -> None:
-    watched = Watched()
+@pytest.mark.parametrize("hang_timeout_s", [None, 10])
+def test_before_the_first_epoch_nothing_is_known_of_the_steps(hang_timeout_s: float | None) -> None:
+    watched = Watched(hang_timeout_s)
+    watched.epochs = [0]
     assert watched.goes_on(int(START_S), working=set()) is None
     assert watched.goes_on(3, working=set()) is not None
 
@@ -67,6 +70,7 @@ def test_before_the_first_epoch_nothing_is_known_of_the_steps() -> None:
 @pytest.mark.parametrize(("pause_s", "limit_s"), [(1, LEAST_S), (30, 30 * PAUSES)])
 def test_after_it_the_limit_follows_the_longest_pause(pause_s: int, limit_s: float) -> None:
     watched = Watched()
+    watched.epochs = [0]
     for _ in range(3):
         assert watched.goes_on(pause_s - 1, working=set()) is None
         assert watched.goes_on(1, working={0}) is None
