@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from ray._raylet import GcsClient
 from ray.core.generated import autoscaler_pb2
 from ray.util.placement_group import placement_group, remove_placement_group
@@ -113,7 +112,6 @@ def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere
             remove_placement_group(head)
             announce_preemption(cluster, node.node_id)
             reports, finished = to_its_end(lease)
-        assert any(one["NodeID"] == node.node_id and one["Alive"] for one in ray.nodes()), "it left before the end"
     assert finished == Finished("completed")
     assert [report.failures for report in reports] == [()], "what the cluster takes is not the trial's failure"
     assert 0 < step_left_at(tmp_path / "t00000") < STEPS
