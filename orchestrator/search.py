@@ -9,9 +9,10 @@ from typing import Any
 from ray import tune
 from ray.tune import Stopper
 
+from orchestrator.reconcile import reap, reconcile_optuna
 from orchestrator.recorder import Recorder
 from orchestrator.scheduler import build_scheduler
-from orchestrator.searcher import StudySearcher, open_optuna_study, tell
+from orchestrator.searcher import StudySearcher
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
@@ -65,12 +66,11 @@ def run_search(
     Optuna is first brought up to the journal, so that a kill between the two leaves no trial in between.
     """
     spec, state = study.spec, recorder.journal.state
-    optuna_study = open_optuna_study(spec, f"sqlite:///{study.paths.optuna_db}")
+    optuna_study = reconcile_optuna(spec, study.paths.optuna_db, state.of_kind("search"))
     ended = [record for record in state.of_kind("search") if record.state != "running"]
-    for record in ended:
-        tell(spec, optuna_study, record)
     remaining = spec.trials - len(ended)
     if remaining <= 0:
+        reap(optuna_study, state.of_kind("search"))
         return
     os.environ.update(TUNE_SETTINGS)
     searcher = StudySearcher(spec, optuna_study, recorder, resolve, at_once=lambda: pool.size)
@@ -97,3 +97,5 @@ def run_search(
             verbose=0,
         ),
     ).fit()
+    if not searcher.interrupted:
+        reap(optuna_study, state.of_kind("search"))

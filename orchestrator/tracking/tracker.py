@@ -97,6 +97,9 @@ class Tracker(Protocol):
     def run_id(self, trial: str | None, timeout_s: float = 10.0) -> str | None:
         """The store's own identifier of a trial (None: of the study), or None where there is none yet."""
 
+    def ended_trials(self, timeout_s: float = 10.0) -> frozenset[str] | None:
+        """The study's trials whose record has ended, after all that was said; None if that takes too long."""
+
     def flush(self, timeout_s: float) -> int:
         """Waits for what was said to arrive; the number of records still pending."""
 

@@ -1,8 +1,13 @@
 """The journal: what a kill leaves of it is still a study."""
 
+import resource
+import time
 from pathlib import Path
 
-from orchestrator.journal import Journal, read_state
+import pytest
+
+from orchestrator.journal import Journal, LeaseLostError, read_state
+from trainables.errors import AIBError
 
 
 def fill(journal: Journal) -> None:
@@ -48,3 +53,67 @@ def test_outcome_joins_the_best_epochs_metrics_with_the_final_score(tmp_path: Pa
     fill(journal)
     outcome = journal.state.trials["t00000"].outcome
     assert (outcome["val_error_pct"], outcome["interp_centered_pct"]) == (30.0, 30.0)
+
+
+def test_a_driver_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    stale = Journal(path)
+    fill(stale)
+    successor = Journal(path)
+    successor.append("stage", stage="finalists")
+    whole = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(LeaseLostError, match="another process"):
+            stale.append("stage", stage="publishing")
+    assert stale.lost
+    assert path.read_bytes() == whole
+    successor.append("stage", stage="done")
+    assert read_state(path) == successor.state
+
+
+def test_a_driver_whose_study_was_removed_says_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    fill(journal)
+    journal.path.unlink()
+    with pytest.raises(LeaseLostError, match="was removed"):
+        journal.append("stage", stage="done")
+
+
+def test_a_full_disk_leaves_whole_lines_and_is_gone_on_from(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    fill(journal)
+    whole = journal.path.read_bytes()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, unlimited[1]))
+    try:
+        with pytest.raises(AIBError, match=r"make room on its disk.*--resume"):
+            journal.append("stage", stage="done")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert journal.path.read_bytes() == whole
+    assert journal.state.stage == "new"
+    journal.append("stage", stage="done")
+    assert read_state(journal.path) == journal.state
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_a_day_moves_no_duration_and_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    real, journal = time.time, Journal(tmp_path / "journal.jsonl")
+    fill(journal)
+    monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+    journal.append("trial", trial="t00001", kind="search", params={}, seed=0, of=None)
+    journal.close()
+    # The next driver starts by the changed clock.
+    resumed = Journal(tmp_path / "journal.jsonl")
+    resumed.append("epoch", trial="t00001", metrics={"epoch": 1.0, "val_error_pct": 9.0, "val_nll": 1.0})
+    monkeypatch.undo()
+    resumed.append("ended", trial="t00001", state="completed", reason="")
+    first, second = resumed.state.trials.values()
+    times_s = [first.started_s, first.first_epoch_s, first.ended_s, second.started_s, second.first_epoch_s]
+    times_s.append(second.ended_s)
+    assert times_s == sorted(times_s)  # type: ignore[type-var]
+    assert (first.ended_s or 0) - first.started_s < 60
+    assert second.started_s - (first.ended_s or 0) < 60, "the driver in which the clock jumped"
+    assert (second.ended_s or 0) - (second.first_epoch_s or 0) < 60

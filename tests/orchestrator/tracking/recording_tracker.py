@@ -116,6 +116,11 @@ class RecordingTracker:
         run = self.runs.get(trial)
         return run["id"] if run else None
 
+    def ended_trials(self, timeout_s: float = 10.0) -> frozenset[str] | None:
+        if self.fail_with is not None:
+            raise self.fail_with
+        return frozenset(trial for trial, run in self.runs.items() if trial and run["status"] != "RUNNING")
+
     def flush(self, timeout_s: float) -> int:
         return 0
 
