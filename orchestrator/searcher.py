@@ -5,7 +5,9 @@ restart and is restored from a pickle. Here the Optuna storage is the only state
 sampler seeded with (seed, trial number), so a search that was killed suggests what it would have suggested.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -78,7 +80,8 @@ class StudySearcher(Searcher):
         self._recorder.journal.check_ours()
         with locks_explained():
             trial = self._next_trial()
-            params = to_params(self._spec.space, self._suggested(trial))
+            values = {name: _value(trial, name, one) for name, one in self._distributions.items()}
+            params = to_params(self._spec.space, values)
         config = self._resolve(params)
         self._running[trial_id], self._configs[trial_id] = trial, config
         self._recorder.trial_started(trial_name(trial.number), "search", params, config)
@@ -90,27 +93,30 @@ class StudySearcher(Searcher):
     def _next_trial(self) -> optuna.trial.Trial:
         trials = self._study.get_trials(deepcopy=False)
         if self._unfinished:
-            number = self._unfinished.pop(0)
-            self._study.sampler = build_sampler(self._spec, number)
-            return optuna.trial.Trial(self._study, trials[number]._trial_id)
+            return self._taken_up(trials[self._unfinished.pop(0)])
         waiting = [t.number for t in trials if t.state == OptunaState.WAITING]
         self._study.sampler = build_sampler(self._spec, waiting[0] if waiting else len(trials))
         return self._study.ask()
 
-    def _suggested(self, trial: optuna.trial.Trial) -> dict[str, Any]:
-        """The value of every parameter: those that are stored stay as they are.
-
-        Where a kill came between two of them, the later ones get what they would have got: the sampler draws the
-        stored ones once more, as far as it drew them one by one.
-        """
-        stored = trial.params
-        if 0 < len(stored) < len(self._distributions):
-            frozen = self._study.get_trials(deepcopy=False)[trial.number]
-            known = frozen.system_attrs.get("fixed_params", {}).keys() | trial.relative_params.keys()
-            for name, distribution in self._distributions.items():
-                if name in stored and name not in known and not distribution.single():
-                    self._study.sampler.sample_independent(self._study, frozen, name, distribution)
-        return {name: _value(trial, name, distribution) for name, distribution in self._distributions.items()}
+    def _taken_up(self, frozen: optuna.trial.FrozenTrial) -> optuna.trial.Trial:
+        """A trial that an earlier driver asked for; parameters that it did not come to will be what they would have
+        been."""
+        self._study.sampler = build_sampler(self._spec, frozen.number)
+        trial = optuna.trial.Trial(self._study, frozen._trial_id)
+        if len(frozen.params) == len(self._distributions):
+            return trial
+        attributes = frozen.system_attrs
+        if sampled := attributes.get(f"{self._spec.sampler.name}:relative_params:0"):
+            # TPE and GP write down what they sampled together, and would now take it for another trial that runs.
+            with suppress(ValueError):  # more than 2046 characters, in parts
+                trial._relative_params = json.loads(sampled)
+                trial.relative_search_space = self._distributions
+        known = attributes.get("fixed_params", {}).keys() | trial.relative_params.keys()
+        for name, distribution in self._distributions.items():
+            if name in frozen.params and name not in known and not distribution.single():
+                # Once more, so that those after it get their own draws.
+                self._study.sampler.sample_independent(self._study, frozen, name, distribution)
+        return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One epoch of a trial that goes on."""

@@ -15,6 +15,13 @@ from orchestrator.study_paths import study_paths
 from search_spaces.schema import load_spec
 from tests.orchestrator.command import aib
 
+SPEC = """
+name: one
+trial: {model: vgg-aib-qt, dataset: cluttered-digits, epochs: 1, evaluation.occluder_dataset: cluttered-digits}
+space: {bottleneck.latent_dim: {choice: [8, 16]}}
+trials: 1
+registered_model: one
+"""
 HOLDER = """
 import pathlib, sys, time
 from orchestrator.lease import study_lease
@@ -27,8 +34,7 @@ with study_lease(pathlib.Path(sys.argv[1])):
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path: Path, resume: bool) -> None:
     path = tmp_path / "spec.yaml"
-    path.write_text("name: one\ntrial: {model: vgg-aib-qt, dataset: cluttered-digits, epochs: 1, recipe: paper}\n")
-    path.write_text(path.read_text() + "trials: 1\nregistered_model: one\n")
+    path.write_text(SPEC)
     paths = study_paths(tmp_path, "one")
     if resume:
         with open_study(load_spec(path, []), paths, False, {}):
