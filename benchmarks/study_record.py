@@ -21,7 +21,7 @@ from orchestrator.study_paths import StudyPaths, study_paths
 from orchestrator.tracking.mlflow_store import local_tracking_uri, mlflow_client
 from trainables.checkpoint import checkpoint_folder, read_tensors, verify
 
-TIMING = frozenset({"images_per_s", "epoch_s"})
+TIMING = frozenset({"images_per_s", "epoch_s", "inference_ms_per_image"})
 """Metrics that no two runs share."""
 OPTUNA_STATES = {"completed": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
 MLFLOW_STATUS = {"completed": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
