@@ -32,6 +32,7 @@ ROWS = (
     Row("tracking_results_per_s", "≥ 50", "tracking"),
     Row("orchestrator_scale", "≤ 1.2", "orchestrator_scale"),
     Row("search_efficiency", "≤ 0.2", "search_efficiency"),
+    Row("chaos", "", "chaos"),
     Row("gpu_step", "≥ 5", "gpu_step"),
     Row("gpu_step_wrn_aib_qt", "", "gpu_step --models wrn-aib-qt"),
     Row("ddp_scaling", "", "ddp_scaling"),

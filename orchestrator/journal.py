@@ -1,19 +1,23 @@
 """The study's own record: one JSON line an event, appended by the driver alone, folded into a state.
 
 It is the source of truth for a resume: Ray's state and pickles are never read back.
+
+One driver writes it, which the study's lease sees to. Where a lease can be lost without its holder's knowledge (a
+network file system that forgot a lock while its client was cut off), the journal is the fence: a driver that finds
+somebody else's lines in it writes nothing more.
 """
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.clock import SteadyClock
 from orchestrator.errors import PreflightError
-from trainables.errors import StorageError
+from trainables.errors import AIBError, StorageError
 from trainables.metrics import PER_EPOCH, VAL_LOCALIZATION
 
 Ending = Literal["completed", "stopped", "failed"]
@@ -81,6 +85,8 @@ class StudyState:
     report: str | None = None
     mlflow: dict[str, Any] | None = None
     """Where the record is: `tracking_uri` without secrets, `experiment_id`, `run_id` of the parent run."""
+    last_s: float = 0.0
+    """When the last event was."""
 
     def of_kind(self, kind: str) -> list[TrialRecord]:
         return [record for record in self.trials.values() if record.kind == kind]
@@ -88,6 +94,7 @@ class StudyState:
     def apply(self, event: Mapping[str, Any]) -> None:
         """Takes one event; an epoch already known is not taken twice."""
         kind = event["event"]
+        self.last_s = max(self.last_s, event["time"])
         if kind == "trial":
             fields = ("trial", "kind", "params", "seed", "of")
             known = {name: event[name] for name in fields}
@@ -117,25 +124,38 @@ class StudyState:
             self.report = event["path"]
 
 
+class LeaseLostError(AIBError):
+    """Another driver has taken the study over; this one may write nothing more."""
+
+
 class Journal:
     """Appends events and keeps the state they add up to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.state, self._whole_bytes = _fold(path)
+        self._clock = SteadyClock(self.state.last_s)
         # Its owner's alone whatever the umask: what others may write is not resumed.
         path.touch(mode=0o600)
         self._file = path.open("ab", buffering=0)
+        self.lost = False
+        """Another driver has it: this one may write nothing more, here or elsewhere."""
         # A line torn by a kill is cut off, so that the next event starts on a line of its own.
         self._file.truncate(self._whole_bytes)
+
+    def now_s(self) -> float:
+        """The record's time: see `SteadyClock`."""
+        return self._clock.now_s()
 
     def append(self, event: str, *, durable: bool = True, **fields: Any) -> None:
         """Writes one event; with `durable` it survives a crash of the machine once this returns.
 
-        Raises StorageError where the disk does not take the whole line; then nothing of it is left, nor counted.
+        Raises LeaseLostError where somebody else wrote since, and StorageError where the disk does not take the whole
+        line; of either event nothing is left, nor counted.
         """
-        record = {"event": event, "time": time.time(), **fields}
+        record = {"event": event, "time": self.now_s(), **fields}
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        self.check_ours()
         try:
             written = 0
             while written < len(line):
@@ -148,6 +168,17 @@ class Journal:
             raise StorageError.at(self.path, error) from None
         self._whole_bytes += len(line)
         self.state.apply(record)
+
+    def check_ours(self) -> None:
+        """LeaseLostError, now and ever after, where somebody else has written to the file or removed it."""
+        found = os.fstat(self._file.fileno())
+        if self.lost or found.st_size != self._whole_bytes or found.st_nlink == 0:
+            self.lost = True
+            what = "was removed" if found.st_nlink == 0 else "has been written to by another process"
+            raise LeaseLostError(
+                f"{self.path} {what} while this process ran the study, so this one stops; see who runs it in "
+                f"{self.path.with_name('lease')}, or continue with --resume."
+            )
 
     def close(self) -> None:
         self._file.close()

@@ -1,7 +1,15 @@
-"""One driver a study: an exclusive lock on a file in the study's folder, gone with the process that holds it."""
+"""One driver a study: an exclusive lock on a file in the study's folder, gone with the process that holds it.
+
+`flock` is the kernel's: no clock, no heartbeat, and a killed holder's lease is free at once. On NFS (Linux, v4, or v3
+with its lock service) it holds between machines too, and a holder whose machine is lost keeps it until the server
+gives it up, about 90 seconds. A mount with `nolock` or `local_lock=flock` locks within one machine only, and a client
+that was cut off for longer than the server waits can lose the lock unawares: for both the journal is the fence
+(`journal.LeaseLostError`).
+"""
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,16 +29,19 @@ def study_lease(folder: Path) -> Iterator[None]:
         try:
             _take(descriptor)
         except OSError:
-            owner = os.read(descriptor, 100).decode(errors="replace").strip()
-            raise PreflightError(
-                f"the study in {folder} is being run by another process ({owner}); wait for it, stop it, "
-                "or give this search another name with --name."
-            ) from None
+            raise _refusal(folder) from None
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"pid {os.getpid()}".encode())
+        os.write(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
         os.close(descriptor)
+
+
+def check_free(folder: Path) -> None:
+    """PreflightError while another process runs the study. It may be taken in the next moment: only `study_lease`
+    decides, and this spares the preparations before it."""
+    if is_held(folder):
+        raise _refusal(folder)
 
 
 def is_held(folder: Path) -> bool:
@@ -47,6 +58,14 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _refusal(folder: Path) -> PreflightError:
+    owner = (folder / "lease").read_text(encoding="utf-8", errors="replace").strip()
+    return PreflightError(
+        f"the study in {folder} is being run by another process ({owner[:200]}); wait for it, stop it, or give this "
+        "search another name with --name."
+    )
 
 
 def _take(descriptor: int) -> None:

@@ -95,7 +95,8 @@ def seconds_left(search: list[TrialRecord], planned: int, epochs: int, slots: in
         return None
     mean_s = sum((record.ended_s or 0) - record.started_s for record in ended) / len(ended)
     running = [record for record in search if record.state == "running"]
-    spent_s = sum(min(time.time() - record.started_s, mean_s) for record in running)
+    # The clock may have been set since; an estimate is not worth more than bounds.
+    spent_s = sum(max(0.0, min(time.time() - record.started_s, mean_s)) for record in running)
     return max(0.0, ((planned - len(ended)) * mean_s - spent_s) / max(1, slots))
 
 

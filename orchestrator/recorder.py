@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,9 +40,10 @@ class Recorder:
                 self.journal.append("trial", trial=trial, kind=kind, params=dict(params), seed=config.seed, of=of)
             event(logger, "trial started", trial=trial, kind=kind, params=dict(params), seed=config.seed, of=of)
             tags = {**self._tags, "aib.kind": kind, **({"aib.of": of} if of else {})}
-            self.tracker.open_trial(trial, trial, config.to_dict(), tags, self._dataset)
+            started_ms = _ms(self.journal.state.trials[trial].started_s)
+            self.tracker.open_trial(trial, trial, config.to_dict(), tags, self._dataset, timestamp_ms=started_ms)
             if known is not None and known.history:
-                now_ms = int(time.time() * 1000)
+                now_ms = _ms(self.journal.now_s())
                 self.tracker.log_epochs(
                     trial, [EpochPoint(int(row["epoch"]), _logged(row), now_ms) for row in known.history]
                 )
@@ -56,7 +56,7 @@ class Recorder:
                 return
             self.journal.append("epoch", durable=False, trial=trial, metrics=dict(metrics))
             event(logger, "epoch", trial=trial, epoch=int(metrics["epoch"]), metrics=_logged(metrics))
-            self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), int(time.time() * 1000))
+            self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), _ms(self.journal.now_s()))
             self.on_change(trial)
 
     def trial_ended(self, trial: str, state: Ending, reason: str = "", failure_kind: str = "") -> None:
@@ -70,7 +70,8 @@ class Recorder:
             self.on_end(record)
             why = {"aib.reason": record.reason, "aib.failure_kind": record.failure_kind}
             tags = {name: value for name, value in why.items() if value}
-            self.tracker.close_trial(trial, state, {}, tags)
+            ended_ms = None if record.ended_s is None else _ms(record.ended_s)
+            self.tracker.close_trial(trial, record.state, {}, tags, timestamp_ms=ended_ms)  # type: ignore[arg-type]
             if not record.recorded:
                 self.journal.append("recorded", durable=False, trial=trial)
             self.on_change(trial)
@@ -82,6 +83,10 @@ class Recorder:
                 self.journal.append("stage", stage=name)
                 event(logger, "stage", stage=name)
             self.on_change(None)
+
+
+def _ms(time_s: float) -> int:
+    return int(time_s * 1000)
 
 
 def _logged(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -10,15 +10,15 @@ from ray import tune
 from ray.tune import Stopper
 
 from orchestrator.journal import StudyState
+from orchestrator.reconcile import reap, reconcile_optuna
 from orchestrator.recorder import Recorder
 from orchestrator.scheduler import build_scheduler
-from orchestrator.searcher import StudySearcher, open_optuna_study, tell
+from orchestrator.searcher import StudySearcher
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study import Study
 from orchestrator.trial import Trial, trial_resources
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
-from trainables.errors import StorageError
 
 TUNE_SETTINGS = {
     # Our own handlers answer signals; Tune's would turn Ctrl-C into a success.
@@ -75,12 +75,11 @@ def run_search(
     StorageError where a checkpoint cannot be stored: the trials in progress are left to be resumed.
     """
     spec, state = study.spec, recorder.journal.state
-    optuna_study = open_optuna_study(spec, f"sqlite:///{study.paths.optuna_db}")
+    optuna_study = reconcile_optuna(spec, study.paths.optuna_db, state.of_kind("search"))
     ended = [record for record in state.of_kind("search") if record.state != "running"]
-    for record in ended:
-        tell(spec, optuna_study, record)
     remaining = trials_left(spec, state)
     if remaining <= 0:
+        reap(optuna_study, state.of_kind("search"))
         return
     os.environ.update(TUNE_SETTINGS)
     searcher = StudySearcher(spec, optuna_study, recorder, resolve, at_once=lambda: pool.size)
@@ -107,5 +106,7 @@ def run_search(
             verbose=0,
         ),
     ).fit()
-    if searcher.out_of_storage:
-        raise StorageError(searcher.out_of_storage)
+    if searcher.halted_by is not None:
+        raise searcher.halted_by
+    if not searcher.interrupted:
+        reap(optuna_study, state.of_kind("search"))

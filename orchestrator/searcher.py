@@ -5,11 +5,9 @@ restart and is restored from a pickle. Here the Optuna storage is the only state
 sampler seeded with (seed, trial number), so a search that was killed suggests what it would have suggested.
 """
 
-import math
-import warnings
+import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import product
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
@@ -17,63 +15,15 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler,
 from optuna.trial import TrialState as OptunaState
 from ray.tune.search import Searcher
 
-from orchestrator.journal import Ending, TrialRecord
-from orchestrator.optuna_space import from_params, to_optuna, to_params
-from orchestrator.ranking import violations
+from orchestrator.journal import Ending, LeaseLostError
+from orchestrator.optuna_space import to_optuna, to_params
+from orchestrator.optuna_study import locks_explained, report, tell, trial_name
 from orchestrator.recorder import Recorder
 from orchestrator.trial import epoch_metrics, trial_failure, trial_failure_kind, tune_config
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
-from trainables.errors import StorageError
+from trainables.errors import AIBError, StorageError
 from trainables.randomness import stream_seed
-
-OPTUNA_STATES = {
-    "completed": OptunaState.COMPLETE,
-    "stopped": OptunaState.PRUNED,
-    "failed": OptunaState.FAIL,
-}
-
-
-def trial_name(number: int) -> str:
-    """Our own name of the search's trial, the same before and after a resume."""
-    return f"t{number:05d}"
-
-
-def open_optuna_study(spec: SearchSpec, storage_url: str) -> optuna.Study:
-    """The persistent study, created with its first points or opened as it is."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with _stored():
-        study = optuna.create_study(
-            storage=storage_url,
-            study_name=spec.name,
-            directions=[objective.goal for objective in spec.objectives],
-            load_if_exists=True,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([objective.metric for objective in spec.objectives])
-        for point in _known_points(spec):
-            study.enqueue_trial(from_params(spec.space, point), skip_if_exists=True)
-    return study
-
-
-@contextmanager
-def _stored() -> Iterator[None]:
-    """Raises StorageError where Optuna's database does not take what it is given."""
-    try:
-        yield
-    except optuna.exceptions.StorageInternalError as error:
-        raise StorageError.at("Optuna's database", error.__cause__ or error) from None
-
-
-def _known_points(spec: SearchSpec) -> list[Mapping[str, Any]]:
-    """The spec's first points; a grid is nothing but known points, in the order of the space's keys."""
-    points: list[Mapping[str, Any]] = list(spec.first)
-    if spec.sampler.name == "grid":
-        axes = [distribution.grid() or () for distribution in spec.space.values()]
-        grid = [dict(zip(spec.space, values, strict=True)) for values in product(*axes)]
-        points += [point for point in grid if point not in points]
-    return points[: spec.trials]
 
 
 def build_sampler(spec: SearchSpec, number: int) -> BaseSampler:
@@ -113,11 +63,13 @@ class StudySearcher(Searcher):
         self._distributions = to_optuna(spec.space)
         self._running: dict[str, optuna.trial.Trial] = {}
         self._configs: dict[str, TrialConfig] = {}
-        self._unfinished = [t.number for t in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))]
+        unfinished = [t.number for t in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))]
+        # Those that nobody heard of come last: they only stand for new ones.
+        self._unfinished = sorted(unfinished, key=lambda number: (not self._is_recorded(number), number))
         self.interrupted = False
         """Set before Tune is told to stop: trials ending after that are left to the next resume."""
-        self.out_of_storage = ""
-        """Why the storage took no checkpoint; then the search is interrupted, and no trial has failed."""
+        self.halted_by: AIBError | None = None
+        """What keeps trials from being stored or recorded; then the search is interrupted, and no trial has failed."""
 
     def suggest(self, trial_id: str) -> Any:
         """What Tune carries for the next trial (`trial.tune_config`), None while enough run, or Searcher.FINISHED."""
@@ -129,31 +81,61 @@ class StudySearcher(Searcher):
     def _suggest(self, trial_id: str) -> Any:
         if len(self._running) >= self._at_once():
             return None
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [t.number for t in trials if t.state == OptunaState.WAITING]
-        started = len(trials) - len(waiting)
-        if self.interrupted or (not self._unfinished and started >= self._spec.trials):
+        num_recorded = len(self._recorder.journal.state.of_kind("search"))
+        resumes = bool(self._unfinished) and self._is_recorded(self._unfinished[0])
+        if self.interrupted or (not resumes and num_recorded >= self._spec.trials):
             return Searcher.FINISHED
-        if self._unfinished:
-            number = self._unfinished.pop(0)
-            self._study.sampler = build_sampler(self._spec, number)
-            trial = optuna.trial.Trial(self._study, trials[number]._trial_id)
-        else:
-            number = waiting[0] if waiting else len(trials)
-            self._study.sampler = build_sampler(self._spec, number)
-            trial = self._study.ask()
-        params = to_params(self._spec.space, {name: _value(trial, name, d) for name, d in self._distributions.items()})
+        # Before Optuna is asked: what a driver that was replaced suggests would be its successor's to clear away.
+        self._recorder.journal.check_ours()
+        with locks_explained():
+            trial = self._next_trial()
+            values = {name: _value(trial, name, one) for name, one in self._distributions.items()}
+            params = to_params(self._spec.space, values)
         config = self._resolve(params)
         self._running[trial_id], self._configs[trial_id] = trial, config
-        self._recorder.trial_started(trial_name(number), "search", params, config)
-        return tune_config(trial_name(number), config)
+        self._recorder.trial_started(trial_name(trial.number), "search", params, config)
+        return tune_config(trial_name(trial.number), config)
+
+    def _is_recorded(self, number: int) -> bool:
+        return trial_name(number) in self._recorder.journal.state.trials
+
+    def _next_trial(self) -> optuna.trial.Trial:
+        trials = self._study.get_trials(deepcopy=False)
+        if self._unfinished:
+            return self._taken_up(trials[self._unfinished.pop(0)])
+        waiting = [t.number for t in trials if t.state == OptunaState.WAITING]
+        self._study.sampler = build_sampler(self._spec, waiting[0] if waiting else len(trials))
+        return self._study.ask()
+
+    def _taken_up(self, frozen: optuna.trial.FrozenTrial) -> optuna.trial.Trial:
+        """A trial that an earlier driver asked for; parameters that it did not come to will be what they would have
+        been."""
+        self._study.sampler = build_sampler(self._spec, frozen.number)
+        trial = optuna.trial.Trial(self._study, frozen._trial_id)
+        if len(frozen.params) == len(self._distributions):
+            return trial
+        attributes = frozen.system_attrs
+        if sampled := attributes.get(f"{self._spec.sampler.name}:relative_params:0"):
+            # TPE and GP write down what they sampled together, and would now take it for another trial that runs.
+            with suppress(ValueError):  # more than 2046 characters, in parts
+                trial._relative_params = json.loads(sampled)
+                trial.relative_search_space = self._distributions
+        known = attributes.get("fixed_params", {}).keys() | trial.relative_params.keys()
+        for name, distribution in self._distributions.items():
+            if name in frozen.params and name not in known and not distribution.single():
+                # Once more, so that those after it get their own draws.
+                self._study.sampler.sample_independent(self._study, frozen, name, distribution)
+        return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """One epoch of a trial that goes on."""
         metrics = epoch_metrics(result)
-        if metrics and not self.out_of_storage:
+        if metrics and self.halted_by is None:
             with self._halting():
-                self._take(self._running[trial_id], metrics)
+                trial = self._running[trial_id]
+                self._recorder.epoch(trial_name(trial.number), metrics)
+                with locks_explained():
+                    report(self._spec, trial, metrics)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial's end: in full, stopped early, failed; or cut short by an interruption, and then nothing is told."""
@@ -162,36 +144,35 @@ class StudySearcher(Searcher):
             return
         if trial_failure_kind(result or {}) == StorageError.__name__:
             # No fault of the trial's: it would be every other's next.
-            self.out_of_storage, self.interrupted = trial_failure(result or {}), True
+            self._halt(StorageError(trial_failure(result or {})))
             return
         with self._halting():
-            self._end(trial_id, trial, result or {}, error)
+            self._end(trial, self._configs.pop(trial_id), result or {}, error)
 
-    def _end(self, trial_id: str, trial: optuna.trial.Trial, result: dict[str, Any], error: bool) -> None:
-        metrics = epoch_metrics(result)
+    def _end(self, trial: optuna.trial.Trial, config: TrialConfig, result: dict[str, Any], error: bool) -> None:
+        name, metrics = trial_name(trial.number), epoch_metrics(result)
         if metrics:
-            self._take(trial, metrics)
+            self._recorder.epoch(name, metrics)
         failure, kind = trial_failure(result), trial_failure_kind(result)
         if error and not failure:
             failure, kind = "the trial's actor died too often", "ActorLost"
-        epochs = self._configs.pop(trial_id).epochs
-        state: Ending = "failed" if failure else "completed" if metrics.get("epoch", 0) >= epochs else "stopped"
-        self._recorder.trial_ended(trial_name(trial.number), state, failure, kind)
-        tell(self._spec, self._study, self._recorder.journal.state.trials[trial_name(trial.number)])
+        record = self._recorder.journal.state.trials[name]
+        # A resumed trial may be stopped at an epoch that it had passed; one that had its last epoch is complete.
+        state: Ending = "failed" if failure else "completed" if record.epoch >= config.epochs else "stopped"
+        self._recorder.trial_ended(name, state, failure, kind)
+        with locks_explained():
+            tell(self._spec, self._study, record)
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
         """Ends the search where journal or database cannot be written: Tune would go on after an error of ours."""
         try:
-            with _stored():
-                yield
-        except StorageError as error:
-            self.out_of_storage, self.interrupted = str(error), True
+            yield
+        except (LeaseLostError, StorageError) as error:
+            self._halt(error)
 
-    def _take(self, trial: optuna.trial.Trial, metrics: dict[str, float]) -> None:
-        self._recorder.epoch(trial_name(trial.number), metrics)
-        if len(self._spec.objectives) == 1:
-            trial.report(metrics[self._spec.objectives[0].metric], int(metrics["epoch"]))
+    def _halt(self, error: AIBError) -> None:
+        self.halted_by, self.interrupted = error, True
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the Optuna storage and the journal are the state."""
@@ -204,26 +185,8 @@ class StudySearcher(Searcher):
         return {}
 
 
-def tell(spec: SearchSpec, study: optuna.Study, record: TrialRecord) -> None:
-    """Tells Optuna how a recorded trial ended: values and constraints, PRUNED for an early stop, FAIL otherwise."""
-    number = int(record.trial[1:])
-    with _stored():
-        frozen = study.get_trials(deepcopy=False)[number]
-        if frozen.state.is_finished():
-            return
-        trial = optuna.trial.Trial(study, frozen._trial_id)
-        for name, value in violations(spec, record.outcome).items():
-            trial.set_constraint(name, value)
-        values = [record.outcome.get(objective.metric, math.nan) for objective in spec.objectives]
-        if record.state == "completed" and all(map(math.isfinite, values)):
-            study.tell(number, values)
-        else:
-            state = OPTUNA_STATES["failed" if record.state == "completed" else record.state]
-            study.tell(number, state=state)
-
-
 def _value(trial: optuna.trial.Trial, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:
-    """The trial's stored value, or the sampler's where the kill came between two parameters."""
+    """The trial's stored value, or else the sampler's."""
     match distribution:
         case optuna.distributions.IntDistribution():
             return trial.suggest_int(

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.errors import PreflightError
 from orchestrator.journal import Journal, StudyState, read_state
-from orchestrator.lease import study_lease
+from orchestrator.lease import check_free, study_lease
 from orchestrator.signature import spec_signature
 from orchestrator.storage import TrialStorage, recorded_storage
 from orchestrator.study_paths import StudyPaths
@@ -33,7 +33,14 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
     """Whether this would be a resume; ConfigError where a study of that name is there and may not be continued.
 
     Writes nothing. `resume` of a study that is not there starts it, so that one command serves first run and retry.
+    PreflightError while another process runs it.
     """
+    resumes = _may_start(spec, paths, resume)
+    check_free(paths.folder)
+    return resumes
+
+
+def _may_start(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
     stored = paths.stored()
     if stored is None:
         return False
@@ -59,9 +66,11 @@ def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping
 
     `facts` (tracking URI, data digest, versions) are stored beside the spec when it is created.
     """
-    resumed = check_startable(spec, paths, resume)
+    check_startable(spec, paths, resume)
     paths.create()
     with study_lease(paths.folder):
+        # Once more: it may have been made, and its driver have died, just before.
+        resumed = _may_start(spec, paths, resume)
         signature = spec_signature(spec)
         if not resumed:
             record = {"signature": signature, "spec": spec.to_dict(), **facts}

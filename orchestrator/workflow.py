@@ -22,6 +22,7 @@ from orchestrator.monitoring import monitored
 from orchestrator.plan import capacity_for, make_plan, resolve_trial, retrain_capacity_for
 from orchestrator.preflight import Prepared, check_data, this_machine, with_occluders
 from orchestrator.provenance import provenance
+from orchestrator.reconcile import reconcile_store
 from orchestrator.recorder import Recorder
 from orchestrator.registry.permission import check_may_register
 from orchestrator.report.source import Source
@@ -99,9 +100,10 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
 
 def _report(study: Study, recorder: Recorder) -> None:
     page = write_report([Source.of(study.paths)], study.paths.report)
-    recorder.journal.append("report", path=str(page))
     for name in FILES:
         recorder.tracker.log_artifact(None, page.with_name(name), "report")
+    # Last: a report without this line is made, and told, once more.
+    recorder.journal.append("report", path=str(page))
 
 
 def _exit_code(state: StudyState) -> int:
@@ -164,6 +166,7 @@ def promote_study(name: str, where: Where, console: Console) -> int:
     """Judges a study's finalists once more, against today's champion; the contract's exit code."""
     paths = study_paths(where.root, name)
     view = view_study(paths)
+    check_startable(view.spec, paths, True)
     uri = tracking_uri_or_local(where.root, where.tracking_uri)
     _check_server(view.spec, where, registers=True)
     with ExitStack() as stack:
@@ -293,7 +296,8 @@ def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, co
     tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
     stack.callback(tracker.close)
     tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
-    tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags)
+    now_ms = int(study.journal.now_s() * 1000)
+    tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms)
     run_id = tracker.run_id(None, RUN_ID_WAIT_S)
     record = {"tracking_uri": scrub(uri), "experiment_id": experiment_id, "run_id": run_id}
     if record != study.journal.state.mlflow:
@@ -301,18 +305,18 @@ def _record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, co
     recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
     recorder.on_end = lambda record: log_trial_artifacts(tracker, study.storage.of(record.trial), record)
     stack.push(_closing(recorder, tracker, console))
-    for ended in [one for one in study.journal.state.trials.values() if one.state != "running" and not one.recorded]:
-        config = resolve_trial(study.spec, ended.params).override({"seed": ended.seed})
-        recorder.trial_started(ended.trial, ended.kind, ended.params, config, ended.of)
-        recorder.trial_ended(ended.trial, ended.state, ended.reason, ended.failure_kind)  # type: ignore[arg-type]  # it has ended
+    reconcile_store(recorder, lambda ended: resolve_trial(study.spec, ended.params).override({"seed": ended.seed}))
     return recorder
 
 
 def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> Callable[..., None]:
     def close(kind: type[BaseException] | None, *_: object) -> None:
-        stage = recorder.journal.state.stage
+        if recorder.journal.lost:
+            # The record is another driver's now.
+            return
+        stage, now_ms = recorder.journal.state.stage, int(recorder.journal.now_s() * 1000)
         ended = "failed" if kind is not None else "completed" if stage == "done" else "interrupted"
-        tracker.close_study(ended, {}, {})  # type: ignore[arg-type]
+        tracker.close_study(ended, {}, {}, timestamp_ms=now_ms)  # type: ignore[arg-type]
         left = tracker.flush(FLUSH_S)
         if left:
             why = tracker.last_error or "it has not answered yet"

@@ -13,7 +13,13 @@ ALLOWED_OWN = {
     "orchestrator": set(PACKAGES),
 }
 WHERE = {
-    "optuna": ("orchestrator/searcher.py", "orchestrator/optuna_space.py", "orchestrator/report/importance.py"),
+    "optuna": (
+        "orchestrator/searcher.py",
+        "orchestrator/optuna_space.py",
+        "orchestrator/optuna_study.py",
+        "orchestrator/reconcile.py",
+        "orchestrator/report/importance.py",
+    ),
     "mlflow": ("orchestrator/tracking/", "orchestrator/registry/"),
     "ray": (
         "orchestrator/cluster.py",

@@ -62,6 +62,14 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
             f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or leave --address "
             "and RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
         ) from error
+    except Exception as error:
+        # Ray gives itself 30 seconds and has no type for their end.
+        if "timed out during startup" not in str(error):
+            raise
+        raise PreflightError(
+            "Ray did not start on this machine within its 30 seconds; the machine is too busy, or out of memory. Try "
+            "again when less runs beside it: nothing was begun, and a search goes on with --resume."
+        ) from error
     joined = Cluster(context.address_info["gcs_address"], context.dashboard_url)
     try:
         with _state_api_at(joined):

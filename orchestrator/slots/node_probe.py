@@ -64,10 +64,10 @@ class ProbedNode:
     def skew(self) -> Skew:
         found = []
         for _ in range(CLOCK_READINGS):
-            before_s = time.time()
+            here_s, began_s = time.time(), time.monotonic()
             there_s = self._ask(self._probe.clock_s.remote())
-            after_s = time.time()
-            found.append(Skew(there_s - (before_s + after_s) / 2, (after_s - before_s) / 2))
+            half_s = (time.monotonic() - began_s) / 2
+            found.append(Skew(there_s - (here_s + half_s), half_s))
         return min(found, key=lambda skew: skew.unsure_s)
 
     def _ask(self, answer: Any) -> Any:

@@ -111,6 +111,9 @@ class BufferedTracker:
         """Waits until the record that opens it has arrived; None if the store stays away for `timeout_s`."""
         return self._delivery.ask(lambda inner: inner.run_id(trial), opens(trial), timeout_s)
 
+    def ended_trials(self, timeout_s: float = 10.0) -> frozenset[str] | None:
+        return self._delivery.ask(lambda inner: inner.ended_trials(), lambda payload: True, timeout_s)
+
     def answers(self) -> bool:
         return self.last_error is None
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.scrub import scrub
 from orchestrator.tracking.records import LogEpoch, OpenStudy, OpenTrial, deliver, from_payload, to_payload
@@ -20,6 +20,7 @@ from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError, Track
 _LOG = logging.getLogger(__name__)
 _WINDOW = 200
 """Most records taken at once; an outage's backlog arrives in requests of at most this many epochs."""
+T = TypeVar("T")
 
 
 class _StoppedError(Exception):
@@ -77,9 +78,7 @@ class Delivery:
             self._changed.wait_for(lambda: not self._spool.pending, timeout_s)
             return len(self._spool.pending)
 
-    def ask(
-        self, question: Callable[[Tracker], str | None], opens: Callable[[Any], bool], timeout_s: float
-    ) -> str | None:
+    def ask(self, question: Callable[[Tracker], T | None], opens: Callable[[Any], bool], timeout_s: float) -> T | None:
         """An answer of the tracker behind, once no pending record satisfies `opens`; None if that takes too long."""
         deadline = time.monotonic() + timeout_s
         with self._changed:

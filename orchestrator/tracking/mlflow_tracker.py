@@ -148,6 +148,20 @@ class MlflowTracker:
             return False
         return True
 
+    def ended_trials(self, timeout_s: float = 10.0) -> frozenset[str] | None:
+        """`timeout_s` is not used: the client's own limits hold."""
+        if self._study is None:
+            return None
+        ended, page = set[str](), None
+        which = f"tags.`aib.study` = '{self._study}' and attributes.status != 'RUNNING'"
+        while page is None or page.token:
+            with translated():
+                page = self._client.search_runs(
+                    [self._experiment_id], which, max_results=1000, page_token=page and page.token
+                )
+            ended |= {run.data.tags["aib.trial"] for run in page if "aib.trial" in run.data.tags}
+        return frozenset(ended)
+
     def flush(self, timeout_s: float) -> int:
         """Nothing is ever pending here."""
         return 0

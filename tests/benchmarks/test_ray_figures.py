@@ -1,5 +1,7 @@
 """The benchmarks that start Ray or a server, run on a small scale."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.benchmarks.script import quick
@@ -34,6 +36,15 @@ def test_ddp_scaling_compares_equal_threads() -> None:
     figure = quick("ddp_scaling")
     assert figure["name"] == "ddp_scaling"
     assert set(figure["details"]["images_per_s"]) == {"one worker", "two workers"}
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_chaos_kills_a_search_and_finds_nothing_changed(tmp_path: Path) -> None:
+    figure = quick("chaos", "--root", str(tmp_path))
+    assert figure["name"] == "chaos"
+    assert figure["details"]["kills"] == sum(figure["details"]["hit"].values()) == 1
+    assert list(tmp_path.iterdir()) == [], "what was right is removed"
 
 
 def test_tracking_sends_at_most_a_request_per_result_and_never_from_the_caller() -> None:

@@ -1,11 +1,12 @@
 """The journal: what a kill leaves of it is still a study."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import PreflightError
-from orchestrator.journal import Journal, read_state
+from orchestrator.journal import Journal, LeaseLostError, read_state
 from tests.full_disk import KINDS, small_disk
 from trainables.errors import StorageError
 
@@ -87,3 +88,50 @@ def test_a_damaged_journal_is_named_with_the_place(tmp_path: Path, line: bytes) 
         with pytest.raises(PreflightError, match=rf"journal\.jsonl is damaged after byte {len(whole)}"):
             read(path)
     assert path.read_bytes() == whole + line, "nothing is cut off that could still be mended"
+
+
+def test_a_driver_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    stale = Journal(path)
+    fill(stale)
+    successor = Journal(path)
+    successor.append("stage", stage="finalists")
+    whole = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(LeaseLostError, match="another process"):
+            stale.append("stage", stage="publishing")
+    assert stale.lost
+    assert path.read_bytes() == whole
+    successor.append("stage", stage="done")
+    assert read_state(path) == successor.state
+
+
+def test_a_driver_whose_study_was_removed_says_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    fill(journal)
+    journal.path.unlink()
+    with pytest.raises(LeaseLostError, match="was removed"):
+        journal.append("stage", stage="done")
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_a_day_moves_no_duration_and_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    real, journal = time.time, Journal(tmp_path / "journal.jsonl")
+    fill(journal)
+    monkeypatch.setattr(time, "time", lambda: real() + jump_s)
+    journal.append("trial", trial="t00001", kind="search", params={}, seed=0, of=None)
+    journal.close()
+    # The next driver starts by the changed clock.
+    resumed = Journal(tmp_path / "journal.jsonl")
+    resumed.append("epoch", trial="t00001", metrics={"epoch": 1.0, "val_error_pct": 9.0, "val_nll": 1.0})
+    monkeypatch.undo()
+    resumed.append("ended", trial="t00001", state="completed", reason="")
+    first, second = resumed.state.trials.values()
+    times_s = [first.started_s, first.first_epoch_s, first.ended_s, second.started_s, second.first_epoch_s]
+    times_s.append(second.ended_s)
+    assert times_s == sorted(times_s)  # type: ignore[type-var]
+    assert (first.ended_s or 0) - first.started_s < 60
+    assert second.started_s - (first.ended_s or 0) < 60, "the driver in which the clock jumped"
+    assert (second.ended_s or 0) - (second.first_epoch_s or 0) < 60

@@ -2,16 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from benchmarks.study_record import contradictions, differences, losses
+from orchestrator.study import view_study
+from orchestrator.study_paths import study_paths
 from tests.orchestrator.command import aib, answer, environment, runs_of
+from trainables.checkpoint import checkpoint_folder, read_state, read_tensors, write_checkpoint
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -41,26 +49,8 @@ ELASTIC = ("--set", "finalists.workers_per_trial=[1, 2]")
 
 def check_record(root: Path, found: dict[str, Any], planned: int) -> None:
     """Every trial once in the journal, in Optuna and in MLflow; no run open; steps strictly rising."""
-    import optuna
-
-    from orchestrator.tracking.mlflow_store import local_tracking_uri, mlflow_client
-
-    trials = [row for row in answer(root, "trials", found["study"])["trials"] if row["kind"] == "search"]
-    assert sorted(row["trial"] for row in trials) == [f"t{i:05d}" for i in range(planned)]
-    assert {row["state"] for row in trials} <= {"completed", "stopped"}
-    optuna_db = root / "studies" / found["study"] / "optuna.db"
-    study = optuna.load_study(study_name=found["study"], storage=f"sqlite:///{optuna_db}")
-    assert len(study.trials) == planned
-    assert all(trial.state.is_finished() for trial in study.trials)
-    runs = runs_of(root, found["study"])
-    names = [run.data.tags.get("aib.trial", "parent") for run in runs]
-    assert len(names) == len(set(names)) == 1 + planned + len(found["finalists"][0]["trials"])
-    assert all(run.info.status == "FINISHED" for run in runs)
-    client = mlflow_client(local_tracking_uri(root))
-    for run in runs:
-        if "aib.trial" in run.data.tags:
-            steps = [point.step for point in client.get_metric_history(run.info.run_id, "val_error_pct")]
-            assert steps == list(range(1, len(steps) + 1)), run.data.tags["aib.trial"]
+    assert contradictions(root, found["study"]) == []
+    assert found["trials"]["planned"] == found["trials"]["completed"] + found["trials"]["stopped"] == planned
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +87,43 @@ def test_finalists_are_retrained_on_all_workers_that_there_are(searched: tuple[P
     root, _ = searched
     workers = {(row["kind"], row["metrics"]["num_workers"]) for row in answer(root, "trials", "tiny")["trials"]}
     assert workers == {("search", 1), ("finalist", 2)}
+
+
+def test_what_is_wrong_with_a_record_is_found(searched: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """The checks that other tests and `benchmarks.chaos` rely on."""
+    import optuna
+
+    from orchestrator.tracking.mlflow_store import local_tracking_uri, mlflow_client
+
+    root = tmp_path / "runs"
+    shutil.copytree(searched[0], root)
+    client, paths = mlflow_client(local_tracking_uri(root)), study_paths(root, "tiny")
+    (run,) = [run for run in runs_of(root, "tiny") if run.data.tags.get("aib.trial") == "t00001"]
+    ended = next(line for line in paths.journal.read_text().splitlines() if '"ended"' in line and "t00002" in line)
+    optuna.load_study(study_name="tiny", storage=f"sqlite:///{paths.optuna_db}").ask()
+    client.log_metric(run.info.run_id, "val_error_pct", 1.0, step=99)
+    client.update_run(run.info.run_id, status="RUNNING")
+    paths.journal.write_text(paths.journal.read_text() + ended + "\n")
+    found = contradictions(root, "tiny")
+    assert len(found) == 4
+    assert found[0] == "the journal has 2 lines of ended t00002"
+    assert found[1] == "Optuna has 7 trials, the journal 6"
+    assert found[2] == "the run of t00001 is RUNNING, not FINISHED"
+    assert found[3].startswith("MLflow's history of val_error_pct of t00001 is")
+
+    shutil.copytree(paths.folder, paths.folder.with_name("other"))
+    assert differences(root, "tiny", "other") == []
+    record = view_study(paths).state.trials["t00000"]
+    folder = checkpoint_folder(paths.trial("t00000"), record.epoch)
+    tensors = {path.stem: read_tensors(folder, path.stem) for path in folder.glob("*.safetensors")}
+    next(iter(tensors["best"].values())).view(-1)[0] += 1
+    write_checkpoint(folder, tensors, read_state(folder))
+    paths.journal.write_text(paths.journal.read_text().replace('latent_dim":16', 'latent_dim":8', 1))
+    found = differences(root, "tiny", "other")
+    assert len(found) == 2
+    assert "'bottleneck.latent_dim': 8" in found[0]
+    assert found[1].startswith("the weights of t00000")
+    assert losses(view_study(study_paths(root, "other")).state, view_study(paths).state) != []
 
 
 def test_the_champion_reproduces_its_recorded_test_error(searched: tuple[Path, dict[str, Any]]) -> None:
@@ -172,57 +199,78 @@ def test_a_single_trial_trains_on_two_workers(tmp_path: Path, spec: Path) -> Non
 
 def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(tmp_path: Path, spec: Path) -> None:
     root = tmp_path / "runs"
-    journal = root / "studies" / "tiny" / "journal.jsonl"
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "search", str(spec), "--root", str(root)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=environment(),
-    )
+    with driver(root, spec) as (process, journal):
+        await_that(process, lambda: lines_of(journal, "ended") >= 2)
+        end(process, lambda: os.killpg(process.pid, signal.SIGKILL))
+    before = view_study(study_paths(root, "tiny")).state
+    assert 2 <= sum(record.state != "running" for record in before.trials.values()) < 6
+    resumed = aib(root, "search", str(spec), "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert losses(before, view_study(study_paths(root, "tiny")).state) == []
+    check_record(root, json.loads(resumed.stdout), 6)
+
+
+def test_whatever_ends_the_driver_leaves_no_process_and_is_resumed(tmp_path: Path, spec: Path) -> None:
+    root, said = tmp_path / "runs", tmp_path / "stderr"
+
+    def twice(process: "subprocess.Popen[bytes]") -> None:
+        os.killpg(process.pid, signal.SIGINT)
+        await_that(process, lambda: "once more to end at once" in said.read_text())
+        os.killpg(process.pid, signal.SIGINT)
+
+    endings: list[tuple[Callable[[subprocess.Popen[bytes]], None], int, bool]] = [
+        (lambda process: os.killpg(process.pid, signal.SIGINT), 130, True),
+        (lambda process: process.terminate(), 143, True),
+        (twice, 130, False),
+        # The driver alone: its cluster has to find out.
+        (lambda process: process.kill(), -signal.SIGKILL, False),
+    ]
+    for ending, code, graceful in endings:
+        with driver(root, spec, said) as (process, journal):
+            before = lines_of(journal, "epoch")
+            await_that(process, lambda before=before, journal=journal: lines_of(journal, "epoch") > before)
+            end(process, lambda ending=ending, process=process: ending(process))
+        assert process.returncode == code, said.read_text()
+        assert (answer(root, "status", "tiny")["stage"] == "interrupted") == graceful
+        assert ("--resume" in said.read_text()) == graceful
+    resumed = aib(root, "search", str(spec), "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    check_record(root, json.loads(resumed.stdout), 6)
+
+
+@contextmanager
+def driver(root: Path, spec: Path, stderr: Path | None = None) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """A search in a process group of its own, as a terminal would start it, and its journal."""
+    command = [sys.executable, "-m", "orchestrator", "search", str(spec), "--resume", "--root", str(root)]
+    with (stderr or Path(os.devnull)).open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=out, start_new_session=True, env=environment()
+        )
     try:
-        deadline = time.monotonic() + 180
-        while ended_in(journal) < 2 and time.monotonic() < deadline:
-            assert driver.poll() is None, "the search ended before it could be killed"
-            time.sleep(0.05)
+        yield process, root / "studies" / "tiny" / "journal.jsonl"
     finally:
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
-    before = {row["trial"]: row for row in answer(root, "trials", "tiny")["trials"]}
-    finished = {name: row for name, row in before.items() if row["state"] != "running"}
-    assert 2 <= len(finished) < 6
-    resumed = aib(root, "search", str(spec), "--resume", "--json")
-    assert resumed.returncode == 0, resumed.stderr
-    after = {row["trial"]: row for row in answer(root, "trials", "tiny")["trials"]}
-    assert {name: after[name] for name in finished} == finished
-    for name, row in before.items():
-        assert after[name]["params"] == row["params"]
-    check_record(root, json.loads(resumed.stdout), 6)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def test_ctrl_c_ends_gracefully_and_can_be_resumed(tmp_path: Path, spec: Path) -> None:
-    root = tmp_path / "runs"
-    journal = root / "studies" / "tiny" / "journal.jsonl"
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "search", str(spec), "--root", str(root)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=environment(),
-    )
-    deadline = time.monotonic() + 180
-    while ended_in(journal) < 1 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    driver.send_signal(signal.SIGINT)
-    _, said = driver.communicate(timeout=90)
-    assert driver.returncode == 130, said
-    assert "--resume" in said
-    assert answer(root, "status", "tiny")["stage"] == "interrupted"
-    resumed = aib(root, "search", str(spec), "--resume", "--json")
-    assert resumed.returncode == 0, resumed.stderr
-    check_record(root, json.loads(resumed.stdout), 6)
+def await_that(process: "subprocess.Popen[bytes]", condition: Callable[[], bool], within_s: float = 300) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert process.poll() is None, "the search ended before it could be interrupted"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
-def ended_in(journal: Path) -> int:
-    return journal.read_text().count('"event":"ended"') if journal.exists() else 0
+def end(process: "subprocess.Popen[bytes]", how: Callable[[], None], within_s: float = 120) -> None:
+    """Ends the driver; returns once none of the processes that descend from it is left."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("raylet" in member.name() for member in family)
+    how()
+    process.wait(within_s)
+    _, left = psutil.wait_procs(family, timeout=within_s)
+    assert left == []
+
+
+def lines_of(journal: Path, event: str) -> int:
+    return journal.read_text().count(f'"event":"{event}"') if journal.exists() else 0

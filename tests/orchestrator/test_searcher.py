@@ -1,19 +1,22 @@
 """The searcher over a real Optuna database: states, constraints, first points, and exactness across a kill."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
-from orchestrator.journal import Journal
+from orchestrator.journal import Journal, TrialRecord
+from orchestrator.reconcile import reconcile_optuna
 from orchestrator.recorder import Recorder
-from orchestrator.searcher import StudySearcher, open_optuna_study, tell
+from orchestrator.searcher import StudySearcher
 from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
 from tests.full_disk import small_disk
 from trainables.config import TrialConfig
+from trainables.errors import StorageError
 
 EPOCHS = 4
 
@@ -41,20 +44,25 @@ def spec(**changes: Any) -> SearchSpec:
     return SearchSpec.from_dict({**base, **changes})
 
 
+class KilledError(BaseException):
+    """Where a driver's life ends in a test."""
+
+
 class Search:
     """One driver's life: as Tune would call the searcher, one trial at a time."""
 
     def __init__(self, folder: Path, spec: SearchSpec) -> None:
         self.spec = spec
-        self.study = open_optuna_study(spec, f"sqlite:///{folder / 'optuna.db'}")
         data = DatasetInput(name="d", digest="0", source="s", num_train=1)
         self.recorder = Recorder(Journal(folder / "journal.jsonl"), SilentTracker(), data, {})  # type: ignore[arg-type]
-        for record in self.recorder.journal.state.of_kind("search"):
-            if record.state != "running":
-                tell(spec, self.study, record)
+        self.study = reconcile_optuna(spec, folder / "optuna.db", self.records)
         self.searcher = StudySearcher(spec, self.study, self.recorder, self.resolve, lambda: self.at_once)
         self.at_once = 100
         self.tune_ids = 0
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return self.recorder.journal.state.of_kind("search")
 
     def resolve(self, params: dict[str, Any]) -> TrialConfig:
         return TrialConfig.from_dict({**self.spec.trial, **params})
@@ -63,6 +71,25 @@ class Search:
         self.tune_ids += 1
         suggested = self.searcher.suggest(f"tune-{self.tune_ids}")
         return None if suggested in (None, "FINISHED") else (f"tune-{self.tune_ids}", suggested)  # type: ignore[return-value]
+
+    def die(self, moment: str) -> None:
+        """Suggests once more, and no further than to the moment."""
+        calls = 0
+
+        def dies(*_: Any, **__: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > 1 or moment == "before the journal":
+                raise KilledError
+
+        with pytest.MonkeyPatch.context() as patch:
+            if moment == "before the journal":
+                patch.setattr(self.recorder, "trial_started", dies)
+            elif moment == "between parameters":
+                real = self.study._storage.set_trial_param
+                patch.setattr(self.study._storage, "set_trial_param", lambda *a: (dies(), real(*a)))
+            with suppress(KilledError):
+                self.suggest()
 
     def run(self, tune_id: str, config: dict[str, Any], stop_at: int = EPOCHS, **metrics: float) -> None:
         for epoch in range(1, stop_at + 1):
@@ -135,11 +162,17 @@ def test_a_killed_search_suggests_what_it_would_have(tmp_path: Path, sampler: st
     (tmp_path / "killed").mkdir()
     whole = Search(tmp_path / "whole", one)
     whole.run_all()
-    for finished in (3, 5, 100):
+    for finished, moment in (
+        (1, "between parameters"),
+        (2, "before the journal"),
+        (3, "in the first epoch"),
+        (2, "between parameters"),
+        (100, ""),
+    ):
         killed = Search(tmp_path / "killed", one)
         killed.run_all(finished)
-        # Killed with one trial suggested and running: the next driver takes it up under the same name.
-        killed.suggest()
+        # The next driver takes the trial up under the same name.
+        killed.die(moment)
     assert params_of(killed) == params_of(whole)
     assert all(t.state.is_finished() for t in killed.study.trials)
 
@@ -153,6 +186,7 @@ def test_a_kill_between_journal_and_optuna_is_made_good(tmp_path: Path) -> None:
     search.recorder.trial_ended("t00002", "completed")
     again = Search(tmp_path, spec())
     assert again.study.trials[2].state == optuna.trial.TrialState.COMPLETE
+    assert again.study.trials[2].intermediate_values == {4: 1.0}
     again.run_all()
     assert sorted(again.recorder.journal.state.trials) == [f"t{i:05d}" for i in range(12)]
 
@@ -211,7 +245,7 @@ def test_storage_that_takes_no_checkpoint_interrupts_the_search_and_fails_no_tri
     search.searcher.on_trial_result(full, report(config, 1))
     ended = {"trial_state": "failed", "failure": "no space left", "failure_kind": "StorageError", "done": True}
     search.searcher.on_trial_complete(full, ended)
-    assert (search.searcher.out_of_storage, search.searcher.interrupted) == ("no space left", True)
+    assert (str(search.searcher.halted_by), search.searcher.interrupted) == ("no space left", True)
     assert search.suggest() is None
     search.searcher.on_trial_complete(other, {})
     states = [record.state for record in search.recorder.journal.state.trials.values()]
@@ -245,7 +279,7 @@ def test_a_disk_that_is_full_under_journal_and_database_loses_nothing_and_is_gon
                     search.searcher.on_trial_result(tune_id, report(config, 1))
                 else:
                     search.searcher.on_trial_complete(tune_id, report(config, EPOCHS))
-        assert "cannot be written" in search.searcher.out_of_storage
+        assert isinstance(search.searcher.halted_by, StorageError)
         assert search.suggest() is None
         resumed = Search(disk.path, spec())
         resumed.run_all()

@@ -98,6 +98,18 @@ def test_tracker_opens_an_ended_trial_again_and_continues_after_its_last_epoch(
     assert read()["t1"]["history"] == {"x": [(0, 1.0), (1, 2.0), (2, 3.0)]}
 
 
+def test_tracker_names_the_trials_that_have_ended(tracker_and_read: tuple[Tracker, Read]) -> None:
+    tracker, _ = tracker_and_read
+    tracker.open_study("study", "s1", {}, {})
+    for trial, state in (("t00000", "stopped"), ("t00001", "failed"), ("t00002", None)):
+        tracker.open_trial(trial, trial, {}, {}, None)
+        if state is not None:
+            tracker.close_trial(trial, state, {}, {})  # type: ignore[arg-type]
+    assert tracker.ended_trials(30) == {"t00000", "t00001"}
+    tracker.open_trial("t00000", "t00000", {}, {}, None)
+    assert tracker.ended_trials(30) == {"t00001"}
+
+
 def test_tracker_gives_run_ids_of_what_was_opened_only(tracker_and_read: tuple[Tracker, Read]) -> None:
     tracker, read = tracker_and_read
     assert tracker.run_id(None) is None
