@@ -15,7 +15,7 @@ from orchestrator.registry.publish import MANIFEST_TAG, publish
 from orchestrator.registry.versions import UnknownModelError, Version, find_version, list_versions, split_reference
 from orchestrator.tracking.mlflow_store import mlflow_client
 from tests.orchestrator.registry.conftest import Registry, export_tiny, random_images
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, ConfigError
 
 NAME = "tiny-model"
 ROOT = Path(__file__).parents[3]
@@ -204,11 +204,17 @@ def test_references_are_read_as_people_write_them(reference: str, parts: tuple[s
     assert split_reference(reference) == parts
 
 
-@pytest.mark.parametrize("reference", ["nobody", f"{NAME}@nobody", f"{NAME}/77", f"{NAME}/three", "a b@c", "@", "m/"])
+@pytest.mark.parametrize("reference", ["nobody", f"{NAME}@nobody", f"{NAME}/77"])
 def test_an_unknown_reference_names_what_there_is(registry: Registry, exported: Path, reference: str) -> None:
     publish_tiny(registry, exported)
     with pytest.raises(UnknownModelError, match=rf"{reference}.*registered: {NAME}"):
         find_version(registry.uri, reference)
+
+
+@pytest.mark.parametrize("reference", [f"{NAME}/three", "a b@c", "@", "m/"])
+def test_a_reference_that_can_name_nothing_is_refused_before_it_is_looked_up(reference: str) -> None:
+    with pytest.raises(ConfigError, match="NAME, NAME@ALIAS or NAME/NUMBER"):
+        find_version("http://127.0.0.1:9", reference)
 
 
 def test_a_registry_that_does_not_answer_is_not_taken_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Workers called away in mid-epoch by their pool's end: no step is lost, no bit is changed."""
+"""Workers called away in mid-epoch, by a preemption notice or their pool's end: no step is lost, no bit is changed."""
 
 import dataclasses
 import time
@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray._raylet import GcsClient
+from ray.core.generated import autoscaler_pb2
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.lease import Lease, acquire
 from orchestrator.slots.messages import Finished, Job, Report
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import EpochReport, fit_trial
+from tests.orchestrator.slots.nodes import second_node
 from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
 from trainables.checkpoint_store import FolderStore
 from trainables.config import TrialConfig
@@ -22,7 +26,7 @@ from trainables.runtime import Runtime
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 CONFIG = tiny_trial(**{"epochs": 1, "data.train_images": 600, "optim.batch_size": 4}).to_dict()
-STEPS, STEP_S = 150, 0.1
+STEPS, STEP_S, DEADLINE_S = 150, 0.1, 120
 
 
 def fit_slowly(began: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
@@ -38,6 +42,15 @@ def fit_slowly(began: Path, config: Mapping[str, Any], runtime: Runtime, resume:
 
 def history(runtime: Runtime, config: dict[str, Any]) -> list[dict[str, float]]:
     return [report.metrics for report in fit(TrialConfig.from_dict(config), runtime)]
+
+
+def announce_preemption(cluster: Cluster, node_id: str) -> None:
+    """What a cloud's notice of a spot machine's end becomes in Ray."""
+    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    accepted, why = GcsClient(address=cluster.address).drain_node(
+        node_id, reason, "spot machine reclaimed", int((time.time() + DEADLINE_S) * 1000)
+    )
+    assert accepted, why
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 120) -> None:
@@ -69,14 +82,37 @@ def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
 ) -> None:
     began = tmp_path / "began"
     job = Job(trial="t0", config=CONFIG, checkpoints=FolderStore(tmp_path / "t0"), data_root=digits_root)
-    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)) as pool:
+    with SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)) as pool:
         lease = acquire(pool.ref, "the test", timeout_s=250)
         lease.start(job)
         until(began.exists)
         pool.close(grace_s=60)
     assert 0 < step_left_at(tmp_path / "t0") < STEPS
-    with SlotPool(1, workers=1, cpus_per_worker=1, storage=tmp_path) as pool, acquire(pool.ref, "again", 250) as lease:
+    with SlotPool([1], cpus_per_worker=1, storage=tmp_path) as pool, acquire(pool.ref, "again", 250) as lease:
         lease.start(job)
         reports, finished = to_its_end(lease)
     assert finished == Finished("completed")
+    assert without_timings([report.metrics for report in reports]) == undisturbed
+
+
+def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere(
+    cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]]
+) -> None:
+    began, job = tmp_path / "began", Job(
+        trial="t00000", config=CONFIG, checkpoints=FolderStore(tmp_path / "t00000"), data_root=digits_root,
+        max_failures=0,
+    )  # fmt: skip
+    head = placement_group([{"CPU": 2}])
+    assert head.wait(60)
+    with second_node(cluster, 2, tmp_path / "node.log") as node:
+        pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began))
+        with pool, acquire(pool.ref, "the test", timeout_s=250) as lease:
+            lease.start(job)
+            until(began.exists)
+            remove_placement_group(head)
+            announce_preemption(cluster, node.node_id)
+            reports, finished = to_its_end(lease)
+    assert finished == Finished("completed")
+    assert [report.failures for report in reports] == [()], "what the cluster takes is not the trial's failure"
+    assert 0 < step_left_at(tmp_path / "t00000") < STEPS
     assert without_timings([report.metrics for report in reports]) == undisturbed

@@ -19,11 +19,11 @@ HANG_S = 20.0
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolRef]:
     storage = tmp_path_factory.mktemp("hung")
-    with SlotPool(1, workers=2, cpus_per_worker=1, storage=storage, fit=fit_small, hang_timeout_s=HANG_S) as slots:
+    with SlotPool([2], cpus_per_worker=1, storage=storage, fit=fit_small, hang_timeout_s=HANG_S) as slots:
         yield slots.ref
 
 
-@pytest.mark.parametrize(("fault", "said"), [("stall", "made no progress")])
+@pytest.mark.parametrize(("fault", "said"), [("freeze", "rank 1 has not been heard of"), ("stall", "made no progress")])
 def test_hung_rank_is_found_and_replaced_and_changes_no_number(
     pool: PoolRef, new_job: NewJob, run: Run, fault: str, said: str
 ) -> None:

@@ -123,6 +123,15 @@ def test_error_of_the_science_fails_the_trial_and_keeps_the_workers(pool: PoolRe
     assert set(run(pool, new_job(small_trial(), trial="after")).pids) <= before | set(ran.pids)
 
 
+def test_trial_out_of_memory_is_tried_once_more_and_then_named(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    once = run(pool, new_job(small_trial(limit=(0, 2, 1)), trial="once", max_failures=9))
+    assert (once.epochs, once.finished) == ([1, 2, 3, 4], Finished("completed"))
+    assert [failure.cause for failure in once.reports[-1].failures] == ["out_of_memory"]
+    ran = run(pool, new_job(small_trial(limit=(0, 2, 99)), trial="greedy", max_failures=9))
+    assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([1], "failed", "OutOfMemory")
+    assert "optim.batch_size" in ran.finished.reason
+
+
 def test_trial_goes_on_from_its_checkpoint_in_another_lease(pool: PoolRef, new_job: NewJob, run: Run) -> None:
     whole = run(pool, new_job(small_trial(epochs=5), trial="whole"))
     job = new_job(small_trial(epochs=5, epoch_s=0.3), trial="parted")

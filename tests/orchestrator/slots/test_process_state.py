@@ -31,7 +31,7 @@ def test_restore_undoes_every_setting(tmp_path: Path) -> None:
     state, before = ProcessState.capture(), _present()
     torch.set_num_threads(torch.get_num_threads() + 1)
     torch.set_default_dtype(torch.float64)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled())
     torch.set_grad_enabled(False)
     torch.set_autocast_enabled("cpu", True)
     torch.set_autocast_dtype("cpu", torch.float16)

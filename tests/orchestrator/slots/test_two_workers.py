@@ -51,6 +51,12 @@ def test_error_on_one_rank_alone_is_retried_and_then_named(pool: PoolRef, new_jo
     assert "rank 1 alone broke in epoch 2" in ran.finished.reason
 
 
+def test_bad_record_on_one_rank_is_not_read_again(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+    ran = run(pool, new_job(small_trial(reject=(1, 2, 99)), trial="spoilt", max_failures=9))
+    assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([1], "failed", "DataError")
+    assert "rank 1: DataError: record 7 of train-00000.parquet is no image" in ran.finished.reason
+
+
 def test_error_on_all_ranks_fails_the_trial_and_keeps_the_workers(pool: PoolRef, new_job: NewJob, run: Run) -> None:
     before = run(pool, new_job(small_trial(), trial="before"))
     ran = run(pool, new_job(small_trial(diverge_at=2), trial="diverging"))

@@ -1,0 +1,98 @@
+"""A whole search while its processes are killed, and over a network that drops calls: its record is like any other."""
+
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.orchestrator.own_cluster import own_cluster
+from tests.orchestrator.slots.nodes import kill_family
+from tests.orchestrator.test_search_end_to_end import SPEC, check_record
+from tests.orchestrator.test_search_on_nodes import WAIT_S, events, start_search, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(1500)]
+BLIPS = {
+    call: {"num_failures": times, "req_failure_prob": 10, "resp_failure_prob": 10, "in_flight_failure_prob": 10}
+    for call, times in {
+        "CoreWorkerService.grpc_client.PushTask": 20,
+        "NodeManagerService.grpc_client.RequestWorkerLease": 20,
+        "InternalKVGcsService.grpc_client.InternalKVGet": 20,
+        "InternalKVGcsService.grpc_client.InternalKVPut": 20,
+    }.items()
+}
+
+
+def epochs_told(journal: Path) -> list[tuple[str, int]]:
+    return [(one["trial"], int(one["metrics"]["epoch"])) for one in events(journal) if one["event"] == "epoch"]
+
+
+def processes(titles: tuple[str, ...]) -> list[psutil.Process]:
+    """Ray's workers of this test's cluster, by the beginning of their titles."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            title = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if title.startswith(titles):
+            found.append(process)
+    return found
+
+
+def finish(driver: "subprocess.Popen[str]", log: Path, root: Path, journal: Path) -> None:
+    said, _ = driver.communicate(timeout=WAIT_S)
+    assert driver.returncode == 0, log.read_text()
+    check_record(root, json.loads(said), 4)
+    assert max(Counter(epochs_told(journal)).values()) == 1, "each epoch is told once"
+
+
+def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(tmp_path: Path) -> None:
+    root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
+    spec.write_text(SPEC)
+    journal = root / "studies" / "tiny" / "journal.jsonl"
+    with own_cluster(tmp_path) as cluster:
+        cluster.start_head(1)
+        driver = start_search(cluster, root, spec, log)
+        try:
+            for titles in (("ray::ResourceTrainable", "ray::Trial"), ("ray::Slot",), ("ray::TrainController",)):
+                before = len(epochs_told(journal))
+                wait_for(lambda before=before: len(epochs_told(journal)) > before + 3, driver, log)  # type: ignore[misc]
+                hit = processes(titles)
+                assert hit, f"no process is called {titles}"
+                for process in hit:
+                    process.send_signal(signal.SIGKILL)
+            finish(driver, log, root, journal)
+        finally:
+            if driver.poll() is None:
+                kill_family(driver)  # type: ignore[arg-type]
+        until(lambda: not processes(("ray::RayTrainWorker", "ray::Slot", "ray::TrainController")))
+
+
+def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(tmp_path: Path) -> None:
+    root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
+    spec.write_text(SPEC)
+    journal = root / "studies" / "tiny" / "journal.jsonl"
+    with own_cluster(tmp_path) as cluster:
+        cluster.environment["RAY_testing_rpc_failure"] = json.dumps(BLIPS)
+        cluster.start_head(1)
+        cluster.add_node(1)
+        driver = start_search(cluster, root, spec, log)
+        try:
+            finish(driver, log, root, journal)
+        finally:
+            if driver.poll() is None:
+                kill_family(driver)  # type: ignore[arg-type]
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Ray's own clearing away may take its time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "processes are left"
+        time.sleep(0.5)
