@@ -80,10 +80,14 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
 def _cells(figure: dict[str, Any]) -> tuple[str, str, str]:
     what, unit = figure["what"], figure["unit"]
     return (
-        f"{figure['ours']:.4g} {unit} ({what['ours']})",
-        f"{figure['other']:.4g} ({what['other']})",
+        f"{_number(figure['ours'])} {unit} ({what['ours']})",
+        f"{_number(figure['other'])} ({what['other']})",
         f"**{figure['ratio']:.3g}** ({what['ratio']})",
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 if __name__ == "__main__":
