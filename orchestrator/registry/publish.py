@@ -7,6 +7,7 @@ the former one or the new one. Publishing the same files again goes on from ther
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from trainables.export import CONFIG, LoadedModel, load_exported
 PREVIOUS = "previous"
 """Alias of the champion before the present one, to go back to."""
 MANIFEST_TAG = "aib.manifest_sha256"
+SETTLE_S = 1.0
+"""Longer than another process needs from its look at the champion to crowning its own."""
 
 
 def publish(
@@ -124,13 +127,14 @@ def _crown(client: Any, new: Version) -> None:
     """Makes a version the champion and keeps the one before it under PREVIOUS.
 
     The registry has no transactions: of two that are crowned at the same moment the one that finds the other in its
-    place steps back, so that neither is lost.
+    place steps back, so that neither is lost. It looks once another one, which may have seen no champion yet, is done.
     """
     before = _champion(client, new.name)
     # First, or a kill between the two would leave nobody who knows it.
     if before not in (None, new.version):
         client.set_registered_model_alias(new.name, PREVIOUS, before)
     client.set_registered_model_alias(new.name, CHAMPION, new.version)
+    time.sleep(SETTLE_S)
     if _champion(client, new.name) != new.version:
         client.set_registered_model_alias(new.name, PREVIOUS, new.version)
 
