@@ -77,7 +77,8 @@ def promote(
 ) -> None:
     """Puts a finished study's best finalist before the gate again, against the champion of today."""
     from orchestrator.cli.search import conclude
-    from orchestrator.workflow import Where, promote_study
+    from orchestrator.where import Where
+    from orchestrator.workflow import promote_study
 
     where = Where(root=root, tracking_uri=tracking_uri, address=address)
     conclude(root, study, as_json, promote_study(study, where, err))

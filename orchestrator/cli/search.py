@@ -84,7 +84,8 @@ def search(
     as_json: Json = False,
 ) -> None:
     """The search, then the finalists over several seeds, then the gate to the registry."""
-    from orchestrator.workflow import Where, run_study
+    from orchestrator.where import Where
+    from orchestrator.workflow import run_study
 
     loaded = _load(spec, sets, name)
     where = Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
@@ -108,7 +109,8 @@ def train(
 
     It is recorded as a study of its own, NAME-train where the spec is called NAME.
     """
-    from orchestrator.workflow import Where, as_single_trial, run_single
+    from orchestrator.where import Where
+    from orchestrator.workflow import as_single_trial, run_single
 
     loaded = as_single_trial(_load(spec, sets, name), name)
     code = run_single(

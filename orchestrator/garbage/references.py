@@ -1,7 +1,7 @@
 """Who reads a trial's checkpoints: a resume, the gate, the registry, the report; or nobody any more.
 
-Readers of checkpoints are found in one place each: `slots.worker` (running trials), `workflow._record` (trials whose
-end the record was not told), `champion.crown` (finalists), `report.source` (what the report shows).
+Readers of checkpoints are found in one place each: `slots.worker` (running trials), `study_record` (trials whose end
+the record was not told), `champion.crown` (finalists), `report.source` (what the report shows).
 """
 
 from typing import NamedTuple

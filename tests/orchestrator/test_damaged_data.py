@@ -9,7 +9,8 @@ from rich.console import Console
 
 from orchestrator.evaluation import evaluate_model, validation_error_pct
 from orchestrator.preflight import check_data
-from orchestrator.workflow import Where, run_single, run_study
+from orchestrator.where import Where
+from orchestrator.workflow import run_single, run_study
 from search_spaces.schema import SearchSpec
 from tests.trainables.tiny import tiny_trial
 from trainables.data.store import open_store

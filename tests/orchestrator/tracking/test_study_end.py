@@ -11,13 +11,15 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 
-from orchestrator import workflow
+from orchestrator import study_record
 from orchestrator.cli.app import main
 from orchestrator.preflight import check_data
+from orchestrator.resolve import resolve_trial
 from orchestrator.study import open_study, view_study
 from orchestrator.study_paths import StudyPaths, study_paths
+from orchestrator.study_record import open_record
 from orchestrator.tracking.mlflow_store import local_tracking_uri
-from orchestrator.workflow import Where
+from orchestrator.where import Where
 from search_spaces.schema import SearchSpec, load_spec
 from tests.orchestrator.garbage.some_study import tell
 from tests.orchestrator.registry.conftest import SIZE, export_tiny
@@ -67,18 +69,16 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     ended: Ended, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The record is locked by another program from before the last epochs until after the end."""
-    monkeypatch.setattr(workflow, "FLUSH_S", 0.5)
+    monkeypatch.setattr(study_record, "FLUSH_S", 0.5)
     spec, paths = ended.spec, ended.paths
     text = StringIO()
     console = Console(file=text, soft_wrap=True)
     locker = sqlite3.connect(paths.mlflow_db, isolation_level=None)
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, True, {}))
-        recorder = workflow._record(
-            stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console
-        )
+        recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
         locker.execute("BEGIN EXCLUSIVE")
-        config = workflow.resolve_trial(spec, {})
+        config = resolve_trial(spec, {})
         recorder.trial_started("t00002", "search", {}, config)
         for epoch in (1, 2):
             recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
@@ -94,7 +94,7 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
             thread.join(60)
     assert not read_runs(local_tracking_uri(paths.root), "tiny")["t00002"]["history"]
 
-    monkeypatch.setattr(workflow, "FLUSH_S", 120.0)
+    monkeypatch.setattr(study_record, "FLUSH_S", 120.0)
     again = run("search", str(ended.spec_file), "--resume", "--json", "--root", str(paths.root))
     shown = capsys.readouterr()
     assert again == 0, shown.err
