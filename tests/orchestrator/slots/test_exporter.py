@@ -72,7 +72,7 @@ def test_every_metric_of_a_running_study_is_scraped(
     recorder = Recorder(journal, tracker, DatasetInput(name="d", digest="0", source="s", num_train=64), {})
     study = Study(spec, "signature", paths, journal, False, TrialStorage(paths.trials))
     pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=fit_small)
-    with pool, monitored(study, recorder, pool):
+    with pool, monitored(study, recorder, lambda: pool):
         recorder.trial_started("t00000", "search", {}, TrialConfig.from_dict(spec.trial))
         # Rank 0 is killed once: a worker group lost, and made good.
         ran = run(pool.ref, new_job(small_trial(epochs=3, kill=(0, 2, 1))))

@@ -77,6 +77,7 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, True, {}))
         recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
+        assert recorder.tracker.flush(60) == 0
         locker.execute("BEGIN EXCLUSIVE")
         config = resolve_trial(spec, {})
         recorder.trial_started("t00002", "search", {}, config)
