@@ -34,7 +34,7 @@ class Interruption:
             os._exit(128 + number)
         self.signal = number
         self.requested.set()
-        self._say("ending after the epochs in progress; once more to end at once.")
+        self._say("ending: trials save the step they are at; once more to end at once.")
 
 
 @contextmanager

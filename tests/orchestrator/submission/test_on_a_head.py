@@ -119,7 +119,7 @@ def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: 
         assert (code, "another spec" in said) == (2, True), said
 
         both[1].send_signal(signal.SIGINT)
-        out, said = both[1].communicate(timeout=60)
+        out, said = both[1].communicate(timeout=150)
         assert both[1].returncode == 130, said
         assert "ray job stop" in said
         assert "t00000 running" in out
@@ -127,9 +127,9 @@ def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: 
 
         stopped = ray_job(head, "stop", "tiny")
         assert stopped.returncode == 0, stopped.stderr
-        out, said = both[0].communicate(timeout=60)
+        out, said = both[0].communicate(timeout=150)
         assert both[0].returncode == 143, said
-        assert "ending after the epochs in progress" in out
+        assert "ending: trials save the step they are at" in out
     finally:
         for process in both:
             if process.poll() is None:
