@@ -125,7 +125,9 @@ def weights(root: Path, study: str, record: TrialRecord) -> dict[str, torch.Tens
 
     None where it was pruned, as it may be of a trial that was stopped while its workers were an epoch further.
     """
-    folder = checkpoint_folder(study_paths(root, study).trial(record.trial), record.epoch)
+    first = checkpoint_folder(study_paths(root, study).trial(record.trial), record.epoch)
+    # An epoch that was written again has a further attempt beside the first: `epoch_000007.002`.
+    folder = max([first, *first.parent.glob(f"{first.name}.*")])
     if not folder.exists() and record.state == "stopped":
         return None
     files = sorted(name.removesuffix(".safetensors") for name in verify(folder) if name.endswith(".safetensors"))
