@@ -37,6 +37,7 @@ def test_hung_rank_is_found_and_replaced_and_changes_no_number(
     assert said in loss.text
 
 
+@pytest.mark.minutes
 def test_trial_that_always_hangs_fails_as_such_and_the_slot_goes_on(pool: PoolRef, new_job: NewJob, run: Run) -> None:
     ran = run(pool, new_job(small_trial(stall=(0, 2, 99)), trial="endless", max_failures=0))
     assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([1], "failed", "WorkersHung")
