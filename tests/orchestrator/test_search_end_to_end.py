@@ -21,7 +21,7 @@ from orchestrator.study_paths import study_paths
 from tests.orchestrator.command import aib, answer, environment, runs_of
 from trainables.checkpoint import checkpoint_folder, read_state, read_tensors, write_checkpoint
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SPEC = """
 name: tiny
