@@ -210,6 +210,15 @@ def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(tmp_path: 
     check_record(root, json.loads(resumed.stdout), 6)
 
 
+def test_ctrl_c_ends_gracefully_and_can_be_resumed(tmp_path: Path, spec: Path) -> None:
+    root = tmp_path / "runs"
+    end_search(root, spec, tmp_path / "stderr", lambda process: os.killpg(process.pid, signal.SIGINT), 130, True)
+    resumed = aib(root, "search", str(spec), "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    check_record(root, json.loads(resumed.stdout), 6)
+
+
+@pytest.mark.minutes
 def test_whatever_ends_the_driver_leaves_no_process_and_is_resumed(tmp_path: Path, spec: Path) -> None:
     root, said = tmp_path / "runs", tmp_path / "stderr"
 
@@ -218,24 +227,26 @@ def test_whatever_ends_the_driver_leaves_no_process_and_is_resumed(tmp_path: Pat
         await_that(process, lambda: "once more to end at once" in said.read_text())
         os.killpg(process.pid, signal.SIGINT)
 
-    endings: list[tuple[Callable[[subprocess.Popen[bytes]], None], int, bool]] = [
-        (lambda process: os.killpg(process.pid, signal.SIGINT), 130, True),
-        (lambda process: process.terminate(), 143, True),
-        (twice, 130, False),
-        # The driver alone: its cluster has to find out.
-        (lambda process: process.kill(), -signal.SIGKILL, False),
-    ]
-    for ending, code, graceful in endings:
-        with driver(root, spec, said) as (process, journal):
-            before = lines_of(journal, "epoch")
-            await_that(process, lambda before=before, journal=journal: lines_of(journal, "epoch") > before)
-            end(process, lambda ending=ending, process=process: ending(process))
-        assert process.returncode == code, said.read_text()
-        assert (answer(root, "status", "tiny")["stage"] == "interrupted") == graceful
-        assert ("--resume" in said.read_text()) == graceful
+    end_search(root, spec, said, lambda process: process.terminate(), 143, True)
+    end_search(root, spec, said, twice, 130, False)
+    # The driver alone: its cluster has to find out.
+    end_search(root, spec, said, lambda process: process.kill(), -signal.SIGKILL, False)
     resumed = aib(root, "search", str(spec), "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     check_record(root, json.loads(resumed.stdout), 6)
+
+
+def end_search(
+    root: Path, spec: Path, said: Path, ending: "Callable[[subprocess.Popen[bytes]], None]", code: int, graceful: bool
+) -> None:
+    """Ends a search in the middle of a trial; no process of its family is left."""
+    with driver(root, spec, said) as (process, journal):
+        before = lines_of(journal, "epoch")
+        await_that(process, lambda: lines_of(journal, "epoch") > before)
+        end(process, lambda: ending(process))
+    assert process.returncode == code, said.read_text()
+    assert (answer(root, "status", "tiny")["stage"] == "interrupted") == graceful
+    assert ("--resume" in said.read_text()) == graceful
 
 
 @contextmanager
