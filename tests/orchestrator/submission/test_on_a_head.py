@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PASSWORD = "not-for-any-log"
 # One at a time: a stop while the first runs leaves the second.
-EPOCHS = 12
+EPOCHS = 8
 """So that a search still runs when what is asked of it in the meantime has been answered."""
 CHANGES = ("trials=2", f"epochs={EPOCHS}", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
 SETS = [word for change in CHANGES for word in ("--set", change)]
