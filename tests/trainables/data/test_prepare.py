@@ -158,7 +158,7 @@ def test_damaged_data_can_be_prepared_again(tmp_path: Path) -> None:
     assert len(open_store(tmp_path / "data", "pets", 8, verify=True).splits["train"].labels_N) == 20
 
 
-@pytest.mark.parametrize("file", ["../../precious", "/tmp/precious", "..", "a\0b", "", ".hidden"], ids=range(6))
+@pytest.mark.parametrize("file", ["../../precious", "/precious", "..", "a\0b", "", ".hidden"], ids=range(6))
 def test_a_meta_file_that_names_files_elsewhere_is_refused_and_removes_nothing(tmp_path: Path, file: str) -> None:
     prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "in"))
     meta, precious = tmp_path / "data/pets-8/meta.json", tmp_path / "precious"
