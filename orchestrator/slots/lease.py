@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from orchestrator.failures import Failure, decide
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError, SlotStatus
+from orchestrator.slots.messages import Finished, Job, Moved, PoolRef, Report, SlotError, SlotStatus
 
 HEARTBEAT_S = 2.0
 NEXT_S = 5.0
@@ -62,6 +62,11 @@ class Lease:
                 return message
             if isinstance(message, Finished):
                 return message
+            if isinstance(message, Moved):
+                self._job = job = replace(job, failures=message.failures)
+                if self._stopped:
+                    return Finished("stopped")
+                self._go_on(job)
             if message == "lost":
                 lost = self._replace_slot()
                 if lost is not None:
@@ -106,9 +111,13 @@ class Lease:
         verdict = decide(failures, job.max_failures)
         if not verdict.retry:
             return Finished("failed", verdict.reason, verdict.kind)
-        self._slot, self._token = _acquire(self._pool, f"{self._owner} ({uuid.uuid4().hex})", None)
-        self.start(replace(job, failures=failures))
+        self._go_on(replace(job, failures=failures))
         return None
+
+    def _go_on(self, job: Job) -> None:
+        """In another slot."""
+        self._slot, self._token = _acquire(self._pool, f"{self._owner} ({uuid.uuid4().hex})", None)
+        self.start(job)
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_S):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.failures import Failure, decide
-from orchestrator.slots.messages import Finished, Job, Report, SlotState, SlotStatus
+from orchestrator.slots.messages import Finished, Job, Moved, Report, SlotState, SlotStatus
 
 OWNER_TIMEOUT_S = 15.0
 DECISION_WAIT_S = 5.0
@@ -64,6 +64,7 @@ class Mailbox:
         self._last_put_s = 0.0
         self._away: str | None = None
         """A group that is to leave its nodes."""
+        self._moving = False
         self._met: set[int] = set()
         self._groups_lost = 0
 
@@ -76,7 +77,7 @@ class Mailbox:
             self._expire()
             if self._lease is not None:
                 return self._lease.token if self._lease.owner == owner and not self._lease.leaving else None
-            if not self._idle or self._closing:
+            if not self._idle or self._closing or self._moving:
                 return None
             self._lease = _Lease(uuid.uuid4().hex, owner, self._clock())
             return self._lease.token
@@ -92,23 +93,32 @@ class Mailbox:
                 self._changed.notify_all()
             return True
 
-    def next(self, token: str, timeout_s: float) -> Report | Finished | Literal["wait", "lost"]:
-        """The next epoch, each exactly once, or the trial's end; "wait" if there is neither yet."""
+    def next(self, token: str, timeout_s: float) -> Report | Finished | Moved | Literal["wait", "lost"]:
+        """The next epoch, each exactly once, or the trial's end, or its move; "wait" if there is none of them yet."""
         with self._changed:
             lease = self._owned(token)
             if lease is None:
                 return "lost"
             lease.asking += 1
             self._changed.notify_all()
-            ready = self._changed.wait_for(
-                lambda: bool(lease.reports) or lease.finished is not None or lease is not self._lease, timeout_s
+            self._changed.wait_for(
+                lambda: (
+                    bool(lease.reports)
+                    or lease.finished is not None
+                    or lease is not self._lease
+                    or (self._moving and self._has_job())
+                ),
+                timeout_s,
             )
             lease.asking -= 1
             if lease is not self._lease:
                 return "lost"
-            if not ready:
-                return "wait"
-            return lease.reports.popleft() if lease.reports else lease.finished or "wait"
+            if lease.reports:
+                return lease.reports.popleft()
+            if self._moving and self._has_job():
+                self._lease = None
+                return Moved(lease.failures)
+            return lease.finished or "wait"
 
     def stop(self, token: str, at_once: bool = False) -> bool:
         """Asks the workers to leave the trial at their epoch's end, or at the next step with a checkpoint; the owner
@@ -195,12 +205,14 @@ class Mailbox:
                 self._finish(lease, lease.finished or Finished("stopped"))
             elif lease is not None:
                 lease.taken = False
+                self._changed.notify_all()
 
     def called_away(self, group: str) -> bool:
         """Whether the group is to leave at its next step: its nodes go, or nobody waits for its trial's epoch."""
         with self._changed:
             lease = self._running(group)
-            return group == self._away or self._closing == "now" or (lease is not None and lease.at_once)
+            goes = self._moving or self._closing == "now" or group == self._away
+            return goes or (lease is not None and lease.at_once)
 
     def agree(self, group: str, rank: int, world_size: int, timeout_s: float) -> bool:
         """Whether every rank of the group calls this within the time: an error that all ranks raised together."""
@@ -233,12 +245,29 @@ class Mailbox:
             self._idle, self._serving, self._broken = False, False, True
             self._lost(Failure("slot_lost", failure))
             self._failure = failure
+            if self._moving:
+                # No other group will come and count it.
+                self._group_replaced(reclaimed=True)
 
     def call_away(self, group: str) -> None:
         """The group leaves its trial at the next step, with a checkpoint, and its nodes; another one goes on."""
         with self._changed:
             self._away = group
             self._changed.notify_all()
+
+    def move(self) -> None:
+        """The slot's own node is about to go: nobody gets it any more, the group is called away and not replaced, and
+        the owner takes its trial to another slot."""
+        with self._changed:
+            self._moving = True
+            self._changed.notify_all()
+
+    @property
+    def deserted(self) -> bool:
+        """Whether a moving slot's owner has left it."""
+        with self._changed:
+            self._expire()
+            return self._moving and self._lease is None
 
     def close(self, drain: bool = False) -> None:
         """No new leases; a trial in progress is stopped, or with `drain` finished first."""
@@ -260,7 +289,7 @@ class Mailbox:
                 state = "closed"
             elif lease is not None:
                 state = "leaving" if lease.leaving else "leased"
-            elif self._idle:
+            elif self._idle and not self._moving:
                 state = "idle"
             elif self._broken:
                 state = "broken"
@@ -301,7 +330,7 @@ class Mailbox:
         return lease is not None and lease.job is not None and not lease.taken and lease.finished is None
 
     def _may_end(self) -> bool:
-        if self._closing == "now" or self._away == self._group:
+        if self._closing == "now" or self._moving or self._away == self._group:
             return True
         return self._closing == "drain" and not self._has_job()
 
@@ -326,6 +355,7 @@ class Mailbox:
             self._finish(lease, Finished("failed", verdict.reason, verdict.kind))
         else:
             lease.taken = False
+            self._changed.notify_all()
 
     def _finish(self, lease: _Lease, finished: Finished) -> None:
         lease.finished, lease.taken = finished, False

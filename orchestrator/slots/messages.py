@@ -55,6 +55,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The slot's own node is about to go; its trial goes on from its newest checkpoint in another slot."""
+
+    failures: tuple[Failure, ...]
+    """Lost worker groups up to here."""
+
+
+@dataclass(frozen=True)
 class SlotStatus:
     """A slot at a glance."""
 

@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +77,7 @@ class Slot(Mailbox):
     def __init__(self, name: str, namespace: str, spec: SlotSpec) -> None:
         super().__init__(owner_timeout_s=spec.owner_timeout_s)
         self._name, self._namespace, self._spec = name, namespace, spec
-        self._workers = spec.workers
+        self._workers, self._node = spec.workers, ray.get_runtime_context().get_node_id()
         settings = {
             **TRAIN_SETTINGS,
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(spec.start_timeout_s),
@@ -121,6 +120,10 @@ class Slot(Mailbox):
     def _serve(self) -> None:
         while not self._closing:
             with self._changed:
+                if self._moving:
+                    # Train puts a run's controller on this node, which takes nothing any more.
+                    self._changed.wait_for(lambda: bool(self._closing))
+                    break
                 run, workers = self.run_started(), self._workers
             try:
                 self._trainer(run, workers).fit()
@@ -157,32 +160,36 @@ class Slot(Mailbox):
             empty = found
 
     def _watch(self) -> None:
-        """Kills a group that is stuck, and calls one away whose node is about to go."""
         while not self._ended.wait(LOOK_S):
-            with self._changed:
-                late = self._watchdog.stuck(LOOK_S)
-                if not self._serving or self._watchdog.group != self._group:
-                    continue
-                group, ranks = self._group, dict(self._ranks)
-                if late is not None:
-                    self._idle = False
-                    self._lost(Failure("hang", late))
+            if self.deserted:
+                # Ray starts the slot anew, on a node that stays.
+                os._exit(1)
             try:
-                if late is not None:
-                    logger.warning("%s: %s; its worker group is killed", self._name, late)
-                    for worker, _ in ranks.values():
-                        # Train sees the death and starts a new group; a process that is stopped does not hinder this.
-                        ray.kill(worker, no_restart=True)
-                    self.group_lost(group.split("/", maxsplit=1)[0], Failure("hang", late))
-                elif group != self._away and self._node_goes(ranks.values()):
-                    self.call_away(group)
+                self._look()
             except Exception:
                 # The cluster's head is away for a moment; the next look asks again.
                 logger.warning("a look at the workers failed", exc_info=True)
 
-    def _node_goes(self, ranks: Iterable[tuple[Any, str]]) -> bool:
+    def _look(self) -> None:
+        """Kills a group that is stuck, calls one away whose node is about to go, and moves with the slot's own node."""
+        with self._changed:
+            late = self._watchdog.stuck(LOOK_S)
+            here = self._serving and self._watchdog.group == self._group
+            group, ranks = self._group, dict(self._ranks) if here else {}
+            if here and late is not None:
+                self._idle = False
+                self._lost(Failure("hang", late))
+        if here and late is not None:
+            logger.warning("%s: %s; its worker group is killed", self._name, late)
+            for worker, _ in ranks.values():
+                # Train sees the death and starts a new group; a process that is stopped does not hinder this.
+                ray.kill(worker, no_restart=True)
+            self.group_lost(group.split("/", maxsplit=1)[0], Failure("hang", late))
         draining = state.get_draining_nodes() or {}
-        return any(node_id in draining for _, node_id in ranks)
+        if self._node in draining:
+            self.move()
+        elif group != self._away and any(node_id in draining for _, node_id in ranks.values()):
+            self.call_away(group)
 
     def _trainer(self, run: str, workers: int) -> TorchTrainer:
         spec = self._spec

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray._raylet import GcsClient
 from ray.core.generated import autoscaler_pb2
 from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.state import get_actor
 
 from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.lease import Lease, acquire
+from orchestrator.slots.lease import Lease, acquire, statuses
 from orchestrator.slots.messages import Finished, Job, Report
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import EpochReport, fit_trial
@@ -95,8 +97,26 @@ def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
     assert without_timings([report.metrics for report in reports]) == undisturbed
 
 
+def restarted_on(node_id: str, pool: SlotPool) -> None:
+    """Ray picks a slot's node by chance: its process is restarted until it is on the wanted one."""
+    ((slot, _),) = statuses(pool.ref)
+    until(lambda: bool(statuses(pool.ref)[0][1]))
+    while get_actor(slot._actor_id.hex()).node_id != node_id:
+        before = ray.get(slot.pid.remote())
+        ray.kill(slot, no_restart=False)
+        until(lambda before=before: _pid(slot) not in (None, before))
+
+
+def _pid(slot: Any) -> int | None:
+    try:
+        return int(ray.get(slot.pid.remote(), timeout=5))
+    except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+        return None
+
+
+@pytest.mark.parametrize("slot_on", [pytest.param("head", marks=pytest.mark.minutes), "drained"])
 def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere(
-    cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]]
+    cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]], slot_on: str
 ) -> None:
     began, job = tmp_path / "began", Job(
         trial="t00000", config=CONFIG, checkpoints=FolderStore(tmp_path / "t00000"), data_root=digits_root,
@@ -106,12 +126,15 @@ def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere
     assert head.wait(60)
     with second_node(cluster, 2, tmp_path / "node.log") as node:
         pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began))
-        with pool, acquire(pool.ref, "the test", timeout_s=250) as lease:
+        with pool:
+            restarted_on(node.node_id if slot_on == "drained" else ray.get_runtime_context().get_node_id(), pool)
+            lease = acquire(pool.ref, "the test", timeout_s=250)
             lease.start(job)
             until(began.exists)
             remove_placement_group(head)
             announce_preemption(cluster, node.node_id)
             reports, finished = to_its_end(lease)
+            lease.release()
     assert finished == Finished("completed")
     assert [report.failures for report in reports] == [()], "what the cluster takes is not the trial's failure"
     assert 0 < step_left_at(tmp_path / "t00000") < STEPS

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.failures import Failure
 from orchestrator.slots.mailbox import Mailbox
-from orchestrator.slots.messages import Finished, Job, Report
+from orchestrator.slots.messages import Finished, Job, Moved, Report
 from trainables.checkpoint_store import FolderStore
 
 
@@ -289,6 +289,43 @@ def test_node_taken_before_its_workers_had_left_is_a_preemption(mailbox: Mailbox
     taken = mailbox.take(restarted(mailbox, group, "second"), 0)
     assert isinstance(taken, Job), "it does not count as the trial's own"
     assert [failure.cause for failure in taken.failures] == ["preempted"]
+
+
+def test_moving_slot_sends_its_owner_on_once_the_workers_have_left(mailbox: Mailbox) -> None:
+    token, group = started(mailbox, job(max_failures=0))
+    mailbox.put(group, 1, {})
+    mailbox.move()
+    assert mailbox.called_away(group)
+    assert not mailbox.deserted
+    mailbox.leave(group)
+    assert mailbox.take(restarted(mailbox, group, "second"), 0) == "close", "no other group serves here"
+    assert isinstance(mailbox.next(token, 0), Report)
+    assert not mailbox.deserted, "its owner has not been told yet"
+    assert mailbox.next(token, 0) == Moved(())
+    assert mailbox.deserted
+    assert mailbox.status().state == "starting"
+
+
+def test_moving_slot_tells_its_owner_the_losses_so_far(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.move()
+    mailbox.group_lost(group.split("/", maxsplit=1)[0], Failure("node_lost", "rank 0: its node died"))
+    mailbox.run_failed("controller died")
+    moved = mailbox.next(token, 0)
+    assert isinstance(moved, Moved)
+    assert [failure.cause for failure in moved.failures] == ["preempted"]
+    assert mailbox.deserted
+    assert mailbox.lease("another") is None
+
+
+def test_moving_slot_waits_for_a_trial_that_has_ended_and_its_owner(mailbox: Mailbox) -> None:
+    token, group = started(mailbox)
+    mailbox.move()
+    mailbox.end(group, Finished("completed"))
+    assert mailbox.next(token, 0) == Finished("completed")
+    assert not mailbox.deserted
+    mailbox.release(token)
+    assert mailbox.deserted
 
 
 def test_closing_calls_the_workers_away_with_a_checkpoint(mailbox: Mailbox) -> None:
