@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from benchmarks.compare_studies import contradictions, differences, losses
 from benchmarks.measure import Figure, median, run
-from benchmarks.study_record import contradictions, differences, losses
 from orchestrator.errors import EXIT_PREFLIGHT
 from orchestrator.journal import read_state
 from orchestrator.study_paths import study_paths

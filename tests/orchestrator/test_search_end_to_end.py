@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.study_record import contradictions, differences, losses
+from benchmarks.compare_studies import contradictions, differences, losses
 from orchestrator.study import view_study
 from orchestrator.study_paths import study_paths
 from tests.orchestrator.command import aib, answer, environment, runs_of

@@ -1,8 +1,10 @@
-"""A whole search while its processes are killed, and over a network that drops calls: its record is like any other."""
+"""A whole search while its processes are killed, over a network that drops calls, and on a disk that fills up: its
+record is like any other."""
 
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.full_disk import small_disk
+from tests.orchestrator.command import aib, answer, environment
 from tests.orchestrator.own_cluster import own_cluster
 from tests.orchestrator.slots.nodes import kill_family
 from tests.orchestrator.test_search_end_to_end import SPEC, check_record
@@ -88,6 +92,34 @@ def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(tmp_pat
         finally:
             if driver.poll() is None:
                 kill_family(driver)  # type: ignore[arg-type]
+
+
+def test_a_search_whose_disk_is_full_halts_without_a_failed_trial_and_goes_on(tmp_path: Path) -> None:
+    root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
+    spec.write_text(SPEC)
+    root.mkdir()
+    with small_disk("tmpfs", root / "studies", megabytes=64) as disk:
+        journal = disk.path / "tiny" / "journal.jsonl"
+        command = [sys.executable, "-m", "orchestrator", "search", str(spec), "--root", str(root)]
+        with log.open("w") as out:
+            driver = subprocess.Popen(command, env=environment(), stdout=out, stderr=out, text=True)
+        try:
+            wait_for(lambda: journal.exists() and bool(epochs_told(journal)), driver, log)
+            with disk.full():
+                code = driver.wait(WAIT_S)
+        finally:
+            if driver.poll() is None:
+                kill_family(driver)  # type: ignore[arg-type]
+        said = log.read_text()
+        assert code == 1, said
+        assert "No space left on device" in said
+        assert "--resume" in said
+        assert "Traceback" not in said
+        assert not [one for one in events(journal) if one["event"] == "ended" and one["state"] == "failed"]
+        resumed = aib(root, "search", str(spec), "--resume", "--json", timeout_s=WAIT_S)
+        assert resumed.returncode == 0, resumed.stderr
+        check_record(root, json.loads(resumed.stdout), 6)
+        assert {row["state"] for row in answer(root, "trials", "tiny")["trials"]} <= {"completed", "stopped"}
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
