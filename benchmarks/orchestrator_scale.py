@@ -95,6 +95,7 @@ def one_scale(trials: int, sampler: str, pool: SlotPool, root: Path) -> dict[str
     with recorded(spec, paths, resume=False) as (study, recorder, tracker):
         started_s = time.perf_counter()
         search(study, recorder, pool)
+        recorder.settle()
         searched_s = time.perf_counter() - started_s
         assert tracker.flush(DELIVERY_S) == 0
         wall_s = time.perf_counter() - started_s

@@ -9,6 +9,7 @@ somebody else's lines in it writes nothing more.
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -129,7 +130,7 @@ class LeaseLostError(AIBError):
 
 
 class Journal:
-    """Appends events and keeps the state they add up to."""
+    """Appends events, from any thread, and keeps the state they add up to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -140,6 +141,7 @@ class Journal:
         self._file = path.open("ab", buffering=0)
         self.lost = False
         """Another driver has it: this one may write nothing more, here or elsewhere."""
+        self._lock = threading.RLock()
         # A line torn by a kill is cut off, so that the next event starts on a line of its own.
         self._file.truncate(self._whole_bytes)
 
@@ -155,25 +157,27 @@ class Journal:
         """
         record = {"event": event, "time": self.now_s(), **fields}
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        self.check_ours()
-        try:
-            written = 0
-            while written < len(line):
-                written += self._file.write(line[written:]) or 0
-            if durable:
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            with suppress(OSError):
-                self._file.truncate(self._whole_bytes)
-            raise StorageError.at(self.path, error) from None
-        self._whole_bytes += len(line)
-        self.state.apply(record)
+        with self._lock:
+            self.check_ours()
+            try:
+                written = 0
+                while written < len(line):
+                    written += self._file.write(line[written:]) or 0
+                if durable:
+                    os.fsync(self._file.fileno())
+            except OSError as error:
+                with suppress(OSError):
+                    self._file.truncate(self._whole_bytes)
+                raise StorageError.at(self.path, error) from None
+            self._whole_bytes += len(line)
+            self.state.apply(record)
 
     def check_ours(self) -> None:
         """LeaseLostError, now and ever after, where somebody else has written to the file or removed it."""
-        found = os.fstat(self._file.fileno())
-        if self.lost or found.st_size != self._whole_bytes or found.st_nlink == 0:
-            self.lost = True
+        with self._lock:
+            found = os.fstat(self._file.fileno())
+            self.lost |= found.st_size != self._whole_bytes or found.st_nlink == 0
+        if self.lost:
             what = "was removed" if found.st_nlink == 0 else "has been written to by another process"
             raise LeaseLostError(
                 f"{self.path} {what} while this process ran the study, so this one stops; see who runs it in "

@@ -71,6 +71,7 @@ def reconcile_store(recorder: Recorder, config: Callable[[TrialRecord], TrialCon
             continue
         recorder.trial_started(record.trial, record.kind, record.params, config(record), record.of)
         recorder.trial_ended(record.trial, record.state, record.reason, record.failure_kind)
+    recorder.settle()
 
 
 def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> str:

@@ -1,10 +1,16 @@
-"""The one place where the driver records what happened to a trial: journal first, then tracker, then watchers."""
+"""The one place where the driver records what happened to a trial: journal first, then tracker, then watchers.
 
+A trial's figures take seconds to draw, and the search waits for none of them: an ended trial is closed in the
+background.
+"""
+
+import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orchestrator.background import Background
 from orchestrator.journal import Ending, Journal, TrialRecord
 from orchestrator.logs import event
 from orchestrator.scrub import scrub
@@ -24,10 +30,11 @@ class Recorder:
         self.on_change: Callable[[str | None], None] = lambda trial: None
         """Called after every event with the trial it is about (None: the study), for whoever watches."""
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
-        """Called once for every trial that ended, before it is closed at the tracker."""
+        """Called once for every trial that ended, before it is closed at the tracker; in the background."""
         self._dataset = dataset
         self._tags = dict(tags)
         self._lock = threading.RLock()
+        self._closing = Background("ended-trials")
 
     def trial_started(
         self, trial: str, kind: str, params: Mapping[str, Any], config: TrialConfig, of: str | None = None
@@ -60,24 +67,37 @@ class Recorder:
             self.on_change(trial)
 
     def trial_ended(self, trial: str, state: Ending, reason: str = "", failure_kind: str = "") -> None:
-        """The trial's last word. Once its line is in the journal no resume runs the trial again."""
+        """The trial's last word. Once its line is in the journal no resume runs the trial again.
+
+        Raises what kept an earlier one from being closed.
+        """
         with self._lock:
             record = self.journal.state.trials[trial]
             if record.state == "running":
                 ended = {"trial": trial, "state": state, "reason": scrub(reason), "failure_kind": failure_kind}
                 self.journal.append("ended", durable=True, **ended)
                 event(logger, "trial ended", **ended, epoch=record.epoch)
-            self.on_end(record)
+            self._closing.do(functools.partial(self._close, record))
+            self.on_change(trial)
+
+    def _close(self, record: TrialRecord) -> None:
+        self.on_end(record)
+        with self._lock:
             why = {"aib.reason": record.reason, "aib.failure_kind": record.failure_kind}
             tags = {name: value for name, value in why.items() if value}
             ended_ms = None if record.ended_s is None else _ms(record.ended_s)
-            self.tracker.close_trial(trial, record.state, {}, tags, timestamp_ms=ended_ms)  # type: ignore[arg-type]
+            self.tracker.close_trial(record.trial, record.state, {}, tags, timestamp_ms=ended_ms)  # type: ignore[arg-type]
             if not record.recorded:
-                self.journal.append("recorded", durable=False, trial=trial)
-            self.on_change(trial)
+                self.journal.append("recorded", durable=False, trial=record.trial)
+
+    def settle(self) -> None:
+        """Waits until every trial that ended is closed; raises what kept one from it."""
+        self._closing.settle()
 
     def stage(self, name: str) -> None:
-        """The study as a whole moves on: searching, finalists, publishing, done, interrupted."""
+        """The study as a whole moves on: searching, finalists, publishing, done, interrupted. Its ended trials are
+        closed by then."""
+        self.settle()
         with self._lock:
             if self.journal.state.stage != name:
                 self.journal.append("stage", stage=name)

@@ -10,7 +10,19 @@ from orchestrator.journal import TrialRecord
 from search_spaces.schema import SearchSpec
 
 
-class ResumableASHA(AsyncHyperBandScheduler):
+class _KeepsStartingActors(FIFOScheduler):
+    """Leaves it to Tune's queue which trial runs next.
+
+    A scheduler that names one makes Tune give it any actor that is free and kill the one that was starting for it: with
+    trials shorter than an actor's start, a search would never come to run several at a time. Nothing is paused here, so
+    that there is nothing to choose; and the choice looks at every trial so far in each turn of Tune's loop.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        return None
+
+
+class ResumableASHA(_KeepsStartingActors, AsyncHyperBandScheduler):
     """ASHA with one bracket. `epoch` is its clock, since `training_iteration` restarts on a resume; a trial that
     reaches the last epoch ends by itself, so that only real early stops are decided here."""
 
@@ -29,7 +41,7 @@ def build_scheduler(spec: SearchSpec, epochs: int, finished: Iterable[TrialRecor
     """The spec's scheduler with the results of trials that ended before a resume."""
     rule = spec.scheduler
     if rule.name == "none":
-        return FIFOScheduler()
+        return _KeepsStartingActors()
     asha = ResumableASHA(
         time_attr="epoch",
         metric=rule.metric,

@@ -29,6 +29,8 @@ TUNE_SETTINGS = {
     "TUNE_RESULT_BUFFER_LENGTH": "1",
     # A trial that failed ends with a result that has no metrics.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Our searcher says how many run at a time. Tune itself would start one actor after the other.
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     # The live table is ours.
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

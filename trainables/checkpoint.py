@@ -13,14 +13,16 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from trainables.errors import CheckpointError, StorageError
 from trainables.progress import advance
+
+if TYPE_CHECKING:
+    # Processes that only hand checkpoints on start in half the time without it.
+    import torch
 
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 2**20
@@ -51,13 +53,17 @@ def checkpoint_folder(trial_folder: Path, epoch: int, step: int = 0) -> Path:
     return trial_folder / "checkpoints" / checkpoint_name(epoch, step)
 
 
-def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], state: Mapping[str, Any]) -> Path:
+def write_checkpoint(
+    folder: Path, tensors: Mapping[str, Mapping[str, "torch.Tensor"]], state: Mapping[str, Any]
+) -> Path:
     """Writes `NAME.safetensors` for each named set of tensors and `state.json`, and returns where they are.
 
     Nothing is overwritten: beside an existing folder the new one is its next attempt, `epoch_000007.002`, so that
     there is no moment without a whole copy. After it returns the checkpoint survives a crash of the machine. Raises
     StorageError where the storage does not take it; nothing is left of it then.
     """
+    from safetensors.torch import save_file
+
     aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:16]}")
     try:
         aside.mkdir(parents=True)
@@ -143,8 +149,10 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def read_tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:
+def read_tensors(folder: Path, name: str) -> "dict[str, torch.Tensor]":
     """One named set of tensors, on the CPU."""
+    from safetensors.torch import load_file
+
     tensors: dict[str, torch.Tensor] = load_file(folder / f"{name}.safetensors")
     return tensors
 

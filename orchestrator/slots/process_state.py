@@ -52,6 +52,8 @@ class ProcessState:
         if dynamo is not None:
             dynamo.reset()
         gc.collect()
+        # Survivors are what the trial imported, and kept for the next one.
+        gc.freeze()
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
             if not keep_gpu_memory:

@@ -10,26 +10,25 @@ import shutil
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 from ray._private.state import state
-from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.failures import Failure, failure_of_group, first_line
+from orchestrator.failures import Failure, first_line
 from orchestrator.slots import orphans
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.messages import SlotStatus
 from orchestrator.slots.watchdog import Beat, Watchdog
-from orchestrator.slots.worker import Fit, serve
 from trainables.node_cache import node_cache
+
+if TYPE_CHECKING:
+    from orchestrator.slots.worker import Fit
 
 RETRY_S = 2.0
 LOOK_S = 1.0
 SWEEP_S = 5.0
-COLLECTIVE_TIMEOUT_S = 1800
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ class SlotSpec:
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
     trials_per_slot: int | None
     """Fresh workers after so many trials; None: never."""
-    fit: Fit
+    fit: "Fit"
     owner_timeout_s: float
     start_timeout_s: float
     watch_preemption: bool
@@ -118,6 +117,8 @@ class Slot(Mailbox):
         return replace(super().status(), workers=self._workers)
 
     def _serve(self) -> None:
+        from orchestrator.slots.train_run import trainer
+
         while not self._closing:
             with self._changed:
                 if self._moving:
@@ -126,7 +127,7 @@ class Slot(Mailbox):
                     break
                 run, workers = self.run_started(), self._workers
             try:
-                self._trainer(run, workers).fit()
+                trainer(self._spec, self._name, self._namespace, run, self._run_name, workers).fit()
             except Exception as error:
                 # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
                 self.run_failed(first_line(getattr(error, "controller_failure", error)))
@@ -190,46 +191,3 @@ class Slot(Mailbox):
             self.move()
         elif group != self._away and any(node_id in draining for _, node_id in ranks.values()):
             self.call_away(group)
-
-    def _trainer(self, run: str, workers: int) -> TorchTrainer:
-        spec = self._spec
-        on_gpu = spec.gpus_per_worker > 0
-        return TorchTrainer(
-            serve,
-            train_loop_config={
-                "slot": self._name,
-                "namespace": self._namespace,
-                "run": run,
-                "fit": spec.fit,
-                "trials_per_slot": spec.trials_per_slot,
-                "whole_gpu": spec.gpus_per_worker >= 1,
-            },
-            torch_config=TorchConfig(
-                backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S
-            ),
-            scaling_config=ScalingConfig(
-                num_workers=workers,
-                use_gpu=on_gpu,
-                resources_per_worker=self._spec.resources,
-                placement_strategy=spec.placement,
-            ),
-            # Ray's type hints still show the first version of these classes.
-            run_config=RunConfig(
-                name=self._run_name,
-                storage_path=str((spec.storage or node_cache()) / "slots"),
-                # Lost groups are counted by trial, in the mailbox; start-up errors come back to `_serve`.
-                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),  # type: ignore[call-arg]
-                callbacks=[_TellSlot(self._name, self._namespace, run)],  # type: ignore[list-item]
-            ),
-        )
-
-
-class _TellSlot(UserCallback):
-    """Runs in the Train controller: tells the slot why a worker group failed, as soon as it is seen."""
-
-    def __init__(self, name: str, namespace: str, run: str) -> None:
-        self._name, self._namespace, self._run = name, namespace, run
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        failure = failure_of_group(worker_exceptions)
-        ray.get_actor(self._name, namespace=self._namespace).group_lost.remote(self._run, failure)

@@ -81,13 +81,14 @@ def serve(config: Mapping[str, Any]) -> None:
     with Pulse(slot, ranks.group, rank, world_size, _broadcast) as pulse:
         while (job := ranks.take()) is not None:
             finished = _run_job(job, config["fit"], ranks, pulse)
-            before.restore(keep_gpu_memory=config["whole_gpu"])
             if finished is None:
                 if rank == 0:
                     ray.get(slot.leave.remote(ranks.group))
                 return
             if rank == 0:
                 ray.get(slot.end.remote(ranks.group, finished))
+            # While the owner hears of the end and the next trial is chosen.
+            before.restore(keep_gpu_memory=config["whole_gpu"])
             served += 1
             if served == config["trials_per_slot"]:
                 return

@@ -49,6 +49,10 @@ _CURVES_PER_ROW = 3
 
 _READING_TITLES = {"minmax": "min-max maps (paper comparison)", "raw": "raw maps", "centered": "mean-centred maps"}
 
+_CELL_IN = (2.9, 1.8)
+"""Width and height of an example with its map and caption; square images fill the width."""
+_HEAD_IN, _GAP_IN = 0.45, 0.08
+
 _HEAT_SHARE = 0.65
 """How much of the overlay is heat; the rest is the image in grey, at half its contrast so that light means heat."""
 
@@ -83,19 +87,28 @@ def attention_figure(panels: Panels, class_names: Sequence[str] | None = None, p
     cosine of the maps, min-max and mean-centred.
     """
     num_rows, num_columns = panels.predicted_NK.shape
-    figure = Figure(figsize=(2.9 * num_columns, 1.95 * num_rows + 0.5), layout="constrained")
-    axes = figure.subplots(num_rows, num_columns, squeeze=False)
-    for row in range(num_rows):
-        for column, name in enumerate(panels.columns):
+    width, height = _CELL_IN[0] * num_columns, _HEAD_IN + _CELL_IN[1] * num_rows
+    figure = Figure(figsize=(width, height))
+    # One pair of axes, in inches from the top left: one for each picture would take ten times as long to draw.
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    for column, name in enumerate(panels.columns):
+        middle = _CELL_IN[0] * (column + 0.5)
+        axes.text(middle, _HEAD_IN, column_heading(name), fontsize=9, weight="bold", ha="center", va="bottom")
+        for row in range(num_rows):
             image_HWC, map_hw = panels.images_NKHWC[row, column], panels.maps_NKhw[row, column]
             size = _enlarged_size(image_HWC, pixels_per_image)
             enlarged = np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.NEAREST))
-            cell = axes[row, column]
-            cell.imshow(np.concatenate([enlarged, overlay(image_HWC, map_hw, pixels_per_image)], axis=1))
-            cell.set_axis_off()
-            heading = f"{column_heading(name)}\n" if row == 0 else ""
-            cell.set_title(heading + _caption(panels, row, column, class_names), fontsize=8)
-    figure.suptitle("Attention: dark is least, each map over its own range", fontsize=9)
+            pair_HWC = np.concatenate([enlarged, overlay(image_HWC, map_hw, pixels_per_image)], axis=1)
+            bottom = _HEAD_IN + _CELL_IN[1] * (row + 1)
+            wide = _CELL_IN[0] - 2 * _GAP_IN
+            top = bottom - wide * pair_HWC.shape[0] / pair_HWC.shape[1]
+            extent = (middle - wide / 2, middle + wide / 2, bottom, top)
+            axes.imshow(pair_HWC, extent=extent, aspect="auto", interpolation="nearest")
+            caption = _caption(panels, row, column, class_names)
+            axes.text(middle, top - _GAP_IN, caption, fontsize=8, ha="center", va="bottom")
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    figure.suptitle("Attention: dark is least, each map over its own range", fontsize=9, y=1 - 0.05 / height, va="top")
     return figure
 
 

@@ -30,6 +30,7 @@ def test_every_event_is_shown(tmp_path: Path, is_terminal: bool) -> None:
         recorder.epoch("t00000", {"epoch": 1.0, "val_error_pct": 12.5, "val_nll": 0.5})
         recorder.epoch("t00000", {"epoch": 1.0, "val_error_pct": 12.5, "val_nll": 0.5})
         recorder.trial_ended("t00000", "stopped")
+    recorder.settle()
     journal.close()
     if is_terminal:
         assert "searching: 1 of 2 trials ended" in shown.getvalue()
@@ -53,5 +54,6 @@ def test_the_one_trial_of_aib_train_counts_and_finalists_do_not(tmp_path: Path) 
         recorder.trial_ended(name, "completed")
     with LiveView(Console(file=shown, force_terminal=True, width=120), journal.state, 1, 3, lambda: 1):
         pass
+    recorder.settle()
     journal.close()
     assert "training: 1 of 1 trials ended" in shown.getvalue()

@@ -198,6 +198,7 @@ def recorded(tmp_path: Path) -> RecordingTracker:
             recorder.epoch(f"t0000{number}", {"epoch": float(epoch), "val_error_pct": 9.0, "val_nll": 1.0})
     recorder.trial_ended("t00000", "completed")
     recorder.trial_ended("t00001", "stopped")
+    recorder.settle()
     recorder.journal.close()
     return tracker
 

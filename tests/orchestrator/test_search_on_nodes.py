@@ -51,8 +51,8 @@ def wait_for(holds: Callable[[], Any], driver: subprocess.Popen[str], log: Path)
 
 def start_search(cluster: OwnCluster, root: Path, spec: Path, log: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "orchestrator", "search", str(spec), "--root", str(root), "--json"]
-    command += ["--address", cluster.address, *options]
-    command += [word for change in CHANGES for word in ("--set", change)]
+    command += ["--address", cluster.address]
+    command += [*(word for change in CHANGES for word in ("--set", change)), *options]
     with log.open("w") as err:
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=err, text=True, env=cluster.environment, cwd=os.getcwd()

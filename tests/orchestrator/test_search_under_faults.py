@@ -20,7 +20,7 @@ from tests.orchestrator.slots.nodes import kill_family
 from tests.orchestrator.test_search_end_to_end import SPEC, check_record
 from tests.orchestrator.test_search_on_nodes import WAIT_S, events, start_search, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 BLIPS = {
     call: {"num_failures": times, "req_failure_prob": 10, "resp_failure_prob": 10, "in_flight_failure_prob": 10}
     for call, times in {
@@ -49,13 +49,14 @@ def processes(titles: tuple[str, ...]) -> list[psutil.Process]:
     return found
 
 
-def finish(driver: "subprocess.Popen[str]", log: Path, root: Path, journal: Path) -> None:
+def finish(driver: "subprocess.Popen[str]", log: Path, root: Path, journal: Path, trials: int = 4) -> None:
     said, _ = driver.communicate(timeout=WAIT_S)
     assert driver.returncode == 0, log.read_text()
-    check_record(root, json.loads(said), 4)
+    check_record(root, json.loads(said), trials)
     assert max(Counter(epochs_told(journal)).values()) == 1, "each epoch is told once"
 
 
+@pytest.mark.minutes
 def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(tmp_path: Path) -> None:
     root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
     spec.write_text(SPEC)
@@ -78,7 +79,12 @@ def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(tm
         until(lambda: not processes(("ray::RayTrainWorker", "ray::Slot", "ray::TrainController")))
 
 
-def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("trials", "epochs"), [pytest.param(1, 4, id="short"), pytest.param(4, 40, id="long", marks=pytest.mark.minutes)]
+)
+def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(
+    tmp_path: Path, trials: int, epochs: int
+) -> None:
     root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
     spec.write_text(SPEC)
     journal = root / "studies" / "tiny" / "journal.jsonl"
@@ -86,14 +92,15 @@ def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(tmp_pat
         cluster.environment["RAY_testing_rpc_failure"] = json.dumps(BLIPS)
         cluster.start_head(1)
         cluster.add_node(1)
-        driver = start_search(cluster, root, spec, log)
+        driver = start_search(cluster, root, spec, log, "--set", f"trials={trials}", "--set", f"epochs={epochs}")
         try:
-            finish(driver, log, root, journal)
+            finish(driver, log, root, journal, trials)
         finally:
             if driver.poll() is None:
                 kill_family(driver)  # type: ignore[arg-type]
 
 
+@pytest.mark.minutes
 def test_a_search_whose_disk_is_full_halts_without_a_failed_trial_and_goes_on(tmp_path: Path) -> None:
     root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
     spec.write_text(SPEC)

@@ -102,6 +102,7 @@ class Search:
         while limit and (found := self.suggest()):
             self.run(*found, stop_at=2 if int(found[1]["trial"][1:]) % 3 == 0 else EPOCHS)
             limit -= 1
+        self.recorder.settle()
 
 
 def report(config: dict[str, Any], epoch: int, **metrics: float) -> dict[str, Any]:
@@ -184,6 +185,7 @@ def test_a_kill_between_journal_and_optuna_is_made_good(tmp_path: Path) -> None:
     # The journal has the end, Optuna does not.
     search.recorder.epoch("t00002", {"epoch": 4.0, "val_error_pct": 1.0, "val_nll": 1.0})
     search.recorder.trial_ended("t00002", "completed")
+    search.recorder.settle()
     again = Search(tmp_path, spec())
     assert again.study.trials[2].state == optuna.trial.TrialState.COMPLETE
     assert again.study.trials[2].intermediate_values == {4: 1.0}

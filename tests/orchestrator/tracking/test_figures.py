@@ -40,20 +40,21 @@ def drawn(figure: Figure) -> Image.Image:
 
 def test_attention_figure_has_one_picture_per_example_and_modification_with_its_verdict():
     figure = attention_figure(panels(), ["cat", "dog"])
-    titles = [axes.get_title() for axes in figure.axes]
-    assert len(titles) == 2 * 5
-    assert titles[0] == "clean\ncat (true: dog)\nmap 0.500 to 0.900"
-    assert titles[1] == "colour window, 8 px\ncat: class =, map =\ncosine 0.95, centred 0.50"
-    assert "dog: class ≠, map =" in titles[2]
-    assert titles[3].startswith("high frequencies, r ≥ 4\ncat: class =, map ≠")
-    assert titles[5].startswith("cat (true: dog)"), "headings stand once, over the first row"
+    (axes,) = figure.axes
+    said = [text.get_text() for text in axes.texts]
+    assert len(axes.images) == 2 * 5
+    assert len(said) == 2 * 5 + 5, "a caption each, and headings once over the first row"
+    assert said[:3] == ["clean", "cat (true: dog)\nmap 0.500 to 0.900", "cat (true: dog)\nmap 0.500 to 0.900"]
+    assert said[3:5] == ["colour window, 8 px", "cat: class =, map =\ncosine 0.95, centred 0.50"]
+    assert "dog: class ≠, map =" in said[7]
+    assert (said[9], said[10].startswith("cat: class =, map ≠")) == ("high frequencies, r ≥ 4", True)
     picture = figure.axes[0].images[0].get_array()
     assert picture.shape == (128, 256, 3)
     assert drawn(figure).width > 500
 
 
 def test_attention_figure_names_classes_by_index_when_it_has_no_names():
-    assert "class 0 (true: class 1)" in attention_figure(panels(1)).axes[0].get_title()
+    assert "class 0 (true: class 1)" in attention_figure(panels(1)).axes[0].texts[1].get_text()
 
 
 def test_curves_show_the_known_metrics_at_their_epochs_and_leave_out_the_rest():
