@@ -2,7 +2,9 @@
 
 import os
 import signal
-from collections import defaultdict
+import subprocess
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,22 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from orchestrator.scheduler import build_scheduler
+from orchestrator.search import TUNE_SETTINGS
 from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.pool import SlotPool
 from orchestrator.storage import TrialStorage
 from orchestrator.trial import Trial, epoch_metrics, trial_failure, trial_resources
+from search_spaces.schema import SearchSpec
 from tests.orchestrator.slots.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+SPEC = {
+    "name": "s",
+    "trial": {"model": "vgg-aib-qt", "dataset": "cluttered-digits", "epochs": 2},
+    "space": {"bottleneck.beta": {"power_of_ten": [1, 2]}},
+    "trials": 2,
+}
 
 
 class Listed(Searcher):
@@ -138,6 +149,19 @@ def test_more_trial_actors_than_slots_do_not_block_each_other(pool: SlotPool, tm
     assert list(told.epochs.values()) == [[1, 2, 3]] * 8
 
 
+def test_trials_shorter_than_an_actors_start_still_run_in_all_slots(
+    pool: SlotPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", TUNE_SETTINGS["TUNE_MAX_PENDING_TRIALS_PG"])
+    spec = SearchSpec.from_dict({**SPEC, "scheduler": {"name": "none"}})
+    told = Told()
+    configs = [small_trial(epochs=2, seed=i, epoch_s=0.2) for i in range(30)]
+    search(pool, tmp_path, configs, told, build_scheduler(spec, 2, []), at_once=2)
+    actors = Counter(result["pid"] for result in told.last.values())
+    assert len(actors) == 2, "no actor was killed for another one"
+    assert min(actors.values()) >= 5
+
+
 def test_trial_whose_own_actor_dies_goes_on_without_repeating_an_epoch(pool: SlotPool, tmp_path: Path) -> None:
     told = Told(kill_actor=("t00000", 2))
     results = search(pool, tmp_path, [small_trial(epochs=5, epoch_s=0.4)], told, FIFOScheduler(), at_once=1)
@@ -164,3 +188,9 @@ def test_trial_takes_no_cpu_and_stays_with_its_driver(cluster: Cluster) -> None:
     (resource,) = request
     assert resource in ray.cluster_resources()
     assert resource.startswith("node:")
+
+
+def test_the_actor_of_a_trial_needs_no_torch() -> None:
+    """Every trial that runs has one, and whoever looks up a slot loads the slot's class."""
+    code = "import sys, orchestrator.trial, orchestrator.slots.slot; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -64,6 +64,7 @@ def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
             assert (finished, [report.failures for report in reports]) == (Finished("completed"), [()] * 30)
 
 
+@pytest.mark.minutes
 def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_batch_stays(
     cluster: Cluster, tmp_path: Path, digits_root: Path
 ) -> None:

@@ -23,7 +23,13 @@ def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield slots.ref
 
 
-@pytest.mark.parametrize(("fault", "said"), [("freeze", "rank 1 has not been heard of"), ("stall", "made no progress")])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("freeze", "rank 1 has not been heard of"),
+        pytest.param("stall", "made no progress", marks=pytest.mark.minutes),
+    ],
+)
 def test_hung_rank_is_found_and_replaced_and_changes_no_number(
     pool: PoolRef, new_job: NewJob, run: Run, fault: str, said: str
 ) -> None:

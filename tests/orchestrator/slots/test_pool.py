@@ -52,6 +52,7 @@ def test_second_trial_in_a_warm_slot_equals_the_same_trial_in_a_fresh_one(
     assert left_behind() == []
 
 
+@pytest.mark.minutes
 def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, new_job: NewJob, run: Run) -> None:
     leases = [acquire(pool.ref, "first", timeout_s=60)]
     pool.resize([1, 1])

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PASSWORD = "not-for-any-log"
 # One at a time: a stop while the first runs leaves the second.
-EPOCHS = 8
+EPOCHS = 20
 """So that a search still runs when what is asked of it in the meantime has been answered."""
 CHANGES = ("trials=2", f"epochs={EPOCHS}", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
 SETS = [word for change in CHANGES for word in ("--set", change)]
@@ -113,13 +113,15 @@ def trials_in(root: Path) -> dict[str, dict[str, Any]]:
 def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: Path) -> None:
     both = [start(head, *submission(head, spec, root)) for _ in range(2)]
     try:
-        wait_for_epochs(root, 1, *both)
-        assert jobs_on(head) == {"tiny": "RUNNING"}
-
-        # Another spec may not hide behind the running job's name.
+        # While the job starts: another spec may not hide behind its name.
+        deadline_s = time.monotonic() + 200
+        while not (found := jobs_on(head)):
+            assert time.monotonic() < deadline_s
+        assert found in ({"tiny": "PENDING"}, {"tiny": "RUNNING"})
         code, _, said = run(head, *submission(head, spec, root, "--set", "trials=9"))
         assert (code, "another spec" in said) == (2, True), said
 
+        wait_for_epochs(root, 1, *both)
         both[1].send_signal(signal.SIGINT)
         out, said = both[1].communicate(timeout=150)
         assert both[1].returncode == 130, said
