@@ -53,7 +53,7 @@ def start(head: Head, *arguments: str, **changes: str) -> subprocess.Popen[str]:
         cwd=CODE,
         env=head.environment(MLFLOW_TRACKING_PASSWORD=PASSWORD, **changes),
         # As from a terminal: where the tests run in the background, their children would be deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no thread yet)
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (one system call)
     )
 
 
