@@ -155,9 +155,10 @@ class Journal:
         Raises LeaseLostError where somebody else wrote since, and StorageError where the disk does not take the whole
         line; of either event nothing is left, nor counted.
         """
-        record = {"event": event, "time": self.now_s(), **fields}
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         with self._lock:
+            # The time too: the record's times only rise.
+            record = {"event": event, "time": self.now_s(), **fields}
+            line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
             self.check_ours()
             try:
                 written = 0

@@ -1,7 +1,7 @@
 """A study's record, open while its driver runs: brought to agree with the journal first, delivered to the end."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from rich.console import Console
@@ -47,10 +47,12 @@ def open_record(stack: ExitStack, study: Study, where: Where, prepared: Prepared
 
 def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> Callable[..., None]:
     def close(kind: type[BaseException] | None, *_: object) -> None:
+        with suppress(Exception):
+            # Every stage has settled: what fails here ended the search already, and the record is closed all the same.
+            recorder.settle()
         if recorder.journal.lost:
             # The record is another driver's now.
             return
-        recorder.settle()
         stage, now_ms = recorder.journal.state.stage, int(recorder.journal.now_s() * 1000)
         ended = "failed" if kind is not None else "completed" if stage == "done" else "interrupted"
         tracker.close_study(ended, {}, {}, timestamp_ms=now_ms)  # type: ignore[arg-type]

@@ -175,12 +175,12 @@ class Slot(Mailbox):
         """Kills a group that is stuck, calls one away whose node is about to go, and moves with the slot's own node."""
         with self._changed:
             late = self._watchdog.stuck(LOOK_S)
-            here = self._serving and self._watchdog.group == self._group
-            group, ranks = self._group, dict(self._ranks) if here else {}
-            if here and late is not None:
+            served = self._serving and self._watchdog.group == self._group
+            group, ranks = self._group, dict(self._ranks) if served else {}
+            if served and late is not None:
                 self._idle = False
                 self._lost(Failure("hang", late))
-        if here and late is not None:
+        if served and late is not None:
             logger.warning("%s: %s; its worker group is killed", self._name, late)
             for worker, _ in ranks.values():
                 # Train sees the death and starts a new group; a process that is stopped does not hinder this.

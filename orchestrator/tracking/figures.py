@@ -89,8 +89,8 @@ def attention_figure(panels: Panels, class_names: Sequence[str] | None = None, p
     num_rows, num_columns = panels.predicted_NK.shape
     width, height = _CELL_IN[0] * num_columns, _HEAD_IN + _CELL_IN[1] * num_rows
     figure = Figure(figsize=(width, height))
-    # One pair of axes, in inches from the top left: one for each picture would take ten times as long to draw.
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    # One pair of axes, in inches from the top left: one for each picture would take three times as long to draw.
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     for column, name in enumerate(panels.columns):
         middle = _CELL_IN[0] * (column + 0.5)
@@ -107,6 +107,7 @@ def attention_figure(panels: Panels, class_names: Sequence[str] | None = None, p
             axes.imshow(pair_HWC, extent=extent, aspect="auto", interpolation="nearest")
             caption = _caption(panels, row, column, class_names)
             axes.text(middle, top - _GAP_IN, caption, fontsize=8, ha="center", va="bottom")
+    # Last, since every picture sets them to its own.
     axes.set(xlim=(0, width), ylim=(height, 0))
     figure.suptitle("Attention: dark is least, each map over its own range", fontsize=9, y=1 - 0.05 / height, va="top")
     return figure
