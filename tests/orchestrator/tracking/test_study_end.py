@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator import study_record
 from orchestrator.cli.app import main
+from orchestrator.journal import TrialRecord
 from orchestrator.preflight import check_data
 from orchestrator.resolve import resolve_trial
 from orchestrator.study import open_study, view_study
@@ -126,3 +127,24 @@ def test_a_finished_study_that_was_collected_is_still_read_by_everything(
         assert run(verb, "tiny", *root) == 0
     assert run("search", str(ended.spec_file), "--resume", *root) == 0, capsys.readouterr().err
     assert view_study(ended.paths).state.stage == "done"
+
+
+def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(ended: Ended) -> None:
+    """What fails in the background is raised to the search, and the record says that it failed."""
+
+    def fails(record: TrialRecord) -> None:
+        raise ValueError(f"no figure of {record.trial}")
+
+    def one_trial_ends() -> None:
+        spec, paths, console = ended.spec, ended.paths, Console(file=StringIO())
+        with ExitStack() as stack:
+            study = stack.enter_context(open_study(spec, paths, True, {}))
+            recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
+            recorder.on_end = fails
+            recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
+            recorder.trial_ended("t00002", "stopped")
+            recorder.stage("finalists")
+
+    with pytest.raises(ValueError, match="no figure of t00002"):
+        one_trial_ends()
+    assert read_runs(local_tracking_uri(ended.paths.root), "tiny")[None]["status"] == "FAILED"
