@@ -9,7 +9,7 @@ import math
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -87,19 +87,16 @@ def ending(spec: SearchSpec, record: TrialRecord) -> tuple[OptunaState, list[flo
     return (OptunaState.PRUNED if record.state == "stopped" else OptunaState.FAIL), None
 
 
-def tell(spec: SearchSpec, study: optuna.Study, record: TrialRecord) -> None:
-    """Tells Optuna how a recorded trial ended, with its constraints and every epoch that Optuna lacks; once told, it
-    stays as it is."""
-    frozen = study.get_trials(deepcopy=False)[trial_number(record)]
-    if frozen.state.is_finished():
-        return
-    trial = optuna.trial.Trial(study, frozen._trial_id)
-    for metrics in record.history:
-        report(spec, trial, metrics)
-    for name, value in violations(spec, record.outcome).items():
-        trial.set_constraint(name, value)
-    state, values = ending(spec, record)
-    study.tell(frozen.number, values, state)
+def tell(spec: SearchSpec, study: optuna.Study, trial: optuna.trial.Trial, record: TrialRecord) -> None:
+    """Tells Optuna how a recorded trial ended, with its constraints and every epoch that Optuna lacks."""
+    # What somebody else has ended stays as it is; the next resume finds it.
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        for metrics in record.history:
+            report(spec, trial, metrics)
+        for name, value in violations(spec, record.outcome).items():
+            trial.set_constraint(name, value)
+        # What `study.tell` does after it has read the trial twice from the database; no sampler of ours hears of ends.
+        study._storage.set_trial_state_values(trial._trial_id, *ending(spec, record))
 
 
 def report(spec: SearchSpec, trial: optuna.trial.Trial, metrics: Mapping[str, float]) -> None:

@@ -44,9 +44,11 @@ def reconcile_optuna(spec: SearchSpec, database: Path, records: Sequence[TrialRe
             logger.warning("%s is written anew from the journal: %s", database, wrong)
             _write_anew(spec, database, records)
         study = open_optuna_study(spec, database)
+        trials = study.get_trials(deepcopy=False)
         for record in records:
-            if record.state != "running":
-                tell(spec, study, record)
+            known = trials[trial_number(record)]
+            if record.state != "running" and not known.state.is_finished():
+                tell(spec, study, optuna.trial.Trial(study, known._trial_id), record)
         return study
 
 

@@ -5,6 +5,7 @@ names (`password: ...`), and the secrets that this process was given, wherever t
 environment variables, and passwords in URIs among its variables and arguments.
 """
 
+import functools
 import os
 import re
 import sys
@@ -45,6 +46,7 @@ def scrub(text: str) -> str:
     return _AWS_KEY.sub(HIDDEN, text)
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret_name(key: str) -> bool:
     """Whether a key's last part names a secret: `db.password` and `API_KEY` do, `num_tokens` does not."""
     return _SECRET_KEY.search(key) is not None

@@ -102,6 +102,8 @@ def run_search(
         ),
         run_config=tune.RunConfig(
             name="tune",
+            # A trial's checkpoints are its workers'; its actor has nothing to keep.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             storage_path=str(study.paths.scratch),
             stop=_Interruption(interrupted, searcher),
             failure_config=tune.FailureConfig(max_failures=ACTOR_FAILURES),

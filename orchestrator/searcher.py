@@ -1,8 +1,7 @@
 """Optuna behind Ray Tune's Searcher interface, exact across restarts.
 
 Ray's own OptunaSearch reports early stops as COMPLETE, never sets constraints, enqueues first points again on a
-restart and is restored from a pickle. Here the Optuna storage is the only state: every suggestion is sampled by a
-sampler seeded with (seed, trial number), so a search that was killed suggests what it would have suggested.
+restart and is restored from a pickle. Here the Optuna storage is the only state.
 """
 
 import json
@@ -11,7 +10,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState as OptunaState
 from ray.tune.search import Searcher
 
@@ -19,29 +17,11 @@ from orchestrator.journal import Ending, LeaseLostError
 from orchestrator.optuna_space import to_optuna, to_params
 from orchestrator.optuna_study import locks_explained, report, tell, trial_name
 from orchestrator.recorder import Recorder
+from orchestrator.sampler import SeededSampler
 from orchestrator.trial import epoch_metrics, trial_failure, trial_failure_kind, tune_config
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
 from trainables.errors import AIBError, StorageError
-from trainables.randomness import stream_seed
-
-
-def build_sampler(spec: SearchSpec, number: int) -> BaseSampler:
-    """A sampler for one suggestion; its randomness depends on the spec's seed and the trial's number alone."""
-    seed = stream_seed(spec.sampler.seed, "suggest", number) % 2**32
-    # Ten random trials, Optuna's default, would be most of a small search.
-    startup = max(4, min(10, spec.trials // 4))
-    match spec.sampler.name:
-        case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=startup)
-        case "gp":
-            return GPSampler(seed=seed, n_startup_trials=startup)
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=max(4, min(50, spec.trials // 4)))
-        case "cmaes":
-            return CmaEsSampler(seed=seed, n_startup_trials=startup)
-        case _:
-            return RandomSampler(seed=seed)
 
 
 class StudySearcher(Searcher):
@@ -60,6 +40,7 @@ class StudySearcher(Searcher):
         super().__init__(metric=None, mode=None)
         self._spec, self._study, self._recorder, self._resolve = spec, study, recorder, resolve
         self._at_once = at_once
+        self._study.sampler = SeededSampler(spec)
         self._distributions = to_optuna(spec.space)
         self._running: dict[str, optuna.trial.Trial] = {}
         self._configs: dict[str, TrialConfig] = {}
@@ -100,17 +81,13 @@ class StudySearcher(Searcher):
         return trial_name(number) in self._recorder.journal.state.trials
 
     def _next_trial(self) -> optuna.trial.Trial:
-        trials = self._study.get_trials(deepcopy=False)
         if self._unfinished:
-            return self._taken_up(trials[self._unfinished.pop(0)])
-        waiting = [t.number for t in trials if t.state == OptunaState.WAITING]
-        self._study.sampler = build_sampler(self._spec, waiting[0] if waiting else len(trials))
+            return self._taken_up(self._study.get_trials(deepcopy=False)[self._unfinished.pop(0)])
         return self._study.ask()
 
     def _taken_up(self, frozen: optuna.trial.FrozenTrial) -> optuna.trial.Trial:
         """A trial that an earlier driver asked for; parameters that it did not come to will be what they would have
         been."""
-        self._study.sampler = build_sampler(self._spec, frozen.number)
         trial = optuna.trial.Trial(self._study, frozen._trial_id)
         if len(frozen.params) == len(self._distributions):
             return trial
@@ -161,7 +138,7 @@ class StudySearcher(Searcher):
         state: Ending = "failed" if failure else "completed" if record.epoch >= config.epochs else "stopped"
         self._recorder.trial_ended(name, state, failure, kind)
         with locks_explained():
-            tell(self._spec, self._study, record)
+            tell(self._spec, self._study, trial, record)
 
     @contextmanager
     def _halting(self) -> Iterator[None]:

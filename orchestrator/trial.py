@@ -4,7 +4,6 @@ It trains nothing and takes no CPU. A failed trial ends with a result that says 
 slot has already made good what could be made good.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from orchestrator.slots.messages import Finished, Job, PoolRef, Report
 from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
 
-_POINTER = "epoch.json"
 _METRICS, _STATE, _FAILURE, _KIND = "epoch_metrics", "trial_state", "failure", "failure_kind"
 
 
@@ -65,6 +63,7 @@ class Trial(tune.Trainable):
         self._pool, self._checkpoints, self._data_root = pool, storage, data_root
         self._max_failures = max_failures
         self._lease: Lease | None = None
+        self._last: Lease | None = None
         self._epoch = 0
 
     def step(self) -> dict[str, Any]:
@@ -72,7 +71,7 @@ class Trial(tune.Trainable):
         job = self._job()
         if self._lease is None:
             # Not in setup: there it would keep Tune from handling other trials while no slot is free.
-            self._lease = acquire(self._pool, f"{job.trial}, {this_process()}")
+            self._lease = self._last = acquire(self._pool, f"{job.trial}, {this_process()}", like=self._last)
             self._lease.start(job)
         message = self._lease.next()
         if isinstance(message, Finished):
@@ -91,14 +90,6 @@ class Trial(tune.Trainable):
         self.cleanup()
         self.config, self._epoch = new_config, 0
         return True
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """A pointer only; the trial's own checkpoints are written by its workers."""
-        (Path(checkpoint_dir) / _POINTER).write_text(json.dumps({"epoch": self._epoch}), encoding="utf-8")
-
-    def load_checkpoint(self, checkpoint: str | dict[str, Any] | None) -> None:
-        assert isinstance(checkpoint, str)
-        self._epoch = int(json.loads((Path(checkpoint) / _POINTER).read_text(encoding="utf-8"))["epoch"])
 
     def _job(self) -> Job:
         return Job(

@@ -20,12 +20,16 @@ STATUS_S = 1.0
 POLL_S = (0.05, 0.5)
 
 
-def acquire(pool: PoolRef, owner: str, timeout_s: float | None = None) -> "Lease":
+def acquire(pool: PoolRef, owner: str, timeout_s: float | None = None, like: "Lease | None" = None) -> "Lease":
     """Leases the first slot that is free; waits for one where all are taken.
+
+    `like`, an earlier lease, has its slot tried first: one call, where looking for a free one asks every slot.
 
     Raises SlotError when the pool has no slots, when none of them can start, or after `timeout_s`.
     """
-    slot, token = _acquire(pool, f"{owner} ({uuid.uuid4().hex})", timeout_s)
+    owner_id = f"{owner} ({uuid.uuid4().hex})"
+    token = _try(like._slot, owner_id) if like is not None else None
+    slot, token = (like._slot, token) if like is not None and token else _acquire(pool, owner_id, timeout_s)
     return Lease(pool, owner, slot, token)
 
 
@@ -154,10 +158,7 @@ def _acquire(pool: PoolRef, owner: str, timeout_s: float | None) -> tuple[Any, s
         slots = statuses(pool)
         for slot, status in slots:
             if status is not None and status.state == "idle":
-                try:
-                    token = ray.get(slot.lease.remote(owner), timeout=STATUS_S)
-                except (RayActorError, ray.exceptions.GetTimeoutError):
-                    continue
+                token = _try(slot, owner)
                 if token is not None:
                     return slot, token
         known = [status for _, status in slots if status is not None]
@@ -173,6 +174,15 @@ def _acquire(pool: PoolRef, owner: str, timeout_s: float | None) -> tuple[Any, s
             raise SlotError(f"no slot was free for {owner} within {timeout_s} s (slots: {states}).")
         time.sleep(wait_s)
         wait_s = min(longest_s, 1.5 * wait_s)
+
+
+def _try(slot: Any, owner: str) -> str | None:
+    """A token for the slot, if it is free and answers."""
+    try:
+        token: str | None = ray.get(slot.lease.remote(owner), timeout=STATUS_S)
+    except (RayActorError, ray.exceptions.GetTimeoutError):
+        return None
+    return token
 
 
 def this_process() -> str:

@@ -18,6 +18,9 @@ from orchestrator.slots.messages import Finished, Job, Moved, Report, SlotState,
 
 OWNER_TIMEOUT_S = 15.0
 DECISION_WAIT_S = 5.0
+FAILED_RUNS = 3
+"""After so many Train runs in a row that no workers came of, a slot counts as broken: a call that the network dropped
+ends one, but hardly three."""
 
 
 @dataclass
@@ -58,7 +61,7 @@ class Mailbox:
         self._run, self._group, self._idle = "", "", False
         self._serving = False
         self._closing: Literal["", "drain", "now"] = ""
-        self._failure, self._broken = "", False
+        self._failure, self._failed_runs = "", 0
         self._loss: Failure | None = None
         """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
         self._last_put_s = 0.0
@@ -153,7 +156,7 @@ class Mailbox:
                 reclaimed = self._away == self._group
                 self._group = group
                 self._group_replaced(reclaimed)
-            self._idle, self._serving, self._broken = True, True, False
+            self._idle, self._serving, self._failed_runs = True, True, 0
             self._changed.wait_for(
                 lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
             )
@@ -240,9 +243,9 @@ class Mailbox:
             return self._run
 
     def run_failed(self, failure: str) -> None:
-        """A Train run ended with an error; until a group reports, the slot counts as broken."""
+        """A Train run ended with an error; the slot starts another one."""
         with self._changed:
-            self._idle, self._serving, self._broken = False, False, True
+            self._idle, self._serving, self._failed_runs = False, False, self._failed_runs + 1
             self._lost(Failure("slot_lost", failure))
             self._failure = failure
             if self._moving:
@@ -291,7 +294,7 @@ class Mailbox:
                 state = "leaving" if lease.leaving else "leased"
             elif self._idle and not self._moving:
                 state = "idle"
-            elif self._broken:
+            elif self._failed_runs >= FAILED_RUNS:
                 state = "broken"
             trial = lease.job.trial if lease is not None and lease.job is not None else None
             epoch = lease.passed if lease else 0

@@ -4,6 +4,7 @@ Rank 0 talks to the slot and tells the others over the process group, so that al
 together.
 """
 
+import importlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -75,6 +76,7 @@ def serve(config: Mapping[str, Any]) -> None:
     slot = ray.get_actor(config["slot"], namespace=config["namespace"])
     rank, world_size = context.get_world_rank(), context.get_world_size()
     ranks = _Ranks(slot, rank, world_size, _broadcast(f"{config['run']}/{uuid.uuid4().hex}", rank))
+    _warm_up()
     before = ProcessState.capture()
     before.restore()
     served = 0
@@ -92,6 +94,13 @@ def serve(config: Mapping[str, Any]) -> None:
             served += 1
             if served == config["trials_per_slot"]:
                 return
+
+
+def _warm_up() -> None:
+    """Imports what a first trial would: the slot starts beside its driver and the trials' actors, and a trial waits."""
+    importlib.import_module("trainables.fit")
+    # PyTorch imports its compiler with a process's first optimizer.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
 
 def _run_job(job: Job, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finished | None:
