@@ -22,7 +22,7 @@ from tests.orchestrator.test_search_on_nodes import WAIT_S, events, start_search
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 BLIPS = {
-    call: {"num_failures": times, "req_failure_prob": 10, "resp_failure_prob": 10, "in_flight_failure_prob": 10}
+    call: {"num_failures": times, "req_failure_prob": 2, "resp_failure_prob": 2, "in_flight_failure_prob": 2}
     for call, times in {
         "CoreWorkerService.grpc_client.PushTask": 20,
         "NodeManagerService.grpc_client.RequestWorkerLease": 20,
