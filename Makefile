@@ -21,9 +21,12 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 	$(BIN)/aib report demo
 	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
 
-test: $(INSTALLED)  ## those that start Ray mostly wait for processes: the others run beside them
-	@$(BIN)/python -m pytest -m 'not ray and not minutes' > .pytest-beside.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -m 'ray and not minutes'; ray=$$?; \
+SLOTS := tests/orchestrator/slots
+
+test: $(INSTALLED)  ## in two halves of like length: those that start Ray mostly wait for processes
+	@{ $(BIN)/python -m pytest -m 'not ray and not minutes'; others=$$?; \
+	$(BIN)/python -m pytest -m 'ray and not minutes' $(SLOTS); exit $$((others | $$?)); } > .pytest-beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest -m 'ray and not minutes' --ignore=$(SLOTS); ray=$$?; \
 	wait $$beside; others=$$?; cat .pytest-beside.log; exit $$((ray | others))
 
 test-all: $(INSTALLED)  ## also the benchmarks that take minutes

@@ -20,6 +20,9 @@ from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError, Track
 _LOG = logging.getLogger(__name__)
 _WINDOW = 200
 """Most records taken at once; an outage's backlog arrives in requests of at most this many epochs."""
+_REST_S = 0.3
+"""After a pause, records wait so long: a trial's end is followed by the next one's suggestion, and the two would take the
+interpreter from each other while a slot waits."""
 T = TypeVar("T")
 
 
@@ -45,6 +48,8 @@ class Delivery:
         self._changed = threading.Condition()
         self._inner_lock = threading.Lock()
         self._stopping = False
+        self._awaited = 0
+        """Callers that wait for records to arrive."""
         self._header = spool.header if spool.pending else None
         self.num_rejected = 0
         self.last_error: str | None = None
@@ -74,15 +79,14 @@ class Delivery:
         """Tries again at once if delivery was waiting, and returns the number of records left after `timeout_s`."""
         with self._changed:
             self._delay_s = 0.0
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._spool.pending, timeout_s)
+            self._wait_for(lambda: not self._spool.pending, timeout_s)
             return len(self._spool.pending)
 
     def ask(self, question: Callable[[Tracker], T | None], opens: Callable[[Any], bool], timeout_s: float) -> T | None:
         """An answer of the tracker behind, once no pending record satisfies `opens`; None if that takes too long."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            arrived = self._changed.wait_for(
+            arrived = self._wait_for(
                 lambda: self._header is None and not any(opens(entry.payload) for entry in self._spool.pending),
                 timeout_s,
             )
@@ -103,11 +107,22 @@ class Delivery:
             self._changed.notify_all()
         self._thread.join(timeout_s)
 
+    def _wait_for(self, arrived: Callable[[], bool], timeout_s: float) -> bool:
+        """With the lock held; nothing rests meanwhile."""
+        self._awaited += 1
+        self._changed.notify_all()
+        try:
+            return self._changed.wait_for(arrived, timeout_s)
+        finally:
+            self._awaited -= 1
+
     def _run(self) -> None:
         try:
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._stopping or self._spool.pending)
+                    if not self._spool.pending:
+                        self._changed.wait_for(lambda: self._stopping or self._spool.pending)
+                        self._changed.wait_for(lambda: self._stopping or self._awaited > 0, _REST_S)
                     if self._stopping:
                         return
                     window = [entry for entry, _ in zip(self._spool.pending, range(_WINDOW), strict=False)]

@@ -68,6 +68,13 @@ def test_waiting_for_a_taken_slot_ends_in_time(pool: PoolRef) -> None:
         acquire(pool, "third", timeout_s=0.5)
 
 
+def test_an_owners_former_slot_is_tried_first_and_a_taken_one_is_passed_over(pool: PoolRef) -> None:
+    with acquire(pool, "first", timeout_s=60) as lease:
+        pass
+    with acquire(pool, "again", timeout_s=60, like=lease), acquire(pool, "another", timeout_s=60, like=lease):
+        assert states(pool) == ["leased", "leased"]
+
+
 def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job: NewJob) -> None:
     with acquire(pool, "owner", timeout_s=60) as lease:
         lease.start(new_job(small_trial(epochs=1000, epoch_s=0.05)))

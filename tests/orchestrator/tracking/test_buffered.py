@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.tracking import delivery
 from orchestrator.tracking.buffered import BufferedTracker
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
@@ -71,6 +72,17 @@ def test_a_backlog_arrives_in_one_request_per_trial(tmp_path: Path) -> None:
         inner.fail_with = None
         assert tracker.flush(5) == 0
     assert inner.calls == ["open_study", "open_trial", "open_trial", "log_epochs", "log_epochs"]
+
+
+def test_records_rest_until_somebody_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_REST_S", 3600.0)
+    inner = RecordingTracker()
+    with buffered(inner, tmp_path) as tracker:
+        open_two(tracker)
+        time.sleep(0.1)
+        assert inner.calls == []
+        assert tracker.run_id("t1", 5) is not None, "a question waits for no rest"
+        assert tracker.flush(5) == 0
 
 
 @pytest.mark.parametrize("poison", [{"a": 2}, {"a": 1}])
