@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 _WINDOW = 200
 """Most records taken at once; an outage's backlog arrives in requests of at most this many epochs."""
 _REST_S = 0.3
-"""How long records wait that come after a pause: they come at a trial's end, when the next one's suggestion is made, and
+"""How long records wait that come after a pause. They come at a trial's end, when the next one's suggestion is made:
 the two would take the interpreter from each other while a slot waits."""
 T = TypeVar("T")
 
