@@ -17,6 +17,7 @@ WHERE = {
         "orchestrator/searcher.py",
         "orchestrator/optuna_space.py",
         "orchestrator/optuna_study.py",
+        "orchestrator/sampler.py",
         "orchestrator/reconcile.py",
         "orchestrator/report/importance.py",
     ),

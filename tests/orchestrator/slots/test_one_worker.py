@@ -203,6 +203,12 @@ def test_cleaners_know_which_cluster_is_theirs(pool: PoolRef, cluster: Cluster) 
         assert json.loads(cleaner.serialized_runtime_env)["env_vars"]["RAY_ADDRESS"] == cluster.address
 
 
+def test_no_process_is_kept_for_data_sets_that_nobody_gives(pool: PoolRef) -> None:
+    wait_until(lambda: states(pool) == ["idle", "idle"], 60)
+    assert len(living("TrainController")) == 2
+    assert living("DatasetManager") == []
+
+
 def test_train_controller_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     pool: PoolRef, new_job: NewJob, run: Run
 ) -> None:
