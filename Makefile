@@ -23,11 +23,12 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 
 SLOTS := tests/orchestrator/slots
 
-test: $(INSTALLED)  ## in two halves of like length: those that start Ray mostly wait for processes
-	@{ $(BIN)/python -m pytest -m 'not ray and not minutes'; others=$$?; \
+test: $(INSTALLED)  ## in two halves of like length, each without Ray first
+	@{ $(BIN)/python -m pytest -m 'not minutes' --ignore=tests/orchestrator; others=$$?; \
 	$(BIN)/python -m pytest -m 'ray and not minutes' $(SLOTS); exit $$((others | $$?)); } > .pytest-beside.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -m 'ray and not minutes' --ignore=$(SLOTS); ray=$$?; \
-	wait $$beside; others=$$?; cat .pytest-beside.log; exit $$((ray | others))
+	$(BIN)/python -m pytest -m 'not ray and not minutes' tests/orchestrator; ours=$$?; \
+	$(BIN)/python -m pytest -m 'ray and not minutes' --ignore=$(SLOTS) tests/orchestrator; ours=$$((ours | $$?)); \
+	wait $$beside; others=$$?; cat .pytest-beside.log; exit $$((ours | others))
 
 test-all: $(INSTALLED)  ## also the benchmarks that take minutes
 	$(BIN)/python -m pytest -m ''

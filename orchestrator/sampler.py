@@ -18,7 +18,9 @@ class SeededSampler(BaseSampler):
         self._sampler = _build(spec, 0)
 
     def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        self._sampler = _build(self._spec, trial.number)
+        former, self._sampler = self._sampler, _build(self._spec, trial.number)
+        # What the trials so far have in common: made from all of them anew it costs more with every trial.
+        vars(self._sampler).update({key: own for key, own in vars(former).items() if key == "_search_space"})
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(

@@ -37,7 +37,11 @@ _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 def scrub(text: str) -> str:
     """The same text with every recognised secret replaced by `***`; host names and paths stay readable."""
-    for value in _given_secrets():
+    return _scrub(text, _given_secrets())
+
+
+def _scrub(text: str, given: list[str]) -> str:
+    for value in given:
         text = text.replace(value, HIDDEN)
     text = _USERINFO.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _BEARER.sub(rf"\g<kind> {HIDDEN}", text)
@@ -54,7 +58,8 @@ def is_secret_name(key: str) -> bool:
 
 def scrub_mapping(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as scrubbed text; a value under a secret's name is hidden whole."""
-    return {key: HIDDEN if is_secret_name(key) else scrub(str(value)) for key, value in values.items()}
+    given = _given_secrets()
+    return {key: HIDDEN if is_secret_name(key) else _scrub(str(value), given) for key, value in values.items()}
 
 
 def _given_secrets() -> list[str]:

@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from orchestrator.journal import Ending, LeaseLostError
 from orchestrator.optuna_space import to_optuna, to_params
 from orchestrator.optuna_study import locks_explained, report, tell, trial_name
+from orchestrator.precedence import suggestions
 from orchestrator.recorder import Recorder
 from orchestrator.sampler import SeededSampler
 from orchestrator.trial import epoch_metrics, trial_failure, trial_failure_kind, tune_config
@@ -55,7 +56,7 @@ class StudySearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """What Tune carries for the next trial (`trial.tune_config`), None while enough run, or Searcher.FINISHED."""
         suggested: Any = Searcher.FINISHED
-        with self._halting():
+        with self._halting(), suggestions.first():
             suggested = self._suggest(trial_id)
         return suggested
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Any, TypeVar
 
+from orchestrator.precedence import suggestions
 from orchestrator.scrub import scrub
 from orchestrator.tracking.records import LogEpoch, OpenStudy, OpenTrial, deliver, from_payload, to_payload
 from orchestrator.tracking.spool import REJECTED, Entry, Spool
@@ -169,6 +170,7 @@ class Delivery:
         while True:
             reason = None
             attempt += 1
+            suggestions.give_way()
             try:
                 with self._inner_lock:
                     self._call(entries)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 from orchestrator.scrub import scrub_mapping
@@ -10,8 +11,8 @@ from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError
 STATE_TAG = "aib.state"
 """On every run since it was first opened."""
 _NONFINITE_TAG = "aib.nonfinite"
-# MLflow's limits per request and per value.
-_MAX_METRICS = 1000
+# MLflow's limits per request, of 1000 in all, and per value.
+_MAX_METRICS = 800
 _MAX_PARAMS = _MAX_TAGS = 100
 _MAX_PARAM_CHARS = 6000
 _MAX_TAG_CHARS = 8000
@@ -44,8 +45,7 @@ class RunWriter:
         if "aib.signature" in self._tags:
             wanted_tags["aib.signature"] = self._tags["aib.signature"]
         missing = {key: value for key, value in wanted_params.items() if key not in self._params}
-        self._write_params(missing)
-        self._write([], wanted_tags)
+        self._write([], wanted_tags, missing)
         changed = [
             f"{key} is recorded as {old!r}, now given as {new!r}"
             for key, old, new in (
@@ -57,8 +57,8 @@ class RunWriter:
         if changed:
             raise RecordRejectedError(f"run {self.run_id} keeps what it was opened with: {'; '.join(changed)}.")
 
-    def log(self, points: Sequence[EpochPoint]) -> None:
-        """Metrics with step = epoch, in one request of at most 1000; steps up to a key's last one are skipped."""
+    def log(self, points: Sequence[EpochPoint], tags: Mapping[str, str] | None = None) -> None:
+        """Metrics with step = epoch, and tags, in one request if they fit; steps up to a key's last one are skipped."""
         latest = dict(self._latest)
         nonfinite = _parse(self._tags.get(_NONFINITE_TAG, ""))
         metrics = []
@@ -71,7 +71,7 @@ class RunWriter:
                 elif key not in latest or point.epoch > latest[key][0]:
                     latest[key] = (point.epoch, float(value))
                     metrics.append(_metric(key, value, point.timestamp_ms, point.epoch))
-        self._write(metrics, {_NONFINITE_TAG: _format(nonfinite)} if nonfinite else {})
+        self._write(metrics, {**(tags or {}), **({_NONFINITE_TAG: _format(nonfinite)} if nonfinite else {})})
 
     def log_outcome(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], timestamp_ms: int, new_step: bool
@@ -85,32 +85,35 @@ class RunWriter:
                 seen_step, seen = self._latest[key]
                 step = seen_step if seen == value else seen_step + 1
             points.append(EpochPoint(step, {key: value}, timestamp_ms))
-        self.log(points)
-        self._write([], tags)
+        self.log(points, tags)
 
     def end(self, status: str, timestamp_ms: int) -> None:
         self._client.set_terminated(self.run_id, status, timestamp_ms)
         self._status = status
 
-    def _write_params(self, params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        for part in _chunks(params.items(), _MAX_PARAMS):
-            self._client.log_batch(self.run_id, params=[Param(key, value) for key, value in part], synchronous=True)
-            self._params.update(part)
-
-    def _write(self, metrics: Sequence[Any], tags: Mapping[str, str]) -> None:
+    def _write(self, metrics: Sequence[Any], tags: Mapping[str, str], params: Mapping[str, str] | None = None) -> None:
         """Sends what is new, and only then takes it as written."""
-        from mlflow.entities import RunTag
+        from mlflow.entities import Param, RunTag
 
         clean = {key: _cut(value, _MAX_TAG_CHARS) for key, value in scrub_mapping(tags).items()}
         new_tags = [(key, value) for key, value in clean.items() if self._tags.get(key) != value]
-        for part in _chunks(metrics, _MAX_METRICS):
-            self._client.log_batch(self.run_id, metrics=part, synchronous=True)
-            self._latest.update({metric.key: (metric.step, metric.value) for metric in part})
-        for part_tags in _chunks(new_tags, _MAX_TAGS):
-            self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in part_tags], synchronous=True)
-            self._tags.update(part_tags)
+        requests: Iterable[tuple[list[Any], list[tuple[str, str]], list[tuple[str, str]]]] = zip_longest(
+            _chunks(metrics, _MAX_METRICS),
+            _chunks((params or {}).items(), _MAX_PARAMS),
+            _chunks(new_tags, _MAX_TAGS),
+            fillvalue=[],
+        )
+        for some_metrics, some_params, some_tags in requests:
+            self._client.log_batch(
+                self.run_id,
+                metrics=some_metrics,
+                params=[Param(key, value) for key, value in some_params],
+                tags=[RunTag(key, value) for key, value in some_tags],
+                synchronous=True,
+            )
+            self._latest.update({metric.key: (metric.step, metric.value) for metric in some_metrics})
+            self._params.update(some_params)
+            self._tags.update(some_tags)
 
 
 def _metric(key: str, value: float, timestamp_ms: int, step: int) -> Any:

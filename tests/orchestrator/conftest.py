@@ -1,7 +1,9 @@
-"""One local Ray cluster for all tests that need one."""
+"""One local Ray cluster for all tests that need one, and a root that has been used before."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +23,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             os.environ.pop("RAY_AUTH_TOKEN_PATH")
         else:
             os.environ["RAY_AUTH_TOKEN_PATH"] = before
+
+
+@pytest.fixture
+def root(empty_mlflow_db: Path, tmp_path: Path) -> Path:
+    """A root of this test alone whose record is there and empty, which a first search would take seconds to make."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    shutil.copyfile(empty_mlflow_db, folder / "mlflow.db")
+    return folder

@@ -173,18 +173,17 @@ def test_the_same_name_again_is_refused_and_resume_of_a_finished_study_changes_n
     check_record(root, found, 6)
 
 
-def test_a_search_that_finds_no_live_map_is_refused_by_the_gate(tmp_path: Path, spec: Path) -> None:
+def test_a_search_that_finds_no_live_map_is_refused_by_the_gate(root: Path, spec: Path) -> None:
     changes = ["trials=2", "epochs=1", "constraints=[{metric: val_attention_std, at_least: 0.9}]"]
-    done = aib(tmp_path / "runs", "search", str(spec), "--json", *(w for change in changes for w in ("--set", change)))
+    done = aib(root, "search", str(spec), "--json", *(w for change in changes for w in ("--set", change)))
     assert done.returncode == 5, done.stderr
     found = json.loads(done.stdout)
     assert found["registered"] is None
     assert not found["gate"]["promote"]
-    assert answer(tmp_path / "runs", "models")["models"] == []
+    assert answer(root, "models")["models"] == []
 
 
-def test_a_single_trial_trains_on_two_workers(tmp_path: Path, spec: Path) -> None:
-    root = tmp_path / "runs"
+def test_a_single_trial_trains_on_two_workers(root: Path, spec: Path) -> None:
     done = aib(root, "train", str(spec), "--set", "resources.workers_per_trial=2", "--set", "epochs=2", "--json")
     assert done.returncode == 0, done.stderr
     (trial,) = answer(root, "trials", "tiny-train")["trials"]
@@ -197,8 +196,7 @@ def test_a_single_trial_trains_on_two_workers(tmp_path: Path, spec: Path) -> Non
     assert status["best"]["trial"] == "train"
 
 
-def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(tmp_path: Path, spec: Path) -> None:
-    root = tmp_path / "runs"
+def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(root: Path, spec: Path) -> None:
     with driver(root, spec) as (process, journal):
         await_that(process, lambda: lines_of(journal, "ended") >= 2)
         end(process, lambda: os.killpg(process.pid, signal.SIGKILL))
@@ -210,14 +208,13 @@ def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(tmp_path: 
     check_record(root, json.loads(resumed.stdout), 6)
 
 
-def test_ctrl_c_ends_gracefully(tmp_path: Path, spec: Path) -> None:
-    root = tmp_path / "runs"
+def test_ctrl_c_ends_gracefully(root: Path, spec: Path, tmp_path: Path) -> None:
     end_search(root, spec, tmp_path / "stderr", lambda process: os.killpg(process.pid, signal.SIGINT), 130, True)
 
 
 @pytest.mark.minutes
-def test_whatever_ends_the_driver_leaves_no_process_and_is_resumed(tmp_path: Path, spec: Path) -> None:
-    root, said = tmp_path / "runs", tmp_path / "stderr"
+def test_whatever_ends_the_driver_leaves_no_process_and_is_resumed(root: Path, spec: Path, tmp_path: Path) -> None:
+    said = tmp_path / "stderr"
     end_search(root, spec, said, lambda process: os.killpg(process.pid, signal.SIGINT), 130, True)
 
     def twice(process: "subprocess.Popen[bytes]") -> None:

@@ -57,8 +57,8 @@ def finish(driver: "subprocess.Popen[str]", log: Path, root: Path, journal: Path
 
 
 @pytest.mark.minutes
-def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(tmp_path: Path) -> None:
-    root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
+def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(root: Path, tmp_path: Path) -> None:
+    spec, log = tmp_path / "tiny.yaml", tmp_path / "driver.log"
     spec.write_text(SPEC)
     journal = root / "studies" / "tiny" / "journal.jsonl"
     with own_cluster(tmp_path) as cluster:
@@ -84,9 +84,9 @@ def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(tm
     [pytest.param(1, 4, id="short"), pytest.param(4, 40, id="long", marks=pytest.mark.minutes)],
 )
 def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(
-    tmp_path: Path, trials: int, epochs: int
+    root: Path, tmp_path: Path, trials: int, epochs: int
 ) -> None:
-    root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
+    spec, log = tmp_path / "tiny.yaml", tmp_path / "driver.log"
     spec.write_text(SPEC)
     journal = root / "studies" / "tiny" / "journal.jsonl"
     with own_cluster(tmp_path) as cluster:
@@ -102,10 +102,9 @@ def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(
 
 
 @pytest.mark.minutes
-def test_a_search_whose_disk_is_full_halts_without_a_failed_trial_and_goes_on(tmp_path: Path) -> None:
-    root, spec, log = tmp_path / "runs", tmp_path / "tiny.yaml", tmp_path / "driver.log"
+def test_a_search_whose_disk_is_full_halts_without_a_failed_trial_and_goes_on(root: Path, tmp_path: Path) -> None:
+    spec, log = tmp_path / "tiny.yaml", tmp_path / "driver.log"
     spec.write_text(SPEC)
-    root.mkdir()
     with small_disk("tmpfs", root / "studies", megabytes=64) as disk:
         journal = disk.path / "tiny" / "journal.jsonl"
         command = [sys.executable, "-m", "orchestrator", "search", str(spec), "--root", str(root)]

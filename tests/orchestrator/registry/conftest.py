@@ -61,16 +61,9 @@ def exported(tmp_path: Path) -> Path:
     return export_tiny(tmp_path / "studies" / "tiny" / "export")
 
 
-@pytest.fixture(scope="session")
-def empty_registry_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("registry-template")
-    prepare_store(local_tracking_uri(root))
-    return root / "mlflow.db"
-
-
 @pytest.fixture
-def registry(empty_registry_db: Path, tmp_path: Path) -> Registry:
-    shutil.copyfile(empty_registry_db, tmp_path / "mlflow.db")
+def registry(empty_mlflow_db: Path, tmp_path: Path) -> Registry:
+    shutil.copyfile(empty_mlflow_db, tmp_path / "mlflow.db")
     uri = local_tracking_uri(tmp_path)
     experiment_id = prepare_store(uri, "tiny", tmp_path / "artifacts")
     return Registry(uri, mlflow_client(uri).create_run(experiment_id).info.run_id)

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def server(empty_registry_db: Path, tmp_path: Path) -> Iterator[Registry]:
-    shutil.copyfile(empty_registry_db, tmp_path / "server.db")
+def server(empty_mlflow_db: Path, tmp_path: Path) -> Iterator[Registry]:
+    shutil.copyfile(empty_mlflow_db, tmp_path / "server.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,18 +1,11 @@
-"""One MLflow database with its schema per test session (it takes 7-8 s to make), a copy of it per test."""
+"""An MLflow database of each test's own."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
-
-
-@pytest.fixture(scope="session")
-def empty_mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("mlflow-template")
-    prepare_store(local_tracking_uri(root))
-    return root / "mlflow.db"
+from orchestrator.tracking.mlflow_store import local_tracking_uri
 
 
 @pytest.fixture
