@@ -178,6 +178,8 @@ def server(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", local_tracking_uri(folder), "--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16)}
+    # Eight processes for background jobs, as little needed here as on the server of cluster/mlflow.
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with log.open("wb") as out:
         # A group of its own: the server starts workers, which outlive it if it is killed alone.
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)

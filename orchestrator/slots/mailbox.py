@@ -242,10 +242,12 @@ class Mailbox:
             self._run, self._idle, self._serving = uuid.uuid4().hex, False, False
             return self._run
 
-    def run_failed(self, failure: str) -> None:
-        """A Train run ended with an error; the slot starts another one."""
+    def run_failed(self, failure: str, no_room: bool = False) -> None:
+        """A Train run ended with an error; the slot starts another one. `no_room`: its workers were waited for in full,
+        which is not done three times before anybody hears of it."""
         with self._changed:
-            self._idle, self._serving, self._failed_runs = False, False, self._failed_runs + 1
+            self._idle, self._serving = False, False
+            self._failed_runs = FAILED_RUNS if no_room else self._failed_runs + 1
             self._lost(Failure("slot_lost", failure))
             self._failure = failure
             if self._moving:

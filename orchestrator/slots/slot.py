@@ -43,6 +43,10 @@ TRAIN_SETTINGS = {
 }
 
 
+NO_ROOM = ("WorkerGroupStartupTimeoutError", "InsufficientClusterResourcesError")
+"""Ray Train's errors, by names that it does not export, of a run whose workers found no place in the time given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SlotSpec:
     """What every slot of a pool is made of."""
@@ -130,7 +134,8 @@ class Slot(Mailbox):
                 trainer(self._spec, self._name, self._namespace, run, self._run_name, workers).fit()
             except Exception as error:
                 # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
-                self.run_failed(first_line(getattr(error, "controller_failure", error)))
+                failure = getattr(error, "controller_failure", error)
+                self.run_failed(first_line(failure), no_room=type(failure).__name__ in NO_ROOM)
                 with self._changed:
                     self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
         if self._spec.storage is None:

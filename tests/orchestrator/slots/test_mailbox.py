@@ -390,6 +390,12 @@ def test_slot_whose_run_does_not_start_says_why(mailbox: Mailbox) -> None:
     assert mailbox.take(run + "/g", 0) == "close"
 
 
+def test_slot_whose_workers_find_no_room_says_so_at_once(mailbox: Mailbox) -> None:
+    mailbox.run_started()
+    mailbox.run_failed("no resources", no_room=True)
+    assert (mailbox.status().state, mailbox.status().failure) == ("broken", "no resources")
+
+
 def test_slot_serves_from_a_groups_first_call_until_the_group_or_its_run_is_lost(mailbox: Mailbox) -> None:
     assert not mailbox.status().serving
     _, group = started(mailbox)
