@@ -57,7 +57,7 @@ class _Trainer(TorchTrainer):
     none, and a slot is ready so much the sooner."""
 
     def _create_default_callbacks(self) -> list[Any]:
-        # Of a class that the type hints do not know; a name that Ray no longer has costs the process again.
+        # Ray's type hints show an older class. Should Ray rename the callback, its process is back, all else the same.
         found: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
         return [callback for callback in found if type(callback).__name__ != "DatasetsCallback"]
 
