@@ -25,6 +25,9 @@ def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: 
 
 
 def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
+    # Before anything is drawn: workers that were taken for lost may write the epoch once more and clear this one away.
+    for name in ("best.safetensors", "state.json", "manifest.json"):
+        tracker.log_artifact(record.trial, checkpoint / name, "best_checkpoint")
     state = read_state(checkpoint)
     figures = {"curves": curves_figure(record.history)}
     if has_tensors(checkpoint, "examples"):
@@ -37,5 +40,3 @@ def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
             path = Path(folder) / f"{name}.png"
             figure.savefig(path)
             tracker.log_artifact(record.trial, path, "figures")
-    for name in ("best.safetensors", "state.json", "manifest.json"):
-        tracker.log_artifact(record.trial, checkpoint / name, "best_checkpoint")
