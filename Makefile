@@ -23,7 +23,7 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 
 SLOTS := tests/orchestrator/slots
 
-test: $(INSTALLED)  ## in two halves of like length, each without Ray first
+test: $(INSTALLED)  ## in two halves of like length, side by side
 	@{ $(BIN)/python -m pytest -m 'not minutes' --ignore=tests/orchestrator; others=$$?; \
 	$(BIN)/python -m pytest -m 'ray and not minutes' $(SLOTS); exit $$((others | $$?)); } > .pytest-beside.log 2>&1 & beside=$$!; \
 	$(BIN)/python -m pytest -m 'not ray and not minutes' tests/orchestrator; ours=$$?; \
