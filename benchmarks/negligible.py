@@ -17,7 +17,7 @@ from ray.train.torch import prepare_model
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trainables.checkpoint import write_checkpoint
+from trainables.checkpoint import read_history, read_tensors, write_checkpoint
 from trainables.runtime import Runtime
 
 EPOCHS = 3
@@ -35,12 +35,15 @@ class NegligibleReport:
 def fit_negligible(
     config: Mapping[str, Any], runtime: Runtime, resume: Path | None, epoch_s: float = 0.0
 ) -> Iterator[NegligibleReport]:
-    """What a slot runs: `epochs` of the config, sleeping `epoch_s` in each."""
+    """What a slot runs: `epochs` of the config, sleeping `epoch_s` in each; goes on from a checkpoint."""
     model: nn.Module = nn.Linear(8, 1)
     if runtime.world_size > 1:
         model = DistributedDataParallel(model)
     history: list[dict[str, float]] = []
-    for epoch in range(1, config["epochs"] + 1):
+    if resume is not None:
+        model.load_state_dict(read_tensors(resume, "model"))
+        history = read_history(resume)
+    for epoch in range(len(history) + 1, config["epochs"] + 1):
         error_pct = _train(model)
         time.sleep(epoch_s)
         history.append({"epoch": float(epoch), "val_error_pct": error_pct, "val_nll": error_pct})

@@ -33,6 +33,7 @@ ROWS = (
     Row("orchestrator_scale", "≤ 1.2", "orchestrator_scale"),
     Row("search_efficiency", "≤ 0.2", "search_efficiency"),
     Row("chaos", "", "chaos"),
+    Row("recovery", "", "recovery"),
     Row("gpu_step", "≥ 5", "gpu_step"),
     Row("gpu_step_wrn_aib_qt", "", "gpu_step --models wrn-aib-qt"),
     Row("ddp_scaling", "", "ddp_scaling"),

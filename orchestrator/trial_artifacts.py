@@ -1,14 +1,23 @@
 """What a trial leaves in the record beside numbers: its curves, its maps, its best weights."""
 
+import logging
+import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.journal import TrialRecord
 from orchestrator.tracking.figures import attention_figure, curves_figure, interpretability_figure
 from orchestrator.tracking.tracker import Tracker
-from trainables.checkpoint import has_tensors, read_state, read_tensors
+from trainables.checkpoint import MANIFEST, has_tensors, listed_files, read_state, read_tensors
 from trainables.checkpoint_store import CheckpointStore
+from trainables.errors import CheckpointError
 from trainables.interpretability.examples import Panels
+
+LOGGED = ("best.safetensors", "state.json", MANIFEST)
+CHOICES = 3
+
+logger = logging.getLogger(__name__)
 
 
 def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> None:
@@ -19,14 +28,32 @@ def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: 
     """
     if record.state != "completed" or "final_val_error_pct" not in record.outcome:
         return
-    with checkpoints.newest() as checkpoint:
-        if checkpoint is not None:
-            _log(tracker, checkpoint, record)
+    with tempfile.TemporaryDirectory() as folder:
+        if _copy(checkpoints, Path(folder)):
+            _log(tracker, Path(folder), record)
+
+
+def _copy(checkpoints: CheckpointStore, into: Path) -> bool:
+    """Copies what is logged of the newest checkpoint; False where there is none.
+
+    Workers that were taken for lost may write the last epoch once more, and clear the chosen one away while it is
+    read; theirs has the same numbers, and is then chosen instead.
+    """
+    for _ in range(CHOICES):
+        # The second where it is gone before its manifest is read.
+        with checkpoints.newest() as checkpoint, suppress(FileNotFoundError, CheckpointError):
+            if checkpoint is None:
+                return False
+            for name in {*LOGGED, "examples.safetensors"} & {*listed_files(checkpoint), MANIFEST}:
+                shutil.copyfile(checkpoint / name, into / name)
+            return True
+    logger.warning("a trial's weights are not in its record: its checkpoint went away %d times", CHOICES)
+    return False
 
 
 def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
-    # Before anything is drawn: workers that were taken for lost may write the epoch once more and clear this one away.
-    for name in ("best.safetensors", "state.json", "manifest.json"):
+    """`checkpoint` is a copy, in which figures are drawn."""
+    for name in LOGGED:
         tracker.log_artifact(record.trial, checkpoint / name, "best_checkpoint")
     state = read_state(checkpoint)
     figures = {"curves": curves_figure(record.history)}
@@ -35,8 +62,7 @@ def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
         panels = Panels.from_tensors(read_tensors(checkpoint, "examples"), threshold)
         figures["attention"] = attention_figure(panels, state["data"]["class_names"])
         figures["interpretability"] = interpretability_figure(record.outcome)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, figure in figures.items():
-            path = Path(folder) / f"{name}.png"
-            figure.savefig(path)
-            tracker.log_artifact(record.trial, path, "figures")
+    for name, figure in figures.items():
+        path = checkpoint / f"{name}.png"
+        figure.savefig(path)
+        tracker.log_artifact(record.trial, path, "figures")

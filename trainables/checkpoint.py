@@ -204,7 +204,8 @@ def _age(folder: Path) -> Age:
 def _is_whole(folder: Path) -> bool:
     try:
         verify(folder)
-    except CheckpointError as error:
+    except (CheckpointError, FileNotFoundError) as error:
+        # The second where another process clears it away meanwhile.
         logger.warning("a checkpoint is passed over for the one before: %s", error)
         return False
     return True

@@ -13,6 +13,8 @@ from orchestrator.storage_probe import BucketMarks, FolderMarks, Marks, NeededDa
 
 NODE_S = 120.0
 NODES_NAMED = 3
+ATTEMPTS = 3
+"""How often a node is asked whose worker dies of it: a call that the network drops ends a worker too."""
 
 
 def check_storage(storage: TrialStorage, root: Path, data: NeededData | None, timeout_s: float = NODE_S) -> None:
@@ -59,7 +61,7 @@ def _faults(marks: Marks, shared: str, data: NeededData | None, timeout_s: float
     for node in ray.nodes():
         if node["Alive"]:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task = ray.remote(fault_of).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+            task = ray.remote(fault_of).options(num_cpus=0, max_retries=ATTEMPTS - 1, scheduling_strategy=there)
             asked[task.remote(marks, "node", shared, data)] = node["NodeManagerAddress"]
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s)
     faults = [(asked[ref], f"it did not answer within {timeout_s:g} s") for ref in silent]

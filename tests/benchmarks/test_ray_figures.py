@@ -47,6 +47,14 @@ def test_chaos_kills_a_search_and_finds_nothing_changed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "what was right is removed"
 
 
+@pytest.mark.ray
+def test_recovery_kills_every_process_of_a_trial_and_misses_no_epoch() -> None:
+    figure = quick("recovery")
+    assert figure["name"] == "recovery"
+    assert {len(times) for times in figure["details"]["recovered_s"].values()} == {1}
+    assert len(figure["details"]["recovered_s"]) == 4
+
+
 def test_tracking_sends_at_most_a_request_per_result_and_never_from_the_caller() -> None:
     figure = quick("tracking")
     assert figure["name"] == "tracking_results_per_s"

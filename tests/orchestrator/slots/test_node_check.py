@@ -1,18 +1,20 @@
 """Storage that a node or the driver cannot use: one error that says where and what to do, before anything starts."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.node_check import check_storage
+from orchestrator.slots.node_check import ATTEMPTS, NODE_S, _faults, check_storage
 from orchestrator.storage import TrialStorage
-from orchestrator.storage_probe import NeededData
+from orchestrator.storage_probe import FolderMarks, NeededData
 from tests.orchestrator.slots.nodes import can_hide_folders, second_node
 from tests.orchestrator.test_search_end_to_end import SPEC
 from tests.trainables.s3_server import S3, environment, s3_server
@@ -49,6 +51,29 @@ def test_data_that_a_node_does_not_find_is_named(cluster: Cluster, tmp_path: Pat
     needed = NeededData(tmp_path / "data", "cifar10", 32, "digest")
     with pytest.raises(PreflightError, match="holds no cifar10 at 32 px there"):
         check_storage(TrialStorage(tmp_path), tmp_path, needed)
+
+
+@dataclass(frozen=True)
+class Deadly(FolderMarks):
+    """Kills the first processes that read from it."""
+
+    deaths: int = 0
+
+    def read(self, name: str) -> str:
+        died = len(list(self.folder.glob("died*")))
+        if died < self.deaths:
+            (self.folder / f"died{died}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(name)
+
+
+def test_a_node_whose_worker_dies_of_the_check_is_asked_again_and_not_for_ever(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "shared").write_text("shared")
+    assert _faults(Deadly(tmp_path, ATTEMPTS - 1), "shared", None, NODE_S) == []
+    ((_, fault),) = _faults(Deadly(tmp_path, 2 * ATTEMPTS), "shared", None, NODE_S)
+    assert fault.startswith("the check did not run there")
 
 
 @pytest.mark.skipif(not can_hide_folders(), reason="hiding a folder from a node needs root and unshare (util-linux)")
