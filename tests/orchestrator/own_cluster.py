@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.free_port import free_port
 from tests.orchestrator.slots.nodes import OBJECT_STORE_BYTES, kill_family
 
 START_S = 120
@@ -83,10 +83,3 @@ def own_cluster(folder: Path) -> Iterator[OwnCluster]:
         yield cluster
     finally:
         cluster.close()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -16,9 +16,9 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+from tests.free_port import free_port
 from tests.orchestrator.command import environment
 from tests.orchestrator.garbage.some_study import make_study
-from tests.orchestrator.own_cluster import free_port
 from tests.orchestrator.test_search_end_to_end import SPEC
 from tests.orchestrator.tracking.mlflow_server import mlflow_server
 from tests.trainables.s3_server import s3_server

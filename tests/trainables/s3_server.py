@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.free_port import free_port
+
 BUCKET = "aib"
 START_S = 60
 
@@ -33,9 +35,7 @@ class S3(NamedTuple):
 def s3_server(folder: Path) -> Iterator[S3]:
     """During the block this process's environment, and that of processes it starts, is the writer's."""
     pytest.importorskip("moto.server", reason="moto[server] is not installed: pip install -e '.[dev]'")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "s3.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.free_port import free_port
 from tests.full_disk import KINDS, small_disk
-from tests.orchestrator.own_cluster import free_port
 from tests.trainables.s3_server import s3_server
 from trainables.bucket import Bucket
 from trainables.checkpoint import MANIFEST, read_state, read_tensors, write_checkpoint

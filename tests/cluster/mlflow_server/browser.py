@@ -14,7 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster.mlflow_server.processes import free_port, listens, serving, without_ours
+from tests.cluster.mlflow_server.processes import listens, serving, without_ours
+from tests.free_port import free_port
 
 WAIT_S = 60.0
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.mlflow_server.deployment import ADMIN, BUCKET, Account, Deployment
-from tests.cluster.mlflow_server.processes import free_port, listens, serving, without_ours
+from tests.cluster.mlflow_server.processes import listens, serving, without_ours
 from tests.cluster.mlflow_server.searches import Searched, end, start, write_spec
+from tests.free_port import free_port
 
 SERVE = Path(__file__).parents[3] / "cluster" / "mlflow" / "serve.sh"
 

@@ -9,8 +9,8 @@ from orchestrator.errors import PreflightError
 from orchestrator.registry.permission import check_may_register
 from orchestrator.tracking.mlflow_store import prepare_store
 from tests.cluster.mlflow_server.deployment import Account, Deployment
-from tests.cluster.mlflow_server.processes import free_port
 from tests.cluster.mlflow_server.searches import run, write_spec
+from tests.free_port import free_port
 
 pytestmark = [pytest.mark.slow]
 

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 
 from orchestrator.registry.versions import Version
+from tests.free_port import free_port
 from tests.orchestrator.registry.conftest import CLASSES, Registry, random_images
 from tests.orchestrator.registry.test_exported_folder import Poison
 from tests.orchestrator.registry.test_publish import NAME, publish_tiny
@@ -97,9 +97,7 @@ def test_a_pickle_put_beside_the_model_is_not_run(
 @pytest.fixture
 def server(registry: Registry, exported: Path, tmp_path: Path) -> Iterator[str]:
     publish_tiny(registry, exported)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     mlflow = Path(sys.executable).with_name("mlflow")
     (tmp_path / "serving").mkdir()
     with (tmp_path / "serving" / "log").open("wb") as log:

@@ -3,19 +3,20 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.free_port import free_ports
 
 START_S = 120
 LABEL = "aib.test/driver=here"
@@ -110,13 +111,3 @@ def end(process: subprocess.Popen[bytes]) -> None:
     _, alive = psutil.wait_procs(family, timeout=5)
     for member in alive:
         member.kill()
-
-
-def free_ports(count: int) -> Sequence[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports

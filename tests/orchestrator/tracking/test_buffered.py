@@ -18,7 +18,7 @@ from orchestrator.tracking.buffered import BufferedTracker
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.tracking.tracker import DatasetInput, TrackerUnavailableError
-from tests.orchestrator.own_cluster import free_port
+from tests.free_port import free_port
 from tests.orchestrator.tracking.mlflow_reader import read_runs
 from tests.orchestrator.tracking.mlflow_server import mlflow_server
 from tests.orchestrator.tracking.recording_tracker import RecordingTracker

@@ -13,6 +13,7 @@ from orchestrator.tracking.mlflow_store import find_or_create_experiment, local_
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.system_metrics import SystemMetrics
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, RecordRejectedError, TrackerUnavailableError
+from tests.free_port import free_port
 from tests.orchestrator.tracking.mlflow_reader import read_runs
 
 
@@ -214,12 +215,9 @@ def test_a_deleted_experiment_of_that_name_is_a_clear_error(store_uri: str, tmp_
 
 
 def test_a_server_that_is_down_is_refused_in_seconds_without_its_password(tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
     started = time.monotonic()
     with pytest.raises(PreflightError, match=r"\*\*\*@127\.0\.0\.1.*cannot be reached") as caught:
-        prepare_store(f"http://user:hunter2x@127.0.0.1:{port}")
+        prepare_store(f"http://user:hunter2x@127.0.0.1:{free_port()}")
     assert time.monotonic() - started < 5
     assert "hunter2x" not in str(caught.value)
 

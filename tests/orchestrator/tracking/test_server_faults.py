@@ -19,7 +19,7 @@ from orchestrator.tracking.mlflow_store import configure_mlflow
 from orchestrator.tracking.mlflow_tracker import MlflowTracker
 from orchestrator.tracking.spool import Spool
 from orchestrator.tracking.tracker import TrackerUnavailableError
-from tests.orchestrator.own_cluster import free_port
+from tests.free_port import free_port
 from tests.orchestrator.tracking.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.orchestrator.tracking.mlflow_reader import read_runs
 from tests.orchestrator.tracking.mlflow_server import mlflow_server
