@@ -6,6 +6,7 @@ import itertools
 import pickle
 import struct
 import tarfile
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,8 @@ def test_failed_download_says_how_to_do_without(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
+    # It is made once a process, of the variables as they are then.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(DataError, match=r"could not download CIFAR-10.*aib data prepare cifar10 --from PATH"):
         prepare("cifar10", tmp_path / "data", 32)
     assert not (tmp_path / "data").exists()
