@@ -1,6 +1,6 @@
-"""The table of `benchmarks/README.md`, filled from the recorded results so that its figures cannot drift.
+"""The tables of `benchmarks/README.md` and `README.md`, filled from the recorded results so that no figure can drift.
 
-`python -m benchmarks.table` rewrites it; `--check` only says whether it is up to date.
+`python -m benchmarks.table` rewrites them; `--check` only says whether they are up to date.
 """
 
 import argparse
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from benchmarks.measure import RESULTS
 
 README = Path(__file__).with_name("README.md")
+FRONT = README.parents[1] / "README.md"
+"""Where the recorded figures alone are quoted, without words."""
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -44,12 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--check", action="store_true", help="change nothing; status 1 if the table is not up to date")
     chosen = parser.parse_args(arguments)
-    text = README.read_text(encoding="utf-8")
-    filled = fill(text, recorded())
-    if chosen.check:
-        return int(filled != text)
-    README.write_text(filled, encoding="utf-8")
-    return 0
+    figures, stale = recorded(), False
+    for page, body in ((README, render(figures)), (FRONT, render_short(figures))):
+        text = page.read_text(encoding="utf-8")
+        filled = fill(text, body)
+        stale |= filled != text
+        if not chosen.check:
+            page.write_text(filled, encoding="utf-8")
+    return int(chosen.check and stale)
 
 
 def recorded(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
@@ -58,11 +62,11 @@ def recorded(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
     return {name: figure for name, figure in found.items() if "ratio" in figure}
 
 
-def fill(text: str, figures: dict[str, dict[str, Any]]) -> str:
-    """The text with the table between its two marks replaced."""
+def fill(text: str, table: str) -> str:
+    """The text with what is between its two marks replaced."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{render(figures)}{END}{after}"
+    return f"{before}{BEGIN}\n{table}{END}{after}"
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:
@@ -78,13 +82,27 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_short(figures: dict[str, dict[str, Any]]) -> str:
+    """Markdown, a line per recorded figure in the order of `ROWS`."""
+    lines = ["| `python -m benchmarks.…` | ours | the alternative | ratio | goal |", "|---|---|---|---|---|"]
+    for row in ROWS:
+        if (figure := figures.get(row.name)) is not None:
+            ours, other, ratio = _number(figure["ours"]), _number(figure["other"]), _ratio(figure)
+            lines.append(f"| `{row.command}` | {ours} {figure['unit']} | {other} | {ratio} | {row.goal} |")
+    return "\n".join(lines) + "\n"
+
+
 def _cells(figure: dict[str, Any]) -> tuple[str, str, str]:
     what, unit = figure["what"], figure["unit"]
     return (
         f"{_number(figure['ours'])} {unit} ({what['ours']})",
         f"{_number(figure['other'])} ({what['other']})",
-        f"**{figure['ratio']:.3g}** ({what['ratio']})",
+        _ratio(figure),
     )
+
+
+def _ratio(figure: dict[str, Any]) -> str:
+    return f"{figure['ratio']:.3g} ({figure['what']['ratio']})"
 
 
 def _number(value: float) -> str:

@@ -7,22 +7,26 @@ import pytest
 
 from benchmarks import table
 from benchmarks.measure import RESULTS, to_dict
-from benchmarks.table import README, ROWS, fill, recorded
+from benchmarks.table import FRONT, README, ROWS, fill, recorded, render, render_short
 from tests.benchmarks.test_measure import figure
 
 NAMES = [row.name for row in ROWS]
 
 
-def test_the_readme_quotes_what_is_recorded() -> None:
+def test_the_readmes_quote_what_is_recorded() -> None:
     assert table.main(["--check"]) == 0, "run: python -m benchmarks.table"
 
 
 def test_a_recorded_figure_appears_in_its_row() -> None:
     made = to_dict(figure()._replace(name="input_pipeline"), quick=False)
-    filled = fill(README.read_text(encoding="utf-8"), {"input_pipeline": made})
+    filled = fill(README.read_text(encoding="utf-8"), render({"input_pipeline": made}))
     (row,) = [line for line in filled.splitlines() if line.startswith("| `input_pipeline`")]
-    assert "| 1 s (this) | 3 (that) | **0.333** (ours / other) | ≥ 20 |" in row
-    assert fill(filled, recorded()) == README.read_text(encoding="utf-8")
+    assert "| 1 s (this) | 3 (that) | 0.333 (ours / other) | ≥ 20 |" in row
+    assert fill(filled, render(recorded())) == README.read_text(encoding="utf-8")
+    front = fill(FRONT.read_text(encoding="utf-8"), render_short({"input_pipeline": made}))
+    assert "| `input_pipeline` | 1 s | 3 | 0.333 (ours / other) | ≥ 20 |" in front
+    assert [line for line in front.splitlines() if line.startswith("| `trial_overhead")] == []
+    assert fill(front, render_short(recorded())) == FRONT.read_text(encoding="utf-8")
 
 
 def test_every_recorded_figure_has_a_row_and_was_measured_in_full() -> None:
