@@ -11,11 +11,12 @@ import platform
 import torch
 
 from trainables.config import TrialConfig
+from trainables.heap import keep_freed_memory
 from trainables.runtime import Runtime
 
 
 def apply(config: TrialConfig, device: torch.device) -> None:
-    """Sets threads, determinism and TF32 for this process as the trial asks."""
+    """Sets threads, determinism and TF32 for this process as the trial asks; on the processor also how it allocates."""
     numerics = config.numerics
     torch.set_num_threads(numerics.num_threads)
     torch.set_default_dtype(torch.float32)
@@ -26,6 +27,8 @@ def apply(config: TrialConfig, device: torch.device) -> None:
         # cuBLAS is deterministic only with a fixed workspace, read when its handle is made.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(numerics.deterministic)
+    if device.type == "cpu":
+        keep_freed_memory()
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
