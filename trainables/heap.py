@@ -1,7 +1,7 @@
 """What tensors free stays with the process, for the next step's tensors of the same sizes.
 
-glibc gives larger blocks back to the kernel as they are freed, and every step asks for them again: a twentieth of an
-epoch on the processor is then spent on pages that the kernel clears anew.
+glibc gives larger blocks back to the kernel as they are freed, and every step asks for them again: on the processor a
+part of every epoch is then spent on pages that the kernel clears anew.
 """
 
 import ctypes
