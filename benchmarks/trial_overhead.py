@@ -129,7 +129,13 @@ def slots(num_trials: int, workers: int, folder: Path) -> Ran:
                 tune_config=tune.TuneConfig(
                     search_alg=Numbered(num_trials), num_samples=num_trials, max_concurrent_trials=1, reuse_actors=True
                 ),
-                run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0, callbacks=[ends]),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(folder),
+                    verbose=0,
+                    callbacks=[ends],
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
             ).fit()
     assert found.num_errors == 0
     return ends.ran(started_s)
