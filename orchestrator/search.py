@@ -1,5 +1,6 @@
 """The search itself: Ray Tune drives trials that lease slots; our searcher proposes, ASHA stops."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune import Stopper
+from ray.tune.execution import class_cache, experiment_state
 
 from orchestrator.journal import StudyState
 from orchestrator.reconcile import reap, reconcile_optuna
@@ -35,6 +37,7 @@ TUNE_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 ACTOR_FAILURES = 3
 """How often Tune starts a trial's own actor anew; lost workers are counted in the slot."""
 
@@ -83,7 +86,7 @@ def run_search(
     if remaining <= 0:
         reap(optuna_study, state.of_kind("search"))
         return
-    os.environ.update(TUNE_SETTINGS)
+    _prepare_tune()
     searcher = StudySearcher(spec, optuna_study, recorder, resolve, at_once=lambda: pool.size)
     trainable = tune.with_parameters(
         Trial,
@@ -114,3 +117,12 @@ def run_search(
         raise searcher.halted_by
     if not searcher.interrupted:
         reap(optuna_study, state.of_kind("search"))
+
+
+def _prepare_tune() -> None:
+    """Its settings as the search wants them, for this process."""
+    os.environ.update(TUNE_SETTINGS)
+    # Trials' actors store nothing; Tune would give them the keys in a runtime environment, which Ray logs.
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(STORAGE_KEYS)
+    # Of Tune's own snapshots, which nobody reads: on a full disk our own message says what to do.
+    logging.getLogger(experiment_state.__name__).setLevel(logging.CRITICAL)

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.tune.execution import class_cache
 
 from orchestrator.cli.app import main
+from orchestrator.search import TUNE_SETTINGS, _prepare_tune
 from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
 from tests.free_port import free_port
 from tests.orchestrator.command import environment
@@ -146,6 +148,17 @@ def test_a_process_that_joins_ray_shows_no_secret_in_its_title() -> None:
     shown = subprocess.run(command, capture_output=True, text=True, timeout=250, check=True).stdout
     assert "search spec.yaml --tracking-uri http://***@127.0.0.1:9" in shown
     assert not found_in(shown)
+
+
+def test_tune_gives_its_trials_actors_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray writes an actor's runtime environment to its logs."""
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", set(class_cache.ENV_VARS_TO_PROPAGATE))
+    for name in TUNE_SETTINGS:
+        monkeypatch.setenv(name, "")
+    given = set(class_cache.ENV_VARS_TO_PROPAGATE) & set(IN_THE_ENVIRONMENT)
+    assert given, "else there is nothing to keep back"
+    _prepare_tune()
+    assert not set(class_cache.ENV_VARS_TO_PROPAGATE) & set(IN_THE_ENVIRONMENT)
 
 
 @pytest.fixture
