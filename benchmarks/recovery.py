@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class Kills(tune.Callback):
 
     def _kill(self, titles: tuple[str, ...]) -> None:
         self._hit_s = time.perf_counter()
-        next(_processes(titles)).send_signal(signal.SIGKILL)
+        processes(titles)[0].send_signal(signal.SIGKILL)
 
 
 def measure(chosen: argparse.Namespace) -> Figure:
@@ -126,15 +125,17 @@ def one_trial(folder: Path) -> Kills:
     return kills
 
 
-def _processes(titles: tuple[str, ...]) -> Iterator[psutil.Process]:
-    """Of this process's cluster, by the beginning of their titles."""
+def processes(titles: tuple[str, ...]) -> list[psutil.Process]:
+    """Those of Ray below this process, by the beginning of their titles."""
+    found = []
     for process in psutil.Process().children(recursive=True):
         try:
             title = " ".join(process.cmdline())
         except psutil.Error:
             continue
         if title.startswith(titles):
-            yield process
+            found.append(process)
+    return found
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
+from benchmarks.recovery import processes
 from tests.full_disk import small_disk
 from tests.orchestrator.command import aib, answer, environment
 from tests.orchestrator.own_cluster import own_cluster
@@ -34,19 +34,6 @@ BLIPS = {
 
 def epochs_told(journal: Path) -> list[tuple[str, int]]:
     return [(one["trial"], int(one["metrics"]["epoch"])) for one in events(journal) if one["event"] == "epoch"]
-
-
-def processes(titles: tuple[str, ...]) -> list[psutil.Process]:
-    """Ray's workers of this test's cluster, by the beginning of their titles."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if title.startswith(titles):
-            found.append(process)
-    return found
 
 
 def finish(driver: "subprocess.Popen[str]", log: Path, root: Path, journal: Path, trials: int = 4) -> None:
