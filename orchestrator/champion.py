@@ -45,9 +45,14 @@ def crown(study: Study, recorder: Recorder, seeds: list[TrialRecord], uri: str, 
         recorder.journal.append("gate", decision=refuse("finalists", text).to_dict())
         return False
     folder, candidate = _export(study, seeds)
-    with _to_be_finished(uri):
-        champion = _present_champion(uri, study.spec.registered_model)
-    decision = decide(candidate, champion, _rules(study))
+    champion = None
+    try:
+        with _to_be_finished(uri):
+            champion = present_champion(uri, study.spec.registered_model)
+    except ForeignChampionError as foreign:
+        decision = refuse("champion", str(foreign))
+    else:
+        decision = decide(candidate, champion, _rules(study))
     compared = {"challenger": candidate.to_dict(), "champion": champion.to_dict() if champion else None}
     recorder.journal.append("gate", decision={**decision.to_dict(), **compared})
     if decision.promote:
@@ -71,7 +76,8 @@ def _export_checkpoint(
 ) -> tuple[Path, Candidate]:
     stored = read_state(checkpoint)
     config = TrialConfig.from_dict(stored["config"])
-    spread = {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]}
+    # A seed may lack what another has: STL-10 can be prepared between two of them.
+    spread = {name: [outcome[name] for outcome in outcomes if name in outcome] for name in outcomes[0]}
     facts = {
         "study": study.spec.name,
         "trial_id": best.trial,
@@ -120,12 +126,24 @@ def _validation_digest(digest: str, config: TrialConfig) -> str:
     return hashlib.sha256(chosen.encode()).hexdigest()
 
 
-def _present_champion(uri: str, name: str) -> Candidate | None:
+class ForeignChampionError(AIBError):
+    """The champion has no figures that a challenger could be compared with."""
+
+
+def present_champion(uri: str, name: str) -> Candidate | None:
+    """None where the name has no champion yet; ForeignChampionError where no search of ours made it."""
     try:
         version = find_version(uri, f"{name}@{CHAMPION}")
     except UnknownModelError:
         return None
-    return Candidate(**json.loads(version.tags[CANDIDATE_TAG])) if CANDIDATE_TAG in version.tags else None
+    try:
+        return Candidate(**json.loads(version.tags[CANDIDATE_TAG]))
+    except (KeyError, ValueError, TypeError):
+        raise ForeignChampionError(
+            f"the champion, version {version.version}, has no figures to compare with (its tag {CANDIDATE_TAG} is "
+            f"missing or is another program's); take the alias {CHAMPION} from it and judge again with `aib promote`, "
+            "or register under another name"
+        ) from None
 
 
 def _rules(study: Study) -> GateRules:

@@ -1,11 +1,12 @@
 """A search from its spec to a registered champion: check everything, then search, retrain, judge, publish, report."""
 
+from collections import Counter
 from contextlib import ExitStack
 
 from rich.console import Console
 
 from orchestrator.champion import crown
-from orchestrator.errors import EXIT_DONE, EXIT_GATE_REFUSED, EXIT_PARTIAL
+from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_GATE_REFUSED, EXIT_PARTIAL, PreflightError
 from orchestrator.finalists import best_finalist, plan_finalists
 from orchestrator.jobs import PlannedTrial
 from orchestrator.journal import StudyState
@@ -16,9 +17,9 @@ from orchestrator.registry.permission import check_may_register
 from orchestrator.report.source import Source
 from orchestrator.report.write import FILES, write_report
 from orchestrator.running import running
-from orchestrator.search import run_search
+from orchestrator.search import run_search, trials_left
 from orchestrator.slots.cluster import connect
-from orchestrator.study import Study, check_startable, open_study, view_study
+from orchestrator.study import Study, StudyView, check_startable, open_study, view_study
 from orchestrator.study_paths import study_paths
 from orchestrator.study_record import open_record
 from orchestrator.tracking.mlflow_store import prepare_store, tracking_uri_or_local
@@ -59,7 +60,7 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
         crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
         recorder.stage("done")
         _report(study, recorder)
-    return _exit_code(recorder.journal.state)
+    return study_exit_code(spec, recorder.journal.state)
 
 
 def _report(study: Study, recorder: Recorder) -> None:
@@ -70,11 +71,16 @@ def _report(study: Study, recorder: Recorder) -> None:
     recorder.journal.append("report", path=str(page))
 
 
-def _exit_code(state: StudyState) -> int:
-    """The contract's code for a study that went its whole way."""
-    if state.gate is None or not state.gate["promote"]:
+def study_exit_code(spec: SearchSpec, state: StudyState) -> int:
+    """The contract's code for a study that went its whole way: the gate's refusal comes before trials that failed,
+    unless it was those that left the gate nothing to judge."""
+    ended = Counter(record.state for record in state.trials.values())
+    if ended["failed"] and ended["failed"] == ended.total():
+        return EXIT_FAILED
+    promoted = state.gate is not None and state.gate["promote"]
+    if not promoted and (state.gate is None or "challenger" in state.gate or not ended["failed"]):
         return EXIT_GATE_REFUSED
-    return EXIT_PARTIAL if any(record.state == "failed" for record in state.trials.values()) else EXIT_DONE
+    return EXIT_PARTIAL if ended["failed"] or trials_left(spec, state) > 0 else EXIT_DONE
 
 
 def _ended(spec: SearchSpec, where: Where, console: Console) -> int:
@@ -85,7 +91,7 @@ def _ended(spec: SearchSpec, where: Where, console: Console) -> int:
         recorder = open_record(stack, study, where, check_data(spec, paths.data, console), console)
         if study.journal.state.report is None:
             _report(study, recorder)
-    return _exit_code(study.journal.state)
+    return study_exit_code(spec, study.journal.state)
 
 
 def as_single_trial(spec: SearchSpec, name: str | None) -> SearchSpec:
@@ -123,7 +129,7 @@ def run_single(spec: SearchSpec, where: Where, *, resume: bool, console: Console
             return run.interruption.exit_code
         run.recorder.stage("done")
     failed = run.recorder.journal.state.trials["train"].state == "failed"
-    return EXIT_PARTIAL if failed else EXIT_DONE
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
 def promote_study(name: str, where: Where, console: Console) -> int:
@@ -131,6 +137,7 @@ def promote_study(name: str, where: Where, console: Console) -> int:
     paths = study_paths(where.root, name)
     view = view_study(paths)
     check_startable(view.spec, paths, True)
+    _check_retrained(view)
     uri = tracking_uri_or_local(where.root, where.tracking_uri)
     _check_server(view.spec, where, registers=True)
     with ExitStack() as stack:
@@ -141,6 +148,25 @@ def promote_study(name: str, where: Where, console: Console) -> int:
         promoted = crown(study, recorder, best, uri, again=True)
         recorder.stage("done")
     return EXIT_DONE if promoted else EXIT_GATE_REFUSED
+
+
+def _check_retrained(view: StudyView) -> None:
+    """PreflightError unless the study has come to the gate: judged before, it would count as done for ever."""
+    spec, trials = view.spec, view.state.trials
+    if view.state.of_kind("train"):
+        raise PreflightError(
+            f"'{spec.name}' is one trial of `aib train`; only a search has finalists that can be judged. Run it as a "
+            f"search: aib search SPEC"
+        )
+    left = trials_left(spec, view.state)
+    planned = [] if left > 0 else [one.trial for one in plan_finalists(spec, list(trials.values()))]
+    unended = sum(name not in trials or trials[name].state == "running" for name in planned)
+    if left > 0 or unended:
+        missing = f"{left} of its {spec.trials} trials" if left > 0 else f"{unended} of its {len(planned)} retrainings"
+        raise PreflightError(
+            f"'{spec.name}' is not finished: {missing} have not ended. Finish it, which also judges and registers its "
+            f"winner: aib search SPEC --name {spec.name} --resume"
+        )
 
 
 def _check_server(spec: SearchSpec, where: Where, *, registers: bool) -> None:
