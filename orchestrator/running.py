@@ -88,8 +88,11 @@ def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool,
         study = stack.enter_context(open_study(spec, paths, resume, facts))
         copies = where.copy_data if where.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
 
+        def tell(text: str) -> None:
+            console.print(text, markup=False, soft_wrap=True)
+
         def open_pool(capacity: Callable[[], Capacity], least: int) -> SlotPool:
-            return stack.enter_context(_following_pool(study, capacity, least, copies))
+            return stack.enter_context(_following_pool(study, capacity, least, copies, tell))
 
         open_retrain_pool = None
         if spec.finalists.worker_range is not None:
@@ -109,8 +112,13 @@ def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool,
 
 
 @contextmanager
-def _following_pool(study: Study, capacity: Callable[[], Capacity], least: int, copies: bool) -> Iterator[SlotPool]:
-    """Slots that follow the cluster's capacity; one of `least` workers stays when there is room for none."""
+def _following_pool(
+    study: Study, capacity: Callable[[], Capacity], least: int, copies: bool, tell: Callable[[str], None]
+) -> Iterator[SlotPool]:
+    """Slots that follow the cluster's capacity; one of `least` workers stays when there is room for none.
+
+    `tell` hears of slots that wait for resources which others use.
+    """
     asked = study.spec.resources
 
     def shape() -> tuple[int, ...]:
@@ -131,5 +139,8 @@ def _following_pool(study: Study, capacity: Callable[[], Capacity], least: int, 
         hang_timeout_s=asked.hang_timeout_s,
         fit=fit_trial_on_copies if copies else fit_trial,
     )
-    with pool, elastic(pool, shape):
+    # Before the pool takes anything itself; later it hears from Ray Train, which waits for two minutes first.
+    if (crowded := pool.crowded()) is not None:
+        tell(crowded)
+    with pool, elastic(pool, shape, tell):
         yield pool

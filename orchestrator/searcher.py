@@ -19,6 +19,7 @@ from orchestrator.optuna_study import locks_explained, report, tell, trial_name
 from orchestrator.precedence import suggestions
 from orchestrator.recorder import Recorder
 from orchestrator.sampler import SeededSampler
+from orchestrator.slots.messages import SlotError
 from orchestrator.trial import epoch_metrics, trial_failure, trial_failure_kind, tune_config
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
@@ -120,10 +121,12 @@ class StudySearcher(Searcher):
         trial = self._running.pop(trial_id, None)
         if trial is None or self.interrupted:
             return
-        if trial_failure_kind(result or {}) == StorageError.__name__:
-            # No fault of the trial's: it would be every other's next.
-            self._halt(StorageError(trial_failure(result or {})))
-            return
+        kind = trial_failure_kind(result or {})
+        for fault in (StorageError, SlotError):
+            if kind == fault.__name__:
+                # No fault of the trial's: it would be every other's next.
+                self._halt(fault(trial_failure(result or {})))
+                return
         with self._halting():
             self._end(trial, self._configs.pop(trial_id), result or {}, error)
 

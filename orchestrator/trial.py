@@ -12,7 +12,7 @@ import ray
 from ray import tune
 
 from orchestrator.slots.lease import Lease, acquire, this_process
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError
 from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
 
@@ -69,11 +69,15 @@ class Trial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """The next epoch; with the last one, or when there is none, also the trial's end."""
         job = self._job()
-        if self._lease is None:
-            # Not in setup: there it would keep Tune from handling other trials while no slot is free.
-            self._lease = self._last = acquire(self._pool, f"{job.trial}, {this_process()}", like=self._last)
-            self._lease.start(job)
-        message = self._lease.next()
+        try:
+            if self._lease is None:
+                # Not in setup: there it would keep Tune from handling other trials while no slot is free.
+                self._lease = self._last = acquire(self._pool, f"{job.trial}, {this_process()}", like=self._last)
+                self._lease.start(job)
+            message = self._lease.next()
+        except SlotError as error:
+            # Told as a result: after an exception Tune would start this actor anew, and then say nothing of the cause.
+            return self._end(Finished("failed", str(error), SlotError.__name__))
         if isinstance(message, Finished):
             return self._end(message)
         self._epoch = message.epoch

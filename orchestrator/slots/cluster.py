@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,6 +86,14 @@ def nodes() -> list[NodeResources]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def wanting(workers: int, resources: Mapping[str, float]) -> str:
+    """What so many workers ask for, beside what nobody uses in the connected cluster, as a line."""
+    free, there = ray.available_resources(), ray.cluster_resources()
+    asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
+    left = ", ".join(f"{free.get(name, 0):g} of {there.get(name, 0):g} {name}s" for name in resources)
+    return f"{workers} worker{'' if workers == 1 else 's'} of {asked} wait for room; free in the cluster: {left}"
 
 
 def token_path() -> Path:

@@ -61,7 +61,7 @@ class Mailbox:
         self._run, self._group, self._idle = "", "", False
         self._serving = False
         self._closing: Literal["", "drain", "now"] = ""
-        self._failure, self._failed_runs = "", 0
+        self._failure, self._failed_runs, self._no_room = "", 0, ""
         self._loss: Failure | None = None
         """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
         self._last_put_s = 0.0
@@ -156,7 +156,7 @@ class Mailbox:
                 reclaimed = self._away == self._group
                 self._group = group
                 self._group_replaced(reclaimed)
-            self._idle, self._serving, self._failed_runs = True, True, 0
+            self._idle, self._serving, self._failed_runs, self._no_room = True, True, 0, ""
             self._changed.wait_for(
                 lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
             )
@@ -243,11 +243,12 @@ class Mailbox:
             return self._run
 
     def run_failed(self, failure: str, no_room: bool = False) -> None:
-        """A Train run ended with an error; the slot starts another one. `no_room`: its workers were waited for in full,
-        which is not done three times before anybody hears of it."""
+        """A Train run ended with an error; the slot starts another one. `no_room`: others have what its workers need,
+        or the nodes that had it are gone. That passes, however often it takes another run, and breaks no slot."""
         with self._changed:
             self._idle, self._serving = False, False
-            self._failed_runs = FAILED_RUNS if no_room else self._failed_runs + 1
+            self._failed_runs += not no_room
+            self._no_room = failure if no_room else ""
             self._lost(Failure("slot_lost", failure))
             self._failure = failure
             if self._moving:
@@ -300,7 +301,9 @@ class Mailbox:
                 state = "broken"
             trial = lease.job.trial if lease is not None and lease.job is not None else None
             epoch = lease.passed if lease else 0
-            return SlotStatus(state, trial, epoch, self._failure, self._serving, self._groups_lost)
+            return SlotStatus(
+                state, trial, epoch, self._failure, self._serving, self._groups_lost, no_room=self._no_room
+            )
 
     # What follows is called with the lock held.
 

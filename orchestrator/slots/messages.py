@@ -77,6 +77,8 @@ class SlotStatus:
     """Worker groups lost in the middle of a trial since this slot's process began."""
     workers: int = 0
     """That the present worker group has, or the awaited one will have."""
+    no_room: str = ""
+    """What its workers wait for, where the cluster had no place for them in the time that a start may take."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import ray
 from ray.util.state.exception import RayStateApiException
 
 from orchestrator.slots import orphans
+from orchestrator.slots.cluster import wanting
 from orchestrator.slots.lease import ask, statuses
 from orchestrator.slots.mailbox import OWNER_TIMEOUT_S
 from orchestrator.slots.messages import PoolRef, SlotStatus
@@ -104,6 +105,13 @@ class SlotPool:
             for workers in sizes[len(found) :]:
                 self._start(next(free), workers)
             self._leaving = _end(self._leaving, 0)
+
+    def crowded(self) -> str | None:
+        """What the smallest slot to be started asks for, where nobody has left so much free; None where it may fit."""
+        free, workers = ray.available_resources(), min(self._shape)
+        if all(free.get(name, 0) >= workers * amount for name, amount in self._spec.resources.items()):
+            return None
+        return wanting(workers, self._spec.resources)
 
     def status(self) -> list[SlotStatus | None]:
         """Of every slot, those that are closing included; None for one that does not answer."""

@@ -18,6 +18,7 @@ from ray.util.state.exception import RayStateApiException
 
 from orchestrator.failures import Failure, first_line
 from orchestrator.slots import orphans
+from orchestrator.slots.cluster import wanting
 from orchestrator.slots.mailbox import Mailbox
 from orchestrator.slots.messages import SlotStatus
 from orchestrator.slots.watchdog import Beat, Watchdog
@@ -43,8 +44,8 @@ TRAIN_SETTINGS = {
 }
 
 
-NO_ROOM = ("WorkerGroupStartupTimeoutError", "InsufficientClusterResourcesError")
-"""Ray Train's errors, by names that it does not export, of a run whose workers found no place in the time given."""
+NO_ROOM = "WorkerGroupStartupTimeoutError"
+"""Ray Train's error, by a name that it does not export, of a run whose workers found no place in the time given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,9 @@ class Slot(Mailbox):
             except Exception as error:
                 # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
                 failure = getattr(error, "controller_failure", error)
-                self.run_failed(first_line(failure), no_room=type(failure).__name__ in NO_ROOM)
+                no_room = type(failure).__name__ == NO_ROOM
+                said = wanting(workers, self._spec.resources) if no_room else first_line(failure)
+                self.run_failed(said, no_room=no_room)
                 with self._changed:
                     self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
         if self._spec.storage is None:

@@ -240,14 +240,18 @@ def test_no_more_trials_run_than_there_are_slots_at_the_moment(tmp_path: Path) -
     assert search.suggest() is None, "one still runs, and a slot has gone"
 
 
-def test_storage_that_takes_no_checkpoint_interrupts_the_search_and_fails_no_trial(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["StorageError", "SlotError"])
+def test_storage_or_slots_that_serve_no_trial_interrupt_the_search_and_fail_no_trial(
+    tmp_path: Path, fault: str
+) -> None:
     search = Search(tmp_path, spec())
     search.run(*(search.suggest() or pytest.fail("no suggestion")))
     (full, config), (other, _) = search.suggest() or ("", {}), search.suggest() or ("", {})
     search.searcher.on_trial_result(full, report(config, 1))
-    ended = {"trial_state": "failed", "failure": "no space left", "failure_kind": "StorageError", "done": True}
+    ended = {"trial_state": "failed", "failure": "no space left", "failure_kind": fault, "done": True}
     search.searcher.on_trial_complete(full, ended)
     assert (str(search.searcher.halted_by), search.searcher.interrupted) == ("no space left", True)
+    assert type(search.searcher.halted_by).__name__ == fault
     assert search.suggest() is None
     search.searcher.on_trial_complete(other, {})
     states = [record.state for record in search.recorder.journal.state.trials.values()]

@@ -169,6 +169,15 @@ def test_trial_whose_own_actor_dies_goes_on_and_trains_no_epoch_again(pool: Slot
     assert told.metrics["t00000"][2:4] == told.metrics["t00000"][:2]
 
 
+def test_trial_that_no_slot_serves_ends_with_a_result_that_says_why(cluster: Cluster, tmp_path: Path) -> None:
+    told, nobody = Told(), SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=fit_small)
+    results = search(nobody, tmp_path, [small_trial(epochs=2)], told, FIFOScheduler(), at_once=1)
+    assert results.num_errors == 0
+    ended = told.last["t00000"]
+    assert (ended["trial_state"], ended["failure_kind"]) == ("failed", "SlotError")
+    assert "the pool is closed" in trial_failure(ended)
+
+
 def test_early_stops_in_one_slot_of_two_workers_keep_its_workers(
     pool: SlotPool, cluster: Cluster, tmp_path: Path
 ) -> None:

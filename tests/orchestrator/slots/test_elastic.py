@@ -43,7 +43,7 @@ def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
     cluster: Cluster, tmp_path: Path, new_job: Callable[..., Job]
 ) -> None:
     pool = SlotPool([1], cpus_per_worker=2, storage=tmp_path, fit=fit_small)
-    with pool, elastic(pool, lambda: num_slots(nodes(), WHOLE_NODE).shape, look_s=0.5):
+    with pool, elastic(pool, lambda: num_slots(nodes(), WHOLE_NODE).shape, print, look_s=0.5):
         first = acquire(pool.ref, "first", timeout_s=60)
         with second_node(cluster, 2, tmp_path / "node.log") as node, ThreadPoolExecutor(2) as owners:
             second = acquire(pool.ref, "second", timeout_s=60)
@@ -82,7 +82,7 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
             assert isinstance(message, Report), message
             reports.append(message)
 
-    follows = elastic(pool, lambda: num_slots(nodes(), ONE_OR_TWO_NODES).shape, look_s=0.5)
+    follows = elastic(pool, lambda: num_slots(nodes(), ONE_OR_TWO_NODES).shape, print, look_s=0.5)
     with pool, follows, acquire(pool.ref, "owner", timeout_s=90) as lease:
         lease.start(job)
         next_with(1, lease)

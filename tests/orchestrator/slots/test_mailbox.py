@@ -390,10 +390,16 @@ def test_slot_whose_run_does_not_start_says_why(mailbox: Mailbox) -> None:
     assert mailbox.take(run + "/g", 0) == "close"
 
 
-def test_slot_whose_workers_find_no_room_says_so_at_once(mailbox: Mailbox) -> None:
-    mailbox.run_started()
-    mailbox.run_failed("no resources", no_room=True)
-    assert (mailbox.status().state, mailbox.status().failure) == ("broken", "no resources")
+def test_slot_whose_workers_find_no_room_waits_for_it_however_long_and_says_so(mailbox: Mailbox) -> None:
+    for _ in range(FAILED_RUNS + 1):
+        run = mailbox.run_started()
+        mailbox.run_failed("1 worker waits for room", no_room=True)
+        assert (mailbox.status().state, mailbox.status().no_room) == ("starting", "1 worker waits for room")
+    mailbox.run_failed("the controller died")
+    assert (mailbox.status().state, mailbox.status().no_room) == ("starting", "")
+    mailbox.run_failed("1 worker waits for room", no_room=True)
+    mailbox.take(run + "/g", 0)
+    assert (mailbox.status().state, mailbox.status().no_room) == ("idle", "")
 
 
 def test_slot_serves_from_a_groups_first_call_until_the_group_or_its_run_is_lost(mailbox: Mailbox) -> None:
