@@ -35,6 +35,7 @@ class Recorder:
         self._tags = dict(tags)
         self._lock = threading.RLock()
         self._closing = Background("ended-trials")
+        self._opened = dict[str, TrialRecord]()
 
     def trial_started(
         self, trial: str, kind: str, params: Mapping[str, Any], config: TrialConfig, of: str | None = None
@@ -47,7 +48,8 @@ class Recorder:
                 self.journal.append("trial", trial=trial, kind=kind, params=dict(params), seed=config.seed, of=of)
             event(logger, "trial started", trial=trial, kind=kind, params=dict(params), seed=config.seed, of=of)
             tags = {**self._tags, "aib.kind": kind, **({"aib.of": of} if of else {})}
-            started_ms = _ms(self.journal.state.trials[trial].started_s)
+            self._opened[trial] = self.journal.state.trials[trial]
+            started_ms = _ms(self._opened[trial].started_s)
             self.tracker.open_trial(trial, trial, config.to_dict(), tags, self._dataset, timestamp_ms=started_ms)
             if known is not None and known.history:
                 now_ms = _ms(self.journal.now_s())
@@ -89,6 +91,15 @@ class Recorder:
             self.tracker.close_trial(record.trial, record.state, {}, tags, timestamp_ms=ended_ms)  # type: ignore[arg-type]
             if not record.recorded:
                 self.journal.append("recorded", durable=False, trial=record.trial)
+
+    def leave_unfinished(self) -> None:
+        """Tells the tracker that the trials which have not ended are interrupted; a resume opens them again."""
+        with self._lock:
+            for record in self._opened.values():
+                if record.state == "running":
+                    self.tracker.close_trial(
+                        record.trial, "interrupted", {}, {}, timestamp_ms=_ms(self.journal.now_s())
+                    )
 
     def settle(self) -> None:
         """Waits until every trial that ended is closed; raises what kept one from it."""

@@ -53,6 +53,7 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
         if recorder.journal.lost:
             # The record is another driver's now.
             return
+        recorder.leave_unfinished()
         stage, now_ms = recorder.journal.state.stage, int(recorder.journal.now_s() * 1000)
         ended = "failed" if kind is not None else "completed" if stage == "done" else "interrupted"
         tracker.close_study(ended, {}, {}, timestamp_ms=now_ms)  # type: ignore[arg-type]

@@ -159,7 +159,8 @@ class MlflowTracker:
                 page = self._client.search_runs(
                     [self._experiment_id], which, max_results=1000, page_token=page and page.token
                 )
-            ended |= {run.data.tags["aib.trial"] for run in page if "aib.trial" in run.data.tags}
+            tags = [run.data.tags for run in page]
+            ended |= {own["aib.trial"] for own in tags if "aib.trial" in own and own.get(STATE_TAG) != "interrupted"}
         return frozenset(ended)
 
     def flush(self, timeout_s: float) -> int:

@@ -101,7 +101,8 @@ class Tracker(Protocol):
         """Whether the store takes requests now. Then what keeps failing is one record's own fault."""
 
     def ended_trials(self, timeout_s: float = 10.0) -> frozenset[str] | None:
-        """The study's trials whose record has ended, after all that was said; None if that takes too long."""
+        """The study's trials whose record has ended, after all that was said; None if that takes too long. Those that
+        are interrupted have not."""
 
     def flush(self, timeout_s: float) -> int:
         """Waits for what was said to arrive; the number of records still pending."""

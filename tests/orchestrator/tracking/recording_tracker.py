@@ -123,7 +123,8 @@ class RecordingTracker:
     def ended_trials(self, timeout_s: float = 10.0) -> frozenset[str] | None:
         if self.fail_with is not None:
             raise self.fail_with
-        return frozenset(trial for trial, run in self.runs.items() if trial and run["status"] != "RUNNING")
+        over = ("FINISHED", "FAILED")
+        return frozenset(trial for trial, run in self.runs.items() if trial and run["status"] in over)
 
     def flush(self, timeout_s: float) -> int:
         return 0

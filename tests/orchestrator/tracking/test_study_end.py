@@ -6,7 +6,7 @@ import threading
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from rich.console import Console
@@ -43,7 +43,7 @@ def ended(tmp_path: Path, digits_root: Path, store_uri: str, monkeypatch: pytest
     assert store_uri == local_tracking_uri(tmp_path)
     (tmp_path / "data").symlink_to(digits_root)
     file = tmp_path / "tiny.yaml"
-    file.write_text(SPEC)
+    file.write_text(SPEC.replace("trials: 6", "trials: 2"))
     spec, paths = load_spec(file, []), study_paths(tmp_path, "tiny")
     with open_study(spec, paths, False, {"data": {"name": "cluttered-digits", "digest": "0"}}) as study:
         tell(study.journal, study.storage, "t00000", 20.0, "completed", epochs=3)
@@ -127,6 +127,26 @@ def test_a_finished_study_that_was_collected_is_still_read_by_everything(
         assert run(verb, "tiny", *root) == 0
     assert run("search", str(ended.spec_file), "--resume", *root) == 0, capsys.readouterr().err
     assert view_study(ended.paths).state.stage == "done"
+
+
+def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_as_the_same_runs(ended: Ended) -> None:
+    spec, paths, console = ended.spec, ended.paths, Console(file=StringIO())
+
+    def one_driver(epoch: int, ends: bool) -> dict[str, Any]:
+        with ExitStack() as stack:
+            study = stack.enter_context(open_study(spec, paths, True, {}))
+            recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
+            recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
+            recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
+            if ends:
+                recorder.trial_ended("t00002", "stopped")
+        return read_runs(local_tracking_uri(paths.root), "tiny")["t00002"]
+
+    first = one_driver(1, ends=False)
+    assert (first["status"], first["tags"]["aib.state"]) == ("KILLED", "interrupted")
+    second = one_driver(2, ends=True)
+    assert (second["id"], second["status"], second["tags"]["aib.state"]) == (first["id"], "FINISHED", "stopped")
+    assert second["history"]["val_error_pct"] == [(1, 49.0), (2, 48.0)]
 
 
 def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(ended: Ended) -> None:

@@ -101,7 +101,7 @@ def test_tracker_opens_an_ended_trial_again_and_continues_after_its_last_epoch(
 def test_tracker_names_the_trials_that_have_ended(tracker_and_read: tuple[Tracker, Read]) -> None:
     tracker, _ = tracker_and_read
     tracker.open_study("study", "s1", {}, {})
-    for trial, state in (("t00000", "stopped"), ("t00001", "failed"), ("t00002", None)):
+    for trial, state in (("t00000", "stopped"), ("t00001", "failed"), ("t00002", None), ("t00003", "interrupted")):
         tracker.open_trial(trial, trial, {}, {}, None)
         if state is not None:
             tracker.close_trial(trial, state, {}, {})  # type: ignore[arg-type]
