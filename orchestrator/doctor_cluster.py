@@ -104,5 +104,5 @@ def clocks(probed: list[ProbedNode]) -> str:
 def shared_storage(num_nodes: int, root: Path) -> str:
     """What a search asks of its root before it starts, of the folder that is there already: nothing is left behind."""
     there = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
-    check_storage(TrialStorage(there), there, None)
+    check_storage(TrialStorage(there), there, ())
     return f"{there} is written and read by {num_nodes} nodes and this process"

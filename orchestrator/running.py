@@ -18,6 +18,7 @@ from orchestrator.plan import capacity_for, make_plan, retrain_capacity_for
 from orchestrator.preflight import Prepared
 from orchestrator.provenance import provenance
 from orchestrator.recorder import Recorder
+from orchestrator.resolve import resolve_trial
 from orchestrator.search import trials_left
 from orchestrator.slots.cluster import connect, nodes
 from orchestrator.slots.elastic import elastic
@@ -25,7 +26,7 @@ from orchestrator.slots.node_check import check_storage
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.storage import choose_storage
-from orchestrator.storage_probe import NeededData
+from orchestrator.storage_probe import needed_data
 from orchestrator.study import Study, open_study
 from orchestrator.study_paths import study_paths
 from orchestrator.study_record import open_record
@@ -78,8 +79,7 @@ def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool,
         # The cluster itself has the last word on what fits.
         alive = nodes()
         plan = make_plan(spec, [Node(*node) for node in alive])
-        needed = NeededData(paths.data, prepared.store.name, prepared.store.image_size, prepared.store.digest)
-        check_storage(storage, paths.root, needed)
+        check_storage(storage, paths.root, needed_data(resolve_trial(spec, {}), paths.data))
         facts = {
             "data": {"name": prepared.store.name, "digest": prepared.store.digest},
             "provenance": provenance(),

@@ -5,13 +5,16 @@ Reading each other's marks is what tells a shared folder from two folders of the
 
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from trainables.bucket import Bucket
+from trainables.config import TrialConfig
 from trainables.data.store import read_meta, store_folder
 from trainables.errors import AIBError
+from trainables.final import stores_needed
 
 
 class Marks(Protocol):
@@ -69,6 +72,14 @@ class NeededData(NamedTuple):
     digest: str
 
 
+def needed_data(config: TrialConfig, data_root: Path) -> list[NeededData]:
+    """Every data set that the trial opens and that is prepared here: nodes that lacked one would score otherwise."""
+    found = {
+        (name, size): read_meta(store_folder(data_root, name, size)) for name, size in stores_needed(config, data_root)
+    }
+    return [NeededData(data_root, *key, meta.digest) for key, meta in found.items() if meta is not None]
+
+
 def new_mark(who: str) -> str:
     """A mark's name, never used before."""
     return f".storage-check-{who}-{uuid.uuid4().hex}"
@@ -86,19 +97,20 @@ def probe(marks: Marks, who: str, other: str | None = None) -> None:
         marks.remove(own)
 
 
-def fault_of(marks: Marks, who: str, other: str, data: NeededData | None) -> str | None:
+def fault_of(marks: Marks, who: str, other: str, needed: Sequence[NeededData]) -> str | None:
     """Why a node cannot serve, as one line; None where it can."""
     try:
         probe(marks, who, other)
     except OSError as error:
         return f"its storage fails: {reason(error)}"
-    try:
-        found = data and read_meta(store_folder(data.data_root, data.name, data.image_size))
-    except AIBError as error:
-        return str(error)
-    if data and (found is None or found.digest != data.digest):
-        what = "another version of" if found else "no"
-        return f"{data.data_root} holds {what} {data.name} at {data.image_size} px there"
+    for data in needed:
+        try:
+            found = read_meta(store_folder(data.data_root, data.name, data.image_size))
+        except AIBError as error:
+            return str(error)
+        if found is None or found.digest != data.digest:
+            what = "another version of" if found else "no"
+            return f"{data.data_root} holds {what} {data.name} at {data.image_size} px there"
     return None
 
 

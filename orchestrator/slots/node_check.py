@@ -1,5 +1,6 @@
 """Storage and data looked at from the driver and from every node, before anything is started."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,10 +18,10 @@ ATTEMPTS = 3
 """How often a node is asked whose worker dies of it: a call that the network drops ends a worker too."""
 
 
-def check_storage(storage: TrialStorage, root: Path, data: NeededData | None, timeout_s: float = NODE_S) -> None:
+def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData], timeout_s: float = NODE_S) -> None:
     """Raises PreflightError unless the driver and every alive node can write, read and remove what the others do.
 
-    Nodes must find the prepared data set too. Where checkpoints are in the study's folder, it is the root that every
+    Nodes must find the prepared data sets too. Where checkpoints are in the study's folder, it is the root that every
     node must share; where they are objects, the root is the driver's alone to write.
     """
     _check_driver(FolderMarks(root), str(root), "choose another --root, or make it writable")
@@ -55,7 +56,7 @@ def _check_driver(marks: Marks, place: str, advice: str) -> None:
         raise PreflightError(f"{place} cannot be used from the driver: {reason(error)}; {advice}.") from None
 
 
-def _faults(marks: Marks, shared: str, data: NeededData | None, timeout_s: float) -> list[tuple[str, str]]:
+def _faults(marks: Marks, shared: str, data: Sequence[NeededData], timeout_s: float) -> list[tuple[str, str]]:
     """The address of every node that cannot serve, and why."""
     asked = {}
     for node in ray.nodes():

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.storage import TrialStorage, choose_storage, recorded_storage
-from orchestrator.storage_probe import FolderMarks, NeededData, fault_of, new_mark, probe
+from orchestrator.storage_probe import FolderMarks, NeededData, fault_of, needed_data, new_mark, probe
 from orchestrator.study_paths import StudyPaths, study_paths
+from tests.trainables.data.images import write_prepared
 from trainables.checkpoint_store import FolderStore
+from trainables.config import TrialConfig
 from trainables.data.store import read_meta, store_folder
 from trainables.errors import ConfigError
 from trainables.object_store import ObjectStore
@@ -59,13 +61,13 @@ def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_node_that_lacks_the_folder_or_its_files_says_so(tmp_path: Path) -> None:
     shared = new_mark("driver")
     FolderMarks(tmp_path).write(shared)
-    assert fault_of(FolderMarks(tmp_path), "node", shared, None) is None
-    absent = fault_of(FolderMarks(tmp_path / "unmounted"), "node", shared, None)
+    assert fault_of(FolderMarks(tmp_path), "node", shared, ()) is None
+    absent = fault_of(FolderMarks(tmp_path / "unmounted"), "node", shared, ())
     assert absent is not None
     assert "No such file or directory" in absent
     assert not (tmp_path / "unmounted").exists(), "a check never makes the folder it looks for"
     (tmp_path / "other").mkdir()
-    other = fault_of(FolderMarks(tmp_path / "other"), "node", shared, None)
+    other = fault_of(FolderMarks(tmp_path / "other"), "node", shared, ())
     assert other is not None, "a folder of the same name on another disk lacks the driver's mark"
 
 
@@ -75,6 +77,19 @@ def test_a_node_without_the_data_or_with_another_version_says_so(tmp_path: Path,
     meta = read_meta(store_folder(digits_root, "cluttered-digits", 16))
     assert meta is not None
     here = NeededData(digits_root, "cluttered-digits", 16, meta.digest)
-    assert fault_of(marks, "node", shared, here) is None
-    assert "holds no cluttered-digits" in str(fault_of(marks, "node", shared, here._replace(data_root=tmp_path)))
-    assert "another version" in str(fault_of(marks, "node", shared, here._replace(digest="0")))
+    assert fault_of(marks, "node", shared, [here]) is None
+    assert "holds no cluttered-digits" in str(
+        fault_of(marks, "node", shared, [here, here._replace(data_root=tmp_path)])
+    )
+    assert "another version" in str(fault_of(marks, "node", shared, [here._replace(digest="0")]))
+
+
+def test_every_data_set_that_a_trial_opens_is_asked_for_where_it_is_prepared(tmp_path: Path, digits_root: Path) -> None:
+    config = TrialConfig.from_dict({"model": "vgg-aib", "data.name": "cluttered-digits", "data.image_size": 16})
+    config = config.override({"evaluation.occluder_dataset": "cluttered-digits"})
+    (found,) = needed_data(config, digits_root)
+    assert (found.name, found.image_size, len(found.digest) > 8) == ("cluttered-digits", 16, True)
+    assert needed_data(config, tmp_path) == []
+    made = write_prepared(tmp_path, "svhn", 16, ("one", "two"), 3)
+    occluded = config.override({"evaluation.occluder_dataset": "svhn"})
+    assert [(one.name, one.digest) for one in needed_data(occluded, tmp_path)] == [("svhn", made.digest)]

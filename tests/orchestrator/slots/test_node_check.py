@@ -43,14 +43,14 @@ def in_bucket(root: Path, uri: str) -> TrialStorage:
 
 
 def test_a_folder_that_all_share_passes_and_is_left_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
-    check_storage(TrialStorage(tmp_path / "runs/studies/tiny/trials"), tmp_path / "runs", None)
+    check_storage(TrialStorage(tmp_path / "runs/studies/tiny/trials"), tmp_path / "runs", ())
     assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_data_that_a_node_does_not_find_is_named(cluster: Cluster, tmp_path: Path) -> None:
     needed = NeededData(tmp_path / "data", "cifar10", 32, "digest")
     with pytest.raises(PreflightError, match="holds no cifar10 at 32 px there"):
-        check_storage(TrialStorage(tmp_path), tmp_path, needed)
+        check_storage(TrialStorage(tmp_path), tmp_path, [needed])
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def test_a_node_whose_worker_dies_of_the_check_is_asked_again_and_not_for_ever(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     (tmp_path / "shared").write_text("shared")
-    assert _faults(Deadly(tmp_path, ATTEMPTS - 1), "shared", None, NODE_S) == []
-    ((_, fault),) = _faults(Deadly(tmp_path, 2 * ATTEMPTS), "shared", None, NODE_S)
+    assert _faults(Deadly(tmp_path, ATTEMPTS - 1), "shared", (), NODE_S) == []
+    ((_, fault),) = _faults(Deadly(tmp_path, 2 * ATTEMPTS), "shared", (), NODE_S)
     assert fault.startswith("the check did not run there")
 
 
@@ -103,7 +103,7 @@ def test_a_search_whose_folder_one_node_does_not_see_is_refused_before_it_starts
 
 def test_a_bucket_that_may_only_be_read_is_refused_from_the_driver(s3: S3, tmp_path: Path) -> None:
     with environment(**s3.reader), pytest.raises(PreflightError, match="ACCESS_DENIED") as refused:
-        check_storage(in_bucket(tmp_path, s3.uri), tmp_path, None)
+        check_storage(in_bucket(tmp_path, s3.uri), tmp_path, ())
     assert "from the driver" in str(refused.value)
     assert "with rights to write" in str(refused.value)
 
@@ -111,24 +111,24 @@ def test_a_bucket_that_may_only_be_read_is_refused_from_the_driver(s3: S3, tmp_p
 def test_wrong_credentials_are_refused_and_never_repeated(s3: S3, tmp_path: Path) -> None:
     wrong = {**s3.writer, "AWS_SECRET_ACCESS_KEY": "canary-secret"}
     with environment(**wrong), pytest.raises(PreflightError, match="SIGNATURE_DOES_NOT_MATCH") as refused:
-        check_storage(in_bucket(tmp_path, s3.uri), tmp_path, None)
+        check_storage(in_bucket(tmp_path, s3.uri), tmp_path, ())
     assert "canary-secret" not in str(refused.value)
     assert s3.writer["AWS_ACCESS_KEY_ID"] not in str(refused.value)
 
 
 def test_a_bucket_that_does_not_exist_is_refused(s3: S3, tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="s3://nowhere/runs"):
-        check_storage(in_bucket(tmp_path, s3.uri.replace("aib/runs", "nowhere/runs")), tmp_path, None)
+        check_storage(in_bucket(tmp_path, s3.uri.replace("aib/runs", "nowhere/runs")), tmp_path, ())
 
 
 def test_a_server_that_does_not_answer_is_refused(s3: S3, tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="from the driver"):
-        check_storage(in_bucket(tmp_path, "s3://aib/runs?endpoint_override=127.0.0.1:9&scheme=http"), tmp_path, None)
+        check_storage(in_bucket(tmp_path, "s3://aib/runs?endpoint_override=127.0.0.1:9&scheme=http"), tmp_path, ())
 
 
 def test_a_node_without_credentials_is_named(cluster: Cluster, s3: S3, tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="cannot be used from every node") as refused:
-        check_storage(in_bucket(tmp_path, s3.uri), tmp_path, None)
+        check_storage(in_bucket(tmp_path, s3.uri), tmp_path, ())
     assert "AWS_ACCESS_KEY_ID" in str(refused.value)
     left = Bucket.from_uri(s3.uri).list("")
     assert left == [], "the driver's mark is removed"
