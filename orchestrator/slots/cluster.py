@@ -93,7 +93,8 @@ def wanting(workers: int, resources: Mapping[str, float]) -> str:
     free, there = ray.available_resources(), ray.cluster_resources()
     asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
     left = ", ".join(f"{free.get(name, 0):g} of {there.get(name, 0):g} {name}s" for name in resources)
-    return f"{workers} worker{'' if workers == 1 else 's'} of {asked} wait for room; free in the cluster: {left}"
+    who = f"1 worker of {asked} waits" if workers == 1 else f"{workers} workers of {asked} each wait"
+    return f"{who} for room; free in the cluster: {left}"
 
 
 def token_path() -> Path:

@@ -123,9 +123,15 @@ class SlotPool:
             self._closed = True
             slots = [*self._slots.values(), *self._leaving]
             self._slots, self._leaving = {}, []
-        for slot in slots:
-            slot.close.remote()
-        for slot in _end(slots, grace_s):
+        closing = []
+        for slot, status in zip(slots, ask(slots), strict=True):
+            if status is None or status.serving:
+                slot.close.remote()
+                closing.append(slot)
+            else:
+                # Its Train run waits for workers, and would wait on for the whole grace time.
+                ray.kill(slot, no_restart=True)
+        for slot in _end(closing, grace_s):
             ray.kill(slot, no_restart=True)
         if slots:
             self._free_groups(grace_s)

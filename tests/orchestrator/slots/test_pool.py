@@ -13,7 +13,7 @@ from orchestrator.slots.elastic import elastic
 from orchestrator.slots.lease import acquire
 from orchestrator.slots.mailbox import FAILED_RUNS
 from orchestrator.slots.messages import Finished, Job, Report, SlotError
-from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.pool import CLOSE_S, SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.orchestrator.slots.small_science import fit_small, small_trial
 
@@ -96,7 +96,7 @@ def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free
     ray.get(others.ready())
     said: list[str] = []
     pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=fit_small, start_timeout_s=1)
-    assert "1 worker of 1 CPU wait for room; free in the cluster: 0 of" in str(pool.crowded())
+    assert "1 worker of 1 CPU waits for room; free in the cluster: 0 of" in str(pool.crowded())
     with pool, elastic(pool, lambda: [1], said.append, look_s=0.2):
         # So often that a slot whose workers fail for another reason would be given up.
         losses = 0
@@ -106,6 +106,11 @@ def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free
             time.sleep(2)
         with pytest.raises(SlotError, match=r"within 1 s \(slots: starting\)"):
             acquire(pool.ref, "owner", timeout_s=1)
+        with SlotPool([1], cpus_per_worker=1, storage=tmp_path / "two", fit=fit_small) as idle:
+            time.sleep(3)
+            began_s = time.monotonic()
+            idle.close()
+            assert time.monotonic() - began_s < CLOSE_S / 2, "nothing runs that would have to be waited for"
         ray.util.remove_placement_group(others)
         with acquire(pool.ref, "owner", timeout_s=60) as lease:
             lease.start(new_job(small_trial(epochs=1)))
