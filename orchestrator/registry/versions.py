@@ -15,7 +15,6 @@ from trainables.errors import CheckpointError, ConfigError
 from trainables.export import CONFIG
 
 CHAMPION = "champion"
-CHALLENGER = "challenger"
 MODEL_ID_TAG = "aib.model_id"
 """SQLite and PostgreSQL registries do not keep a version's `model_id` themselves."""
 # SQLAlchemy stores answer an unknown alias with the second, servers in front of others with the third.
