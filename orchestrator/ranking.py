@@ -12,13 +12,13 @@ from search_spaces.schema import SearchSpec
 
 
 def violations(spec: SearchSpec, outcome: Mapping[str, float]) -> dict[str, float]:
-    """By how much each constraint is violated, at most 0 where it holds; an unknown metric violates."""
+    """By how much each constraint is violated, under its text: at most 0 where it holds; an unknown metric violates."""
     found: dict[str, float] = {}
     for rule in spec.constraints:
         value = outcome.get(rule.metric, math.nan)
         below = -math.inf if rule.at_least is None else rule.at_least - value
         above = -math.inf if rule.at_most is None else value - rule.at_most
-        found[rule.metric] = math.inf if math.isnan(value) else max(below, above)
+        found[rule.text] = math.inf if math.isnan(value) else max(below, above)
     return found
 
 

@@ -23,6 +23,7 @@ from orchestrator.optuna_study import (
     trial_number,
     write_study,
 )
+from orchestrator.ranking import violations
 from orchestrator.recorder import Recorder
 from search_spaces.schema import SearchSpec
 from trainables.config import TrialConfig
@@ -94,6 +95,9 @@ def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> 
             return f"{record.trial} has {trial.params} in it"
         if trial.state.is_finished() and (record.state == "running" or trial.state != ending(spec, record)[0]):
             return f"{record.trial} is {record.state} and in it {trial.state.name}"
+        if strange := trial.constraints.keys() - violations(spec, record.outcome).keys():
+            # Earlier versions named a constraint by its metric alone, and of two on one metric told only one.
+            return f"{record.trial} has the constraint '{min(strange)}' in it"
     return ""
 
 

@@ -44,6 +44,13 @@ class Constraint(Section):
             raise ValueError("needs at_least or at_most, and not both; for a band write two constraints")
         return self
 
+    @property
+    def text(self) -> str:
+        """What it asks, in words, which no other constraint of a search has: a metric may have two."""
+        if self.at_most is None:
+            return f"{self.metric} at least {self.at_least:g}"
+        return f"{self.metric} at most {self.at_most:g}"
+
 
 class Sampler(Section):
     name: Literal["tpe", "gp", "nsga2", "cmaes", "random", "grid"] = "tpe"

@@ -144,11 +144,7 @@ def _lead(status: Mapping[str, Any], subject: Subject | None) -> str:
 def _summary(view: StudyView, status: Mapping[str, Any]) -> tuple[Block, ...]:
     counts, spec = status["trials"], view.spec
     objectives = ", ".join(f"{objective.goal} {objective.metric}" for objective in spec.objectives)
-    rules = ", ".join(
-        f"{rule.metric} at {'least' if rule.at_most is None else 'most'} "
-        f"{rule.at_least if rule.at_most is None else rule.at_most:g}"
-        for rule in spec.constraints
-    )
+    rules = ", ".join(rule.text for rule in spec.constraints)
     facts = (
         ("Stage", _STAGES.get(status["stage"], status["stage"])),
         (
@@ -206,8 +202,8 @@ def _nothing_yet(view: StudyView, status: Mapping[str, Any]) -> Text:
     counts = status["trials"]
     ended = counts["completed"] + counts["stopped"] + counts["failed"]
     full = [record for record in view.state.trials.values() if record.state == "completed"]
-    broken = Counter(m for r in full for m, excess in violations(view.spec, r.outcome).items() if excess > 0)
-    breaks = "; ".join(f"{metric} broken by {count}" for metric, count in broken.items())
+    broken = Counter(rule for r in full for rule, excess in violations(view.spec, r.outcome).items() if excess > 0)
+    breaks = "; ".join(f"{rule} broken by {count}" for rule, count in broken.items())
     whole = f" {len(full)} ran in full: {breaks}." if broken else ""
     return Text(
         f"No trial has run to its last epoch within every constraint ({ended} of {counts['planned']} ended, "

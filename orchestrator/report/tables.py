@@ -44,9 +44,9 @@ def verdict(spec: SearchSpec, record: TrialRecord) -> tuple[str, str]:
     """A trial's state, and why it is not compared with others or how it ended."""
     if record.state != "completed":
         return record.state, record.reason
-    broken = [metric for metric, excess in violations(spec, record.outcome).items() if excess > 0]
+    broken = [rule for rule, excess in violations(spec, record.outcome).items() if excess > 0]
     if broken:
-        return "infeasible", f"breaks the constraint on {', '.join(broken)}"
+        return "infeasible", f"breaks the constraint {', '.join(broken)}"
     return "completed", record.reason
 
 

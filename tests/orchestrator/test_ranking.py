@@ -68,5 +68,16 @@ def test_best_trials_orders_front_after_front() -> None:
 def test_violations_are_signed_and_unknown_metrics_violate() -> None:
     constraints = [{"metric": "val_attention_std", "at_least": 0.02}, {"metric": "val_error_pct", "at_most": 50.0}]
     found = violations(spec(constraints=constraints), {"val_error_pct": 60.0})
-    assert found == {"val_attention_std": math.inf, "val_error_pct": 10.0}
-    assert violations(spec(), {"val_attention_std": 0.05})["val_attention_std"] == pytest.approx(-0.03)
+    assert found == {"val_attention_std at least 0.02": math.inf, "val_error_pct at most 50": 10.0}
+    (excess,) = violations(spec(), {"val_attention_std": 0.05}).values()
+    assert excess == pytest.approx(-0.03)
+
+
+BAND = [{"metric": "val_attention_std", "at_least": 0.02}, {"metric": "val_attention_std", "at_most": 0.3}]
+
+
+@pytest.mark.parametrize("rules", [BAND, BAND[::-1]], ids=["lower bound first", "upper bound first"])
+def test_both_bounds_of_a_band_are_kept(rules: list[dict[str, Any]]) -> None:
+    records = [record("dead", 0.0, 100.0, std=0.0001), record("noise", 0.0, 100.0, std=0.4), record("a", 50, 1)]
+    banded = spec(constraints=rules)
+    assert names(best_trials(banded, records)) == names(pareto_front(banded, records)) == ["a"]

@@ -58,6 +58,14 @@ def change_a_parameter(database: Path) -> None:
         connection.execute("UPDATE trial_params SET param_value = 0.06 WHERE param_name = 'attention.lambda_q'")
 
 
+def name_constraints_by_their_metric(database: Path) -> None:
+    """As earlier versions did, of which a study may have trials."""
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE trial_system_attributes SET key = 'constraints:val_nll' WHERE key LIKE 'constraints:%'"
+        )
+
+
 def told(study: optuna.Study) -> list[dict[str, Any]]:
     """All that the samplers know of the trials."""
     names = ("number", "state", "params", "values", "intermediate_values", "constraints")
@@ -72,7 +80,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Search:
     return search
 
 
-@pytest.mark.parametrize("damage", [lose, tear, overwrite, empty, go_back, end_what_runs, change_a_parameter])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lose,
+        tear,
+        overwrite,
+        empty,
+        go_back,
+        end_what_runs,
+        change_a_parameter,
+        name_constraints_by_their_metric,
+    ],
+)
 def test_an_optuna_database_that_disagrees_is_written_anew(
     tmp_path: Path, whole: Search, damage: Callable[[Path], None]
 ) -> None:

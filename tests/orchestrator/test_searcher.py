@@ -126,8 +126,8 @@ def test_first_point_comes_first_and_the_rest_of_it_is_sampled(tmp_path: Path) -
 
 
 def test_states_and_constraints_reach_optuna(tmp_path: Path) -> None:
-    constraint = {"metric": "val_attention_std", "at_least": 0.02}
-    search = Search(tmp_path, spec(constraints=[constraint]))
+    band = [{"metric": "val_attention_std", "at_least": 0.02}, {"metric": "val_attention_std", "at_most": 0.3}]
+    search = Search(tmp_path, spec(constraints=band))
     search.run(*search.suggest(), val_attention_std=0.1)  # type: ignore[misc]
     search.run(*search.suggest(), stop_at=2, val_attention_std=0.001)  # type: ignore[misc]
     tune_id, config = search.suggest()  # type: ignore[misc]
@@ -137,8 +137,11 @@ def test_states_and_constraints_reach_optuna(tmp_path: Path) -> None:
     states = [t.state.name for t in search.study.trials]
     assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL"]
     assert [t.constraints for t in search.study.trials[:2]] == [
-        {"val_attention_std": pytest.approx(-0.08)},
-        {"val_attention_std": pytest.approx(0.019)},
+        {"val_attention_std at least 0.02": pytest.approx(-0.08), "val_attention_std at most 0.3": pytest.approx(-0.2)},
+        {
+            "val_attention_std at least 0.02": pytest.approx(0.019),
+            "val_attention_std at most 0.3": pytest.approx(-0.299),
+        },
     ]
     assert [r.state for r in search.recorder.journal.state.trials.values()] == [
         "completed",

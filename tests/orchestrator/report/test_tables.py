@@ -16,7 +16,7 @@ def test_trials_table_greys_what_is_not_compared_and_says_why(told: Any) -> None
     faint = [row.cells[0] for row in table.rows if row.faint]
     assert faint == ["t00001", "t00002", "t00004", "t00005", "t00007"]
     assert cells(table, 2)["state"] == "infeasible"
-    assert cells(table, 2)["remark"] == "breaks the constraint on val_attention_std"
+    assert cells(table, 2)["remark"] == "breaks the constraint val_attention_std at least 0.02"
     assert cells(table, 5)["remark"] == "the loss is not finite in epoch 2; lower optim.lr"
     assert cells(table, 3)["lambda_q"] == "0.26"
     assert cells(table, 3)["epochs"] == "6"

@@ -130,8 +130,8 @@ def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], t
         (
             lambda study: study.trial("t00000", 30.0, val_attention_std=0.0),
             [
-                "nothing to compare yet. 1 ran in full: val_attention_std broken by 1.",
-                "breaks the constraint on val_attention_std",
+                "nothing to compare yet. 1 ran in full: val_attention_std at least 0.02 broken by 1.",
+                "breaks the constraint val_attention_std at least 0.02",
                 "No trial is on the front yet",
             ],
         ),
