@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from orchestrator.capacity import Node
-from orchestrator.resolve import any_maps, resolve_trial
+from orchestrator.resolve import OCCLUDERS, any_maps, probed_trials, resolve_trial
 from orchestrator.study_paths import StudyPaths
 from orchestrator.tracking.tracker import DatasetInput
 from search_spaces.schema import SearchSpec
@@ -16,14 +16,15 @@ from trainables import cross_domain
 from trainables.config import TrialConfig
 from trainables.data.catalog import known, prepare_command
 from trainables.data.embedded import EMBEDDED, prepare_embedded
-from trainables.data.splits import select
+from trainables.data.splits import Subsets, select
 from trainables.data.store import SPLITS, Store, list_prepared, open_store, read_meta, store_folder
+from trainables.errors import ConfigError
 from trainables.final import occluder_store
 from trainables.metrics import cross_domain_metric
 from trainables.models.build import assemble
 from trainables.models.pretrained import cached, fetch
 
-OCCLUDERS = "evaluation.occluder_dataset"
+TRAIN_IMAGES = "data.train_images"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
         occluder_store(config, data_root, verify=True)
     if _cross_domain_prepared(config, data_root):
         open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
-    subsets = select(store, config.data)
+    subsets = _selected(spec, store)
     dataset = DatasetInput(
         name=store.name,
         digest=store.digest,
@@ -74,7 +75,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
     there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
     wanted = (config.data.name, config.data.stored_size)
     if wanted in there:
-        select(open_store(paths.data, *wanted), config.data)
+        _selected(spec, open_store(paths.data, *wanted))
         data = ("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
     elif wanted[0] == EMBEDDED:
         data = ("data", True, f"{EMBEDDED} is composed when the search starts")
@@ -96,6 +97,17 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
     return found
 
 
+def _selected(spec: SearchSpec, store: Store) -> Subsets:
+    """The images of the trial section; ConfigError where it, or a trial of the search, asks for more than there are."""
+    if TRAIN_IMAGES in spec.space:
+        most = max(probed_trials(spec, TRAIN_IMAGES), key=lambda trial: trial.data.train_images or 0)
+        try:
+            select(store, most.data)
+        except ConfigError as error:
+            raise ConfigError(f"space '{TRAIN_IMAGES}': {error}") from None
+    return select(store, resolve_trial(spec, {}).data)
+
+
 def _cross_domain_prepared(config: TrialConfig, data_root: Path) -> bool:
     """Whether the trial's models will be scored on STL-10 as well."""
     folder = store_folder(data_root, cross_domain.EVALUATED_ON, config.data.stored_size)
@@ -114,7 +126,7 @@ def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> Sea
     Where SVHN, the paper's occluder, is not prepared and the spec does not insist on it, the embedded digits take its
     place, and the trial's parameters say so. Models without maps are not scored and need none.
     """
-    if OCCLUDERS in spec.trial or not any_maps(spec):
+    if OCCLUDERS in spec.trial or OCCLUDERS in spec.space or not any_maps(spec):
         return spec
     wanted: str = resolve_trial(spec, {}).evaluation.occluder_dataset
     stored = paths.stored()

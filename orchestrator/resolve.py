@@ -12,6 +12,20 @@ from trainables.metrics import INTERP_SUMMARY, SEARCHABLE, searchable, without_m
 from trainables.models.traits import MODELS, TRAITS, traits
 
 INTERP_EVERY = "evaluation.interp_every_epochs"
+OCCLUDERS = "evaluation.occluder_dataset"
+_SAME_IMAGES = (
+    "data.name",
+    "data.image_size",
+    "data.stored_size",
+    "data.split_seed",
+    "data.val_images",
+    "data.test_images",
+    "evaluation.interp_images",
+    "evaluation.interp_epoch_images",
+    OCCLUDERS,
+)
+_FIXED = {"epochs": "at their last epoch", **dict.fromkeys(_SAME_IMAGES, "on the same images")}
+"""Fields that no search may vary, each with how its trials are compared."""
 
 
 def resolve_trial(spec: SearchSpec, params: Mapping[str, Any]) -> TrialConfig:
@@ -61,15 +75,12 @@ def check_trials(spec: SearchSpec) -> TrialConfig:
     Raises ConfigError that names the field of the spec.
     """
     base = _resolved(spec, {}, "trial")
-    for key, distribution in spec.space.items():
+    for key in spec.space:
         if key not in FIELD_TYPES:
             raise ConfigError(f"space: {unknown_key_message('trial field', key, FIELD_TYPES)}")
-        if key == "epochs":
-            raise ConfigError(
-                "space: 'epochs' cannot vary, since trials are compared at their last epoch; fix it in trial."
-            )
-        for value in _probes(distribution):
-            _resolved(spec, {key: value}, f"space '{key}'")
+        if key in _FIXED:
+            raise ConfigError(f"space: '{key}' cannot vary, since trials are compared {_FIXED[key]}; fix it in trial.")
+        probed_trials(spec, key)
     for place, point in enumerate(spec.first):
         _resolved(spec, point, f"first[{place}]")
     for metric, field in steering_metrics(spec).items():
@@ -80,6 +91,14 @@ def check_trials(spec: SearchSpec) -> TrialConfig:
             f"scheduler.grace_epochs is {rule.grace_epochs}; allowed: at most the trial's epochs ({base.epochs})."
         )
     return base
+
+
+def probed_trials(spec: SearchSpec, key: str) -> list[TrialConfig]:
+    """Trials that stand for all that a field of the space may be, the rest as in the trial section.
+
+    Raises ConfigError that names the field where one of its values makes no trial.
+    """
+    return [_resolved(spec, {key: value}, f"space '{key}'") for value in _probes(spec.space[key])]
 
 
 def _check_reported(metric: str, field: str, models: list[str]) -> None:

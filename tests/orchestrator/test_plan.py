@@ -135,6 +135,21 @@ def test_a_suggestion_goes_over_the_trial_section_and_the_recipe_follows_the_mod
         ({"space": {"bottleneck.units": {"choice": ["nats", "bit"]}}}, "space 'bottleneck.units': "),
         ({"trial": {}, "space": {"epochs": {"int": [1, 5]}}}, "'epochs' cannot vary"),
         (
+            {"space": {"dataset": {"choice": ["cluttered-digits", "cifar10"]}}},
+            "space: 'data.name' cannot vary, since trials are compared on the same images; fix it in trial.",
+        ),
+        ({"space": {"data.image_size": {"choice": [16, 32]}}}, "space: 'data.image_size' cannot vary"),
+        ({"space": {"data.stored_size": {"choice": [32, 40]}}}, "space: 'data.stored_size' cannot vary"),
+        ({"space": {"data.split_seed": {"int": [0, 3]}}}, "space: 'data.split_seed' cannot vary"),
+        ({"space": {"data.val_images": {"int": [10, 90]}}}, "space: 'data.val_images' cannot vary"),
+        ({"space": {"data.test_images": {"int": [10, 90]}}}, "space: 'data.test_images' cannot vary"),
+        ({"space": {"evaluation.interp_epoch_images": {"int": [9, 99]}}}, "'evaluation.interp_epoch_images' cannot"),
+        ({"space": {"evaluation.interp_images": {"choice": [9, None]}}}, "'evaluation.interp_images' cannot vary"),
+        (
+            {"space": {"evaluation.occluder_dataset": {"choice": ["svhn", "cluttered-digits"]}}},
+            "space: 'evaluation.occluder_dataset' cannot vary",
+        ),
+        (
             {"objectives": [{"metric": "val_eror_pct", "goal": "minimize"}]},
             "objectives[0].metric is 'val_eror_pct', which is not known after every epoch; did you mean 'val_error",
         ),

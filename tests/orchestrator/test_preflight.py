@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.preflight import OCCLUDERS, check_data, checks, with_occluders
+from orchestrator.resolve import check_trials
 from orchestrator.study_paths import study_paths
 from search_spaces.schema import SearchSpec
 from tests.trainables.data.images import write_prepared
@@ -53,6 +54,32 @@ def test_cross_domain_figures_that_will_be_missing_are_a_note(tmp_path: Path) ->
 def test_only_cifar10_trials_hear_of_stl10(tmp_path: Path) -> None:
     write_prepared(study_paths(tmp_path, "s").data, "svhn", 16, KNOWN["svhn"].class_names or (), 4)
     assert "cross-domain" not in told(tmp_path, "svhn")
+
+
+@pytest.mark.parametrize("varied", [{"choice": [10, None, 9999]}, {"int": [10, 9999]}])
+def test_every_number_of_training_images_that_the_search_may_draw_must_be_there(tmp_path: Path, varied: dict) -> None:
+    paths = study_paths(tmp_path, "s")
+    write_prepared(paths.data, "cifar10", 16, CIFAR10, 4)
+    trial = {"dataset": "cifar10", "data.image_size": 16, OCCLUDERS: "cifar10", "model.width": 0.0625}
+    given = {"name": "s", "trial": trial, "space": {"data.train_images": varied}, "trials": 2}
+    wanting = SearchSpec.from_dict(given)
+    refused = r"space 'data\.train_images': .* is 9999; allowed for this data set: 1 to 36\."
+    with pytest.raises(ConfigError, match=refused):
+        checks(wanting, paths)
+    with pytest.raises(ConfigError, match=refused):
+        check_data(wanting, paths.data, QUIET)
+    fitting = SearchSpec.from_dict({**given, "space": {"data.train_images": {"choice": [10, None, 36]}}})
+    assert checks(fitting, paths)[0][1]
+    assert check_data(fitting, paths.data, QUIET).dataset.num_train == 36
+
+
+def test_an_occluding_data_set_in_the_space_is_refused_for_what_it_is(digits_root: Path, tmp_path: Path) -> None:
+    given = {"dataset": "cluttered-digits", "data.image_size": 16}
+    varied = {OCCLUDERS: {"choice": ["svhn", "cluttered-digits"]}}
+    asked = SearchSpec.from_dict({"name": "s", "trial": given, "space": varied, "trials": 2})
+    found = with_occluders(asked, study_paths(tmp_path, "s"), QUIET)
+    with pytest.raises(ConfigError, match=r"space: 'evaluation\.occluder_dataset' cannot vary, since .* same images"):
+        check_trials(found)
 
 
 def test_damaged_stl10_is_found_before_the_search_not_after_it(tmp_path: Path) -> None:
