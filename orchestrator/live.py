@@ -66,8 +66,8 @@ class LiveView:
         )
 
 
-def trial_table(records: list[TrialRecord]) -> Table:
-    """Trial, state, epoch, error, interpretability and parameters."""
+def trial_table(records: list[TrialRecord], held: bool = True) -> Table:
+    """Trial, state, epoch, error, interpretability and parameters; no trial runs of a study that nobody has `held`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (("trial", "left"), ("state", "left"), ("epoch", "right"), ("val error %", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def trial_table(records: list[TrialRecord]) -> Table:
     for record in records:
         table.add_row(
             record.trial,
-            Text(record.state, style=_STYLES[record.state]),
+            Text("unfinished" if record.state == "running" and not held else record.state, style=_STYLES[record.state]),
             str(record.epoch),
             _number(record.outcome.get("val_error_pct")),
             _number(record.outcome.get("interp_centered_pct")),

@@ -55,7 +55,8 @@ def _may_start(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
         )
         raise ConfigError(
             f"the study '{spec.name}' in {paths.folder} was started with another spec (differs in "
-            f"{', '.join(changed)}); resume it with the spec it was started with, or choose another name with --name."
+            f"{', '.join(changed)}); resume it with the spec it was started with, for which its name alone stands in "
+            "the file's place, or choose another name with --name."
         )
     return True
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_ROOT = Path("runs")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Where:

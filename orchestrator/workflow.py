@@ -16,6 +16,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.registry.permission import check_may_register
 from orchestrator.report.source import Source
 from orchestrator.report.write import FILES, write_report
+from orchestrator.resumption import resume_command
 from orchestrator.running import running
 from orchestrator.search import run_search, trials_left
 from orchestrator.slots.cluster import connect
@@ -53,7 +54,7 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
             run.retrain(plan_finalists(spec, list(recorder.journal.state.trials.values())))
         if interruption.exit_code is not None:
             recorder.stage("interrupted")
-            console.print(f"interrupted; continue with: aib search SPEC --name {spec.name} --resume")
+            console.print(f"interrupted; continue with: {resume_command(spec, recorder.journal.state, where.root)}")
             return interruption.exit_code
         run.pool.close()
         recorder.stage("publishing")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, err, out, print_json
+from orchestrator.cli.output import Json, Root, err, out, print_json
+from orchestrator.where import DEFAULT_ROOT
 
 app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
 

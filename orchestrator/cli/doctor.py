@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, TrackingUri, out, print_json
+from orchestrator.cli.output import Address, Json, Root, TrackingUri, out, print_json
+from orchestrator.where import DEFAULT_ROOT
 
 
 def doctor(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Address, Json, Root, TrackingUri, err, out, print_json
+from orchestrator.cli.output import Address, Json, Root, TrackingUri, err, out, print_json
+from orchestrator.where import DEFAULT_ROOT
 
 Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="A registered model; its champion by default.")]
 

@@ -14,8 +14,6 @@ from rich.console import Console
 
 from orchestrator.logs import LineLog, LogFormat, configure, structured
 
-DEFAULT_ROOT = Path("runs")
-
 Root = Annotated[
     Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and the local record.")
 ]

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, out, print_json
+from orchestrator.cli.output import Json, Root, out, print_json
+from orchestrator.where import DEFAULT_ROOT
 
 
 def report(

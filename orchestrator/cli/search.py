@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.output import (
-    DEFAULT_ROOT,
     Address,
     CopyData,
     Json,
@@ -19,6 +18,7 @@ from orchestrator.cli.output import (
     out,
     print_json,
 )
+from orchestrator.where import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from search_spaces.schema import SearchSpec
@@ -72,7 +72,9 @@ def plan(
 
 
 def search(
-    spec: Spec,
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="The search's YAML file; with --resume, its name does as well.")
+    ],
     root: Root = DEFAULT_ROOT,
     name: Name = None,
     resume: Resume = False,
@@ -84,10 +86,12 @@ def search(
     as_json: Json = False,
 ) -> None:
     """The search, then the finalists over several seeds, then the gate to the registry."""
+    from orchestrator.resumption import spec_to_resume
     from orchestrator.where import Where
     from orchestrator.workflow import run_study
 
-    loaded = _load(spec, sets, name)
+    own = spec_to_resume(spec, "search", root, bool(sets or name)) if resume else None
+    loaded = own or _load(spec, sets, name)
     where = Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
     code = run_study(loaded, where, resume=resume, console=err)
     conclude(root, loaded.name, as_json, code)
@@ -95,7 +99,12 @@ def search(
 
 def train(
     root: Root = DEFAULT_ROOT,
-    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="Gives the trial and the resources.")] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPEC]", help="Gives the trial and the resources; with --resume, the study's name does as well."
+        ),
+    ] = None,
     name: Name = None,
     resume: Resume = False,
     sets: Sets = [],  # noqa: B006
@@ -109,10 +118,12 @@ def train(
 
     It is recorded as a study of its own, NAME-train where the spec is called NAME.
     """
+    from orchestrator.resumption import spec_to_resume
     from orchestrator.where import Where
     from orchestrator.workflow import as_single_trial, run_single
 
-    loaded = as_single_trial(_load(spec, sets, name), name)
+    own = spec_to_resume(spec, "train", root, bool(sets or name)) if resume and spec is not None else None
+    loaded = own or as_single_trial(_load(spec, sets, name), name)
     code = run_single(
         loaded,
         Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data),

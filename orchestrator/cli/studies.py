@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.output import DEFAULT_ROOT, Json, Root, err, out, print_json
+from orchestrator.cli.output import Json, Root, err, out, print_json
+from orchestrator.where import DEFAULT_ROOT
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
 
@@ -19,22 +20,32 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Where a study stands: stage, trials by state, best so far, what was registered, and where to look at it."""
+    from orchestrator.resumption import is_left, resume_command
+
     look: list[str] = []
-    _paths(root, study)
+    paths = _paths(root, study)
     if address is None:
         from orchestrator.interfaces import interface_lines
+        from orchestrator.lease import is_held
         from orchestrator.summary import status_of
 
+        # Asked before reading: what a driver wrote before it left is then read after it.
+        held = is_held(paths.folder)
         view = _view(root, study)
-        found, look = status_of(view), interface_lines(_paths(root, study), view)
+        found, look = {**status_of(view), "driver_running": held}, interface_lines(paths, view)
+        going_on = resume_command(view.spec, view.state, root)
     else:
         from orchestrator.submission.remote_status import status_there
 
         found = status_there(study, address, str(root))
+        going_on = f"aib submit SPEC --address {address}, and the --set that it was begun with"
     if as_json:
         print_json(found)
         return
+    left = is_left(found)
     out.print(f"{found['study']}: {found['stage'] or 'not begun'}")
+    if left:
+        out.print(f"no process runs it now; continue with: {going_on}", markup=False)
     if found.get("job"):
         out.print(f"job {found['job']['id']}: {found['job']['status'].lower()}")
     if found["stage"] is None:
@@ -42,7 +53,7 @@ def status(
     counts = found["trials"]
     out.print(
         f"trials: {counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "
-        f"{counts['failed']} failed, {counts['running']} running"
+        f"{counts['failed']} failed, {counts['running']} {'unfinished' if left else 'running'}"
     )
     if found["best"]:
         out.print(f"best so far: {found['best']['trial']}  {_shown(found['best']['metrics'])}")
@@ -71,15 +82,17 @@ def watch(
 
 def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     """Every trial with its state, epoch, metrics and parameters."""
+    from orchestrator.lease import is_held
     from orchestrator.live import trial_table
     from orchestrator.summary import trial_row
 
+    held = is_held(_paths(root, study).folder)
     view = _view(root, study)
     records = list(view.state.trials.values())
     if as_json:
         print_json({"study": study, "trials": [trial_row(record) for record in records]})
         return
-    out.print(trial_table(records))
+    out.print(trial_table(records, held))
 
 
 def best(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:

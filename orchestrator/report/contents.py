@@ -34,6 +34,7 @@ from orchestrator.report.source import Source
 from orchestrator.report.subject import Subject, find_subject, find_subjects
 from orchestrator.report.tables import finalists_table, shown_params, trials_table
 from orchestrator.report.trial_section import trial_blocks
+from orchestrator.resumption import resume_command
 from orchestrator.study import StudyView
 from orchestrator.summary import status_of
 
@@ -44,7 +45,7 @@ _STAGES = {
     "finalists": "retraining the finalists",
     "publishing": "publishing",
     "done": "done",
-    "interrupted": "interrupted; continue it with: aib search SPEC --resume",
+    "interrupted": "interrupted",
 }
 
 
@@ -118,7 +119,7 @@ def _studies(sources: Sequence[Source]) -> Table:
         if subject is not None:
             error = spread(subject.mean.get("final_test_error_pct"), subject.std.get("final_test_error_pct"))
         states = (str(counts[name]) for name in ("planned", "completed", "stopped", "failed", "running"))
-        stage = _STAGES.get(status["stage"], status["stage"]).partition(";")[0]
+        stage = _STAGES.get(status["stage"], status["stage"])
         rows.append(Row((source.name, stage, *states, best, error, _registered(status))))
     heads = ("study", "stage", "planned", "completed", "stopped", "failed", "running", "best", "test error %")
     return Table(
@@ -143,10 +144,12 @@ def _lead(status: Mapping[str, Any], subject: Subject | None) -> str:
 
 def _summary(view: StudyView, status: Mapping[str, Any]) -> tuple[Block, ...]:
     counts, spec = status["trials"], view.spec
+    interrupted = status["stage"] == "interrupted"
+    going_on = f"; continue it with: {resume_command(spec, view.state)}" if interrupted else ""
     objectives = ", ".join(f"{objective.goal} {objective.metric}" for objective in spec.objectives)
     rules = ", ".join(rule.text for rule in spec.constraints)
     facts = (
-        ("Stage", _STAGES.get(status["stage"], status["stage"])),
+        ("Stage", _STAGES.get(status["stage"], status["stage"]) + going_on),
         (
             "Trials",
             f"{counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "

@@ -170,6 +170,8 @@ def test_the_same_name_again_is_refused_and_resume_of_a_finished_study_changes_n
     resumed = aib(root, "search", str(spec), *ELASTIC, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["registered"] == found["registered"]
+    by_its_name = aib(root, "search", "tiny", "--resume", "--json")
+    assert json.loads(by_its_name.stdout) == json.loads(resumed.stdout), by_its_name.stderr
     check_record(root, found, 6)
 
 

@@ -147,6 +147,9 @@ def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: 
     found = json.loads(out)
     assert (found["study"], found["stage"], found["trials"]["planned"]) == ("tiny", "interrupted", 2)
     assert (found["job"]["id"], found["job"]["status"], found["job"]["exit_code"]) == ("tiny", "STOPPED", 143)
+    assert found["driver_running"] is False
+    code, out, said = run(head, "status", "tiny", "--address", head.url)
+    assert f"no process runs it now; continue with: aib submit SPEC --address {head.url}" in out, said
 
     code, out, said = run(head, *submission(head, spec, root))
     assert code == 0, out + said
