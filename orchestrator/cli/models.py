@@ -13,7 +13,11 @@ Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="A regist
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, a study (its best model), or a pulled folder.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="models:/NAME@ALIAS, a pulled folder, or a study: its judged finalist, until then its best trial.",
+        ),
     ],
     root: Root = DEFAULT_ROOT,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Another data set than the model's own.")] = None,
@@ -29,11 +33,14 @@ def evaluate(
     from orchestrator.study_paths import data_root
 
     loaded = load_model(model, root, tracking_uri)
-    found = {"model": model, **evaluate_model(loaded, data_root(root), dataset, interpretability)}
+    study, trial = (loaded.facts.get(name) for name in ("study", "trial_id"))
+    measured = evaluate_model(loaded, data_root(root), dataset, interpretability)
+    found = {"model": model, "study": study, "trial": trial, **measured}
     if as_json:
         print_json(found)
         return
-    out.print(f"{model} on {found['dataset']}, {found['num_images']} images")
+    which = f" (trial {trial} of study {study})" if trial else ""
+    out.print(f"{model}{which} on {found['dataset']}, {found['num_images']} images")
     for name, value in found["metrics"].items():
         out.print(f"  {name} {value:.4g}")
 
