@@ -161,13 +161,6 @@ def make_plan(
     if seconds_per_epoch is not None and not 0 < seconds_per_epoch < 1e9:
         raise ConfigError(f"seconds per epoch is {seconds_per_epoch}; allowed: above 0.")
     trial = check_trials(spec)
-    _, most = spec.finalists.worker_range or (1, 1)
-    for field, workers in (("resources", spec.resources.workers_per_trial), ("finalists", most)):
-        if workers > trial.optim.batch_size:
-            raise ConfigError(
-                f"{field}.workers_per_trial is {workers}; allowed: at most the global batch "
-                f"(optim.batch_size {trial.optim.batch_size})."
-            )
     cluster = list(nodes)
     rungs = rung_epochs(spec, trial.epochs)
     forced = {} if not interp_metrics(spec) else _forced(spec, trial)

@@ -90,6 +90,13 @@ def check_trials(spec: SearchSpec) -> TrialConfig:
         raise ConfigError(
             f"scheduler.grace_epochs is {rule.grace_epochs}; allowed: at most the trial's epochs ({base.epochs})."
         )
+    _, most = spec.finalists.worker_range or (1, 1)
+    for field, workers in (("resources", spec.resources.workers_per_trial), ("finalists", most)):
+        if workers > base.optim.batch_size:
+            raise ConfigError(
+                f"{field}.workers_per_trial is {workers}; allowed: at most the global batch "
+                f"(optim.batch_size {base.optim.batch_size})."
+            )
     return base
 
 

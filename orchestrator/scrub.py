@@ -50,6 +50,11 @@ def _scrub(text: str, given: list[str]) -> str:
     return _AWS_KEY.sub(HIDDEN, text)
 
 
+def without_userinfo(uri: str) -> str:
+    """The URI without the account that `scheme://user:pass@host` names: an address that still works for others."""
+    return _USERINFO.sub(r"\g<scheme>", uri)
+
+
 @functools.lru_cache(maxsize=4096)
 def is_secret_name(key: str) -> bool:
     """Whether a key's last part names a secret: `db.password` and `API_KEY` do, `num_tokens` does not."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import Json, Sets, TrackingUri, err, print_json
+from orchestrator.cli.output import CopyData, Json, Sets, Storage, TrackingUri, err, print_json
 from orchestrator.cli.search import Name, Spec
 
 
@@ -26,6 +26,16 @@ def submit(
     name: Name = None,
     sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
     tracking_uri: TrackingUri = None,
+    storage: Storage = None,
+    copy_data: CopyData = None,
+    send_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--send-credentials",
+            help="Give the job the MLflow and AWS credentials that are set here. Ray then writes them in clear to the "
+            "cluster's logs, and shows them to whoever holds its token. Left out: the cluster's own count.",
+        ),
+    ] = False,
     labels: Annotated[
         list[str],
         typer.Option("--driver-label", metavar="LABEL=VALUE", help="Of the node for the driver; default: the head."),
@@ -45,6 +55,9 @@ def submit(
         name=name,
         root=root,
         tracking_uri=tracking_uri,
+        storage=storage,
+        copy_data=copy_data,
+        send_credentials=send_credentials,
         labels=dict(_pair(label) for label in labels),
     )
     # With --json the one object is all of stdout.

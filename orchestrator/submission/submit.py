@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, PreflightError
-from orchestrator.resolve import resolve_trial
+from orchestrator.resolve import check_trials
 from orchestrator.scrub import scrub
 from orchestrator.signature import spec_signature
-from orchestrator.submission.environment import job_environment
+from orchestrator.submission.environment import JobEnvironment, job_environment
 from orchestrator.submission.follow import follow
 from orchestrator.submission.job import NO_PROGRAM, Job, exit_code_of, free_id, jobs_of
 from orchestrator.submission.jobs_api import (
@@ -27,6 +27,7 @@ from orchestrator.submission.jobs_api import (
 )
 from orchestrator.submission.parcel import parcel, spec_in_parcel
 from search_spaces.schema import load_spec
+from trainables.bucket import Bucket
 from trainables.errors import ConfigError
 
 PYTHON = "python"
@@ -43,8 +44,22 @@ class Submission:
     root: str | None = None
     """A folder that every node of the cluster reaches; None leaves it to the cluster's AIB_ROOT."""
     tracking_uri: str | None = None
+    storage: str | None = None
+    copy_data: bool | None = None
+    send_credentials: bool = False
+    """Whether the job gets our MLflow and S3 credentials, which Ray then logs and shows; else the cluster's count."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of the node for the driver; none: the head."""
+
+    def environment(self, ours: Mapping[str, str]) -> JobEnvironment:
+        """Of the job, whose submitter's environment is `ours`."""
+        given = {
+            "AIB_ROOT": self.root,
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "AIB_STORAGE": self.storage,
+            "AIB_COPY_DATA": None if self.copy_data is None else str(int(self.copy_data)),
+        }
+        return job_environment(ours, given, self.send_credentials)
 
 
 def submit_search(
@@ -56,14 +71,23 @@ def submit_search(
     """
     overrides = [*submission.sets, *([f"name={json.dumps(submission.name)}"] if submission.name is not None else [])]
     spec = load_spec(submission.spec, overrides)
-    resolve_trial(spec, {})
+    check_trials(spec)
     root = _root_there(submission.root)
+    if submission.storage:
+        Bucket.from_uri(submission.storage)
     api = connect_jobs(address)
     if submission.labels:
         _check_labels(api, submission.labels)
-    job, ours = _start_or_join(api, submission, spec.name, spec_signature(spec), root)
+    environment = submission.environment(os.environ)
+    job, ours = _start_or_join(api, submission, environment.variables, spec.name, spec_signature(spec), root)
     how = f"stop: ray job stop --address {api.url} {job.id}    look: aib status {spec.name} --address {address}"
     console.print(f"job {job.id} {'was submitted' if ours else 'runs already'}; {how}", markup=False)
+    if ours and environment.kept:
+        console.print(
+            f"the credentials in {', '.join(environment.kept)} stay here, and the cluster's own count; "
+            "--send-credentials sends them, and Ray then writes them to its logs",
+            markup=False,
+        )
     if not wait:
         return job, EXIT_DONE
     try:
@@ -95,7 +119,7 @@ def _root_there(root: str | None) -> str | None:
 
 
 def _start_or_join(
-    api: JobsApi, submission: Submission, study: str, signature: str, root: str | None
+    api: JobsApi, submission: Submission, variables: dict[str, str], study: str, signature: str, root: str | None
 ) -> tuple[Job, bool]:
     """The job, and whether it is ours."""
     metadata = {STUDY: study, SIGNATURE: signature, ROOT: root or ""}
@@ -107,10 +131,7 @@ def _start_or_join(
             return running, False
         job_id = free_id(study, jobs)
         with parcel(submission.spec) as folder:
-            runtime_env = {
-                "env_vars": job_environment(os.environ, root, submission.tracking_uri),
-                "working_dir": str(folder),
-            }
+            runtime_env = {"env_vars": variables, "working_dir": str(folder)}
             try:
                 api.submit(
                     job_id,

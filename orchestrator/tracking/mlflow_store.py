@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from orchestrator.errors import PreflightError
-from orchestrator.scrub import scrub
+from orchestrator.scrub import scrub, without_userinfo
 
 _SETTINGS = {
     # MLflow's own defaults (7 retries, 120 s) hold a call to a dead server for minutes; ours waits on disk instead.
@@ -106,10 +106,9 @@ def run_page(tracking_uri: str, experiment_id: str, run_id: str | None) -> str |
 
     Without its setting for training runs the interface opens on an overview of language-model traces.
     """
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
+    if urlsplit(tracking_uri).scheme not in ("http", "https"):
         return None
-    server = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    server = without_userinfo(tracking_uri).rstrip("/")
     where = f"experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "/runs")
     return f"{server}/#/{where}?workflowType=machine_learning"
 

@@ -136,7 +136,11 @@ def test_status_and_doctor_refuse_alike(spec: Path, server: str, capsys: pytest.
     [
         (["--set", "sampler.nmae=tpe"], "sampler.nmae"),
         (["--set", "trial.bottleneck.bta=0.1"], "bottleneck.bta"),
+        (["--set", "space={bottleneck.bta: {choice: [0.1]}}"], "bottleneck.beta"),
+        (["--set", "objectives=[{metric: val_eror_pct, goal: minimize}]"], "val_error_pct"),
+        (["--set", "resources.workers_per_trial=4096"], "resources.workers_per_trial"),
         (["--root", "runs"], "absolute"),
+        (["--storage", "s3://"], "s3://BUCKET/PREFIX"),
         (["--name", "../out"], "../out"),
     ],
 )

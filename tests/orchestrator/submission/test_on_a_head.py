@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,15 @@ from tests.orchestrator.test_search_end_to_end import SPEC
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PASSWORD = "not-for-any-log"
+CREDENTIALS = {
+    **dict.fromkeys(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), PASSWORD),
+    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), PASSWORD),
+}
 # One at a time: a stop while the first runs leaves the second.
 EPOCHS = 20
 """So that a search still runs when what is asked of it in the meantime has been answered."""
 CHANGES = ("trials=2", f"epochs={EPOCHS}", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
+SHORT = ("trials=1", "epochs=1", "finalists.top=1", "data.train_images=100")
 SETS = [word for change in CHANGES for word in ("--set", change)]
 CODE = Path(__file__).parents[3]
 
@@ -51,7 +57,7 @@ def start(head: Head, *arguments: str, **changes: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=CODE,
-        env=head.environment(MLFLOW_TRACKING_PASSWORD=PASSWORD, **changes),
+        env=head.environment(**{**CREDENTIALS, **changes}),
         # As from a terminal: where the tests run in the background, their children would be deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (one system call)
     )
@@ -91,6 +97,20 @@ def jobs_on(head: Head) -> dict[str, str]:
     )
     found: dict[str, str] = json.loads(asked.stdout.splitlines()[-1])
     return found
+
+
+def job_info(head: Head, job: str) -> str:
+    """What the Jobs API tells of a job, to whoever has the token."""
+    request = urllib.request.Request(
+        f"{head.url}/api/jobs/{job}", headers={"Authorization": f"Bearer {head.token_path.read_text()}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def holding(word: str, folder: Path) -> list[str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [str(path) for path in files if word.encode() in path.read_bytes()]
 
 
 def wait_for_epochs(root: Path, epochs: int, *processes: subprocess.Popen[str]) -> None:
@@ -179,6 +199,19 @@ def test_without_a_lasting_root_nothing_is_searched(head: Head, spec: Path) -> N
     code, out, said = run(head, "submit", str(spec), "--address", head.url, "--name", "rootless", *SETS)
     assert code == 3, said
     assert "AIB_ROOT" in out
+
+
+def test_no_credential_of_the_submitter_is_left_on_the_cluster(head: Head, spec: Path, root: Path) -> None:
+    short = ["--name", "short", *(word for change in SHORT for word in ("--set", change))]
+    code, out, said = run(head, *submission(head, spec, root, *short, "--no-copy-data"))
+    assert code == 0, out + said
+    (line,) = [line for line in said.splitlines() if "--send-credentials" in line]
+    assert all(name in line for name in CREDENTIALS)
+    info = job_info(head, "short")
+    assert PASSWORD not in info
+    assert '"AIB_COPY_DATA": "0"' in info
+    assert holding(PASSWORD, head.folder) == []
+    assert holding("AIB_COPY_DATA", head.folder) != [], "Ray writes a job's environment to its logs"
 
 
 def test_a_wrong_token_or_label_starts_nothing(head: Head, spec: Path, root: Path) -> None:

@@ -10,6 +10,7 @@ from orchestrator.study_paths import data_root, study_paths
 from orchestrator.submission import parcel as parcel_module
 from orchestrator.submission.environment import STOP_WAIT, job_environment
 from orchestrator.submission.parcel import check_size, parcel, spec_in_parcel
+from orchestrator.submission.submit import Submission
 
 
 @pytest.fixture
@@ -60,25 +61,51 @@ def test_these_tests_run_from_a_checkout() -> None:
     assert checkout_root() == Path(__file__).parents[3]
 
 
-def test_the_jobs_environment_is_what_it_needs_and_no_more() -> None:
-    ours = {
-        "AWS_SECRET_ACCESS_KEY": "s3",
-        "MLFLOW_TRACKING_PASSWORD": "pw",
-        "MLFLOW_TRACKING_USERNAME": "",
-        "RAY_AUTH_TOKEN": "the cluster has its own",
-        "HOME": "/home/me",
-    }
-    assert job_environment(ours, "/shared/aib", "https://mlflow.example") == {
-        "AWS_SECRET_ACCESS_KEY": "s3",
-        "MLFLOW_TRACKING_PASSWORD": "pw",
-        "AIB_ROOT": "/shared/aib",
-        "MLFLOW_TRACKING_URI": "https://mlflow.example",
-        STOP_WAIT: "600",
-    }
+OURS = {
+    "AWS_SECRET_ACCESS_KEY": "s3",
+    "AWS_REGION": "eu",
+    "MLFLOW_TRACKING_PASSWORD": "pw",
+    "MLFLOW_TRACKING_USERNAME": "",
+    "RAY_AUTH_TOKEN": "the cluster has its own",
+    "HOME": "/home/me",
+}
+GIVEN = {"AIB_ROOT": "/shared/aib", "MLFLOW_TRACKING_URI": "https://ann:pw@mlflow.example/a", "AIB_STORAGE": None}
 
 
-def test_what_is_not_given_is_left_to_the_cluster() -> None:
-    assert job_environment({STOP_WAIT: "5"}, None, None) == {STOP_WAIT: "5"}
+def test_the_jobs_environment_holds_no_credential_and_says_which_are_set_here() -> None:
+    assert job_environment(OURS, GIVEN, send_credentials=False) == (
+        {
+            "AWS_REGION": "eu",
+            "AIB_ROOT": "/shared/aib",
+            "MLFLOW_TRACKING_URI": "https://mlflow.example/a",
+            STOP_WAIT: "600",
+        },
+        ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI"),
+    )
+
+
+def test_credentials_travel_where_they_are_told_to() -> None:
+    assert job_environment(OURS, GIVEN, send_credentials=True) == (
+        {
+            "AWS_SECRET_ACCESS_KEY": "s3",
+            "AWS_REGION": "eu",
+            "MLFLOW_TRACKING_PASSWORD": "pw",
+            "AIB_ROOT": "/shared/aib",
+            "MLFLOW_TRACKING_URI": "https://ann:pw@mlflow.example/a",
+            STOP_WAIT: "600",
+        },
+        (),
+    )
+
+
+def test_storage_and_copies_of_the_data_are_passed_on(tmp_path: Path) -> None:
+    asked = Submission(spec=tmp_path, storage="s3://bucket/runs", copy_data=False)
+    variables, _ = asked.environment({})
+    assert (variables["AIB_STORAGE"], variables["AIB_COPY_DATA"]) == ("s3://bucket/runs", "0")
+
+
+def test_what_is_not_given_is_left_to_the_cluster(tmp_path: Path) -> None:
+    assert Submission(spec=tmp_path).environment({STOP_WAIT: "5"}) == ({STOP_WAIT: "5"}, ())
 
 
 def test_a_root_in_the_jobs_own_folder_is_refused() -> None:
