@@ -10,12 +10,13 @@ from typing import NamedTuple
 import torch
 
 from orchestrator.doctor_cluster import cluster_checks, jobs_api
+from orchestrator.errors import PreflightError, first_line
 from orchestrator.provenance import provenance
 from orchestrator.scrub import scrub
 from orchestrator.slots.cluster import connect
 from orchestrator.slots.node_probe import probed_nodes
 from orchestrator.study_paths import data_root
-from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+from orchestrator.tracking.mlflow_store import is_made, prepare_store, tracking_uri_or_local
 from trainables.data.store import list_prepared
 from trainables.errors import AIBError
 
@@ -50,8 +51,14 @@ def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ra
 def _guarded(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, True, check())
-    except (AIBError, OSError) as error:
-        return Check(name, False, scrub(str(error)))
+    except Exception as error:
+        return _failed(name, error)
+
+
+def _failed(name: str, error: Exception) -> Check:
+    """What nobody foresaw is told as well, and costs none of the other checks."""
+    foreseen = isinstance(error, (AIBError, OSError))
+    return Check(name, False, scrub(str(error) if foreseen else f"{type(error).__name__}: {first_line(error)}"))
 
 
 def _versions() -> str:
@@ -67,11 +74,19 @@ def _machine() -> str:
 def _storage(root: Path) -> str:
     """The nearest folder that exists must be writable and have room; nothing is left behind."""
     there = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
-    with tempfile.TemporaryFile(dir=there) as marker:
-        marker.write(b"aib")
+    try:
+        with tempfile.TemporaryFile(dir=there) as marker:
+            marker.write(b"aib")
+    except OSError as error:
+        raise PreflightError(
+            f"{there} cannot be written ({error.strerror}); give this user the right to write there, or choose another "
+            "--root (or AIB_ROOT)."
+        ) from None
     free_gib = shutil.disk_usage(there).free / 2**30
     if free_gib < FREE_GIB:
-        raise OSError(f"{there} has {free_gib:.1f} GiB free; make room for at least {FREE_GIB:.0f}, or choose --root.")
+        raise PreflightError(
+            f"{there} has {free_gib:.1f} GiB free; make room for at least {FREE_GIB:.0f}, or choose another --root."
+        )
     return f"{there} is writable, {free_gib:.0f} GiB free"
 
 
@@ -81,10 +96,11 @@ def _data(root: Path) -> str:
 
 
 def _tracking(root: Path, uri: str | None) -> str:
-    if uri is None and not (root / "mlflow.db").exists():
-        return f"{local_tracking_uri(root)} will be made by the first search"
-    prepare_store(uri or local_tracking_uri(root))
-    return f"{scrub(uri or local_tracking_uri(root))} answers"
+    uri = tracking_uri_or_local(root, uri)
+    if not is_made(uri):
+        return f"{scrub(uri)} will be made by the first search"
+    prepare_store(uri)
+    return f"{scrub(uri)} answers"
 
 
 def _cluster(root: Path, address: str | None) -> list[Check]:
@@ -94,6 +110,6 @@ def _cluster(root: Path, address: str | None) -> list[Check]:
         with connect(address) as cluster, probed_nodes() as probed:
             for name, check in cluster_checks(cluster, probed, root):
                 checks.append(_guarded(name, check))
-    except (AIBError, OSError) as error:
-        checks.append(Check("ray", False, scrub(str(error))))
+    except Exception as error:
+        checks.append(_failed("ray", error))
     return checks

@@ -27,6 +27,11 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
+def first_line(error: BaseException) -> str:
+    """What went wrong in one line; the error's type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def exit_code_for(error: BaseException) -> int | None:
     """The exit code of an error that was raised on purpose, or that the system gave for a file or a connection; None
     for any other, which is a bug and shows its trace."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from orchestrator.errors import first_line
 from trainables.bucket import Bucket
 from trainables.config import TrialConfig
 from trainables.data.store import read_meta, store_folder
@@ -102,7 +103,7 @@ def fault_of(marks: Marks, who: str, other: str, needed: Sequence[NeededData]) -
     try:
         probe(marks, who, other)
     except OSError as error:
-        return f"its storage fails: {reason(error)}"
+        return f"its storage fails: {first_line(error)}"
     for data in needed:
         try:
             found = read_meta(store_folder(data.data_root, data.name, data.image_size))
@@ -112,9 +113,3 @@ def fault_of(marks: Marks, who: str, other: str, needed: Sequence[NeededData]) -
             what = "another version of" if found else "no"
             return f"{data.data_root} holds {what} {data.name} at {data.image_size} px there"
     return None
-
-
-def reason(error: OSError) -> str:
-    """The first line of what went wrong, with the path where there is one."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

@@ -50,14 +50,20 @@ def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json:
     from rich.table import Table
 
     from orchestrator.registry.versions import list_versions
+    from orchestrator.scrub import scrub
     from orchestrator.tracking.mlflow_store import tracking_uri_or_local
 
-    versions = list_versions(tracking_uri_or_local(root, tracking_uri))
+    uri = tracking_uri_or_local(root, tracking_uri)
+    versions = list_versions(uri)
     if as_json:
         print_json({"models": [version._asdict() for version in versions]})
         return
     if not versions:
-        err.print("nothing is registered yet; a search registers its champion: aib search SPEC")
+        err.print(
+            f"nothing is registered in {scrub(uri)} yet; a search registers its champion: aib search SPEC; another "
+            "registry is named by --tracking-uri (or MLFLOW_TRACKING_URI)",
+            markup=False,
+        )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "version", "alias", "data set", "test error %", "interp %", "study"):

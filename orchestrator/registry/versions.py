@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.errors import PreflightError
+from orchestrator.errors import PreflightError, first_line
 from orchestrator.registry.package import exported_in
 from orchestrator.scrub import scrub
-from orchestrator.tracking.mlflow_store import advice, configure_mlflow, mlflow_client
+from orchestrator.tracking.mlflow_store import advice, configure_mlflow, is_made, mlflow_client
 from search_spaces.names import check_name
 from trainables.errors import CheckpointError, ConfigError
 from trainables.export import CONFIG
@@ -51,12 +51,15 @@ def find_version(uri: str, reference: str) -> Version:
         return _find(uri, name, alias, number)
     except UnknownModelError as error:
         raise UnknownModelError(
-            f"no registered model '{reference}' ({error}); registered: {_known(uri)}. List them with: aib models"
+            f"no registered model '{reference}' in {scrub(uri)} ({error}); registered: {_known(uri)}. List them with: "
+            "aib models; --tracking-uri (or MLFLOW_TRACKING_URI) names another registry"
         ) from None
 
 
 def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version:
-    client = mlflow_client(uri)
+    client = _reader(uri)
+    if client is None:
+        raise UnknownModelError("no search has made it yet")
     try:
         with answering(uri):
             if number is not None:
@@ -69,15 +72,24 @@ def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version
         raise
 
 
+def _reader(uri: str) -> Any | None:
+    """A client of a registry that is there; None of a database that is not, which MLflow would make for a look."""
+    return mlflow_client(uri) if is_made(uri) else None
+
+
 def _known(uri: str) -> str:
+    client = _reader(uri)
     with answering(uri):
-        return ", ".join(sorted(model.name for model in mlflow_client(uri).search_registered_models())) or "none yet"
+        models = [] if client is None else client.search_registered_models()
+        return ", ".join(sorted(model.name for model in models)) or "none yet"
 
 
 def list_versions(uri: str) -> list[Version]:
     """Every version of every registered model, newest first within a model; one row an alias."""
-    client = mlflow_client(uri)
-    rows = []
+    client = _reader(uri)
+    rows: list[Version] = []
+    if client is None:
+        return rows
     with answering(uri):
         for model in client.search_registered_models():
             aliases: dict[str, list[str | None]] = {}
@@ -168,7 +180,7 @@ def answering(uri: str) -> Iterator[None]:
         yield
     # Artifacts are fetched without MLflow's own error type: what requests raises is an OSError.
     except (MlflowException, OSError) as error:
-        said = scrub((str(error).splitlines() or [type(error).__name__])[0])
+        said = scrub(first_line(error))
         code = getattr(error, "error_code", "")
         if code in _UNKNOWN_CODES:
             raise UnknownModelError(said) from error

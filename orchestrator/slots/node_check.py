@@ -8,9 +8,9 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.errors import PreflightError
+from orchestrator.errors import PreflightError, first_line
 from orchestrator.storage import TrialStorage
-from orchestrator.storage_probe import BucketMarks, FolderMarks, Marks, NeededData, fault_of, new_mark, probe, reason
+from orchestrator.storage_probe import BucketMarks, FolderMarks, Marks, NeededData, fault_of, new_mark, probe
 
 NODE_S = 120.0
 NODES_NAMED = 3
@@ -37,7 +37,7 @@ def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData],
         marks.write(shared)
         faults = _faults(marks, shared, data, timeout_s)
     except OSError as error:
-        raise PreflightError(f"{place} cannot be used from the driver: {reason(error)}; {advice}.") from None
+        raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
     finally:
         with suppress(OSError):
             marks.remove(shared)
@@ -53,7 +53,7 @@ def _check_driver(marks: Marks, place: str, advice: str) -> None:
             marks.folder.mkdir(parents=True, exist_ok=True)
         probe(marks, "driver")
     except OSError as error:
-        raise PreflightError(f"{place} cannot be used from the driver: {reason(error)}; {advice}.") from None
+        raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
 
 
 def _faults(marks: Marks, shared: str, data: Sequence[NeededData], timeout_s: float) -> list[tuple[str, str]]:

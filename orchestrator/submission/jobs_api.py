@@ -17,7 +17,7 @@ from ray.job_submission import JobSubmissionClient
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.errors import PreflightError
+from orchestrator.errors import PreflightError, first_line
 from orchestrator.slots.cluster import NodeResources, knock, require_tokens, secure_token, token_path
 from orchestrator.submission.job import Job
 from trainables.errors import AIBError
@@ -145,17 +145,17 @@ def connect_jobs(address: str) -> JobsApi:
             client.list_jobs()
     except RayError as error:
         raise PreflightError(
-            f"the cluster at {address} does not take our token ({str(error).splitlines()[0]}); it has to be the head "
+            f"the cluster at {address} does not take our token ({first_line(error)}); it has to be the head "
             f"node's: {'RAY_AUTH_TOKEN is set' if os.environ.get('RAY_AUTH_TOKEN') else f'ours is in {token_path()}'}."
         ) from None
     except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError) as error:
         raise PreflightError(
-            f"no cluster answers at {address} ({_first_line(error)}); --address is the dashboard's URL, "
+            f"no cluster answers at {address} ({first_line(error)}); --address is the dashboard's URL, "
             "http://HEAD:8265, through a tunnel where it listens on the head's loopback only."
         ) from None
     except (requests.RequestException, OSError, RuntimeError, ValueError, KeyError) as error:
         raise PreflightError(
-            f"what answers at {address} has no Ray Jobs API ({_first_line(error)}); --address is the dashboard's URL, "
+            f"what answers at {address} has no Ray Jobs API ({first_line(error)}); --address is the dashboard's URL, "
             "http://HEAD:8265, of a head started with ray[default] and --include-dashboard=true."
         ) from None
     _same_version(str(client._server_ray_version), address)
@@ -214,10 +214,6 @@ def _answering(url: str) -> Iterator[None]:
         yield
     except (RayError, RayStateApiException, OSError, RuntimeError, ValueError) as error:
         raise JobsUnreachableError(f"the Jobs API at {url} failed: {error}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _job(details: Any) -> Job:

@@ -26,6 +26,7 @@ from orchestrator.submission.jobs_api import (
     connect_jobs,
 )
 from orchestrator.submission.parcel import parcel, spec_in_parcel
+from orchestrator.tracking.mlflow_store import check_tracking_uri
 from search_spaces.schema import load_spec
 from trainables.bucket import Bucket
 from trainables.errors import ConfigError
@@ -73,6 +74,8 @@ def submit_search(
     spec = load_spec(submission.spec, overrides)
     check_trials(spec)
     root = _root_there(submission.root)
+    if submission.tracking_uri:
+        check_tracking_uri(submission.tracking_uri)
     if submission.storage:
         Bucket.from_uri(submission.storage)
     api = connect_jobs(address)

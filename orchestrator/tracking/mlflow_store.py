@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from orchestrator.errors import PreflightError
+from orchestrator.errors import PreflightError, first_line
 from orchestrator.scrub import scrub, without_userinfo
+from trainables.errors import ConfigError
 
 _SETTINGS = {
     # MLflow's own defaults (7 retries, 120 s) hold a call to a dead server for minutes; ours waits on disk instead.
@@ -31,6 +32,7 @@ _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT":
 _TRAINING = ("mlflow.experimentKind", "custom_model_development")
 """Tells user interfaces that read it that an experiment holds training runs, not traces of language models."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+FORMS = "http(s)://HOST:PORT of an MLflow server, sqlite:////ABSOLUTE/PATH/mlflow.db, or postgresql://HOST/NAME"
 
 
 def configure_mlflow() -> None:
@@ -45,7 +47,8 @@ def configure_mlflow() -> None:
 
 
 def mlflow_client(tracking_uri: str) -> Any:
-    """An MlflowClient under our settings."""
+    """An MlflowClient under our settings; ConfigError for an address that is none."""
+    check_tracking_uri(tracking_uri)
     configure_mlflow()
     from mlflow import MlflowClient
 
@@ -62,15 +65,29 @@ def tracking_uri_or_local(root: str | Path, given: str | None) -> str:
     return given or local_tracking_uri(root)
 
 
+def check_tracking_uri(tracking_uri: str) -> None:
+    """ConfigError for what cannot be the address of a store of runs and models."""
+    if fault := _fault_of(tracking_uri):
+        shown = scrub(tracking_uri)
+        raise ConfigError(f"--tracking-uri (or MLFLOW_TRACKING_URI) is '{shown}', {fault}; allowed: {FORMS}.")
+
+
+def is_made(tracking_uri: str) -> bool:
+    """False for a SQLite database that nobody has made yet; MLflow would make it for whoever only looks."""
+    file = _database_file(tracking_uri)
+    return file is None or file.exists()
+
+
 def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: str | Path | None = None) -> str | None:
     """Makes sure that the store answers, with its schema and the study's experiment in place.
 
     A local database is created (7-8 s the first time). Returns the experiment's id where a study is named. Raises
-    PreflightError, within seconds, where the store is unreachable, refuses us, or holds a deleted experiment of
-    that name.
+    ConfigError for an address that is none, and PreflightError, within seconds, where the store is unreachable,
+    refuses us, or holds a deleted experiment of that name.
     """
     shown = scrub(tracking_uri)
-    _check_scheme(tracking_uri, shown)
+    check_tracking_uri(tracking_uri)
+    _make_database(tracking_uri)
     _check_host(tracking_uri, shown)
     try:
         with _environment(_QUICK):
@@ -81,7 +98,7 @@ def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: st
         raise
     except Exception as error:
         raise PreflightError(
-            f"the tracking store {shown} cannot be used: {scrub(_first_line(error))}. {advice(tracking_uri, error)}"
+            f"the tracking store {shown} cannot be used: {scrub(first_line(error))}. {advice(tracking_uri, error)}"
         ) from error
 
 
@@ -128,23 +145,43 @@ def _create_experiment(client: Any, study: str, artifact_root: str | Path | None
     return client.get_experiment_by_name(study)
 
 
-def _check_scheme(tracking_uri: str, shown: str) -> None:
-    scheme = urlsplit(tracking_uri).scheme
-    if scheme in ("", "file"):
+def _fault_of(tracking_uri: str) -> str | None:
+    try:
+        parts = urlsplit(tracking_uri)
+        _ = parts.port
+    except ValueError:
+        # What Python says of it may quote a password.
+        return "whose host or port cannot be read"
+    kind = parts.scheme.partition("+")[0]
+    if kind in ("", "file"):
+        return "and MLflow no longer writes to plain folders"
+    if kind not in ("http", "https", "sqlite", *_PORTS):
+        return "where MLflow keeps no records"
+    if kind == "sqlite":
+        return None if _database_file(tracking_uri) else "which names no file"
+    return "which names no host" if kind.startswith("http") and not parts.hostname else None
+
+
+def _database_file(tracking_uri: str) -> Path | None:
+    """The file of a SQLite database; relative paths have three slashes before them, absolute ones four."""
+    scheme, _, rest = tracking_uri.partition(":///")
+    file = rest.partition("?")[0]
+    return Path(file) if file and scheme.partition("+")[0] == "sqlite" else None
+
+
+def _make_database(tracking_uri: str) -> None:
+    """An empty file where a SQLite database is to be, unless there is one."""
+    path = _database_file(tracking_uri)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(path, timeout=5) as database:
+            database.execute("PRAGMA user_version")
+    except (OSError, sqlite3.Error) as error:
         raise PreflightError(
-            f"--tracking-uri is '{shown}': MLflow no longer writes to plain folders. "
-            "Use sqlite:////absolute/path/mlflow.db or the http(s):// address of an MLflow server."
-        )
-    if scheme == "sqlite":
-        path = Path(tracking_uri.removeprefix("sqlite:///"))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with sqlite3.connect(path, timeout=5) as database:
-                database.execute("PRAGMA user_version")
-        except (OSError, sqlite3.Error) as error:
-            raise PreflightError(
-                f"the tracking database {path} cannot be opened: {error}. Choose another --root or --tracking-uri."
-            ) from error
+            f"the tracking database {path} cannot be opened: {error}. Choose another --root or --tracking-uri."
+        ) from error
 
 
 def _check_host(tracking_uri: str, shown: str) -> None:
@@ -171,10 +208,6 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         os.environ.update(before)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def advice(tracking_uri: str, error: BaseException) -> str:

@@ -122,6 +122,42 @@ def test_a_corrupt_parquet_row_is_named_and_nothing_is_left(tmp_path: Path, caps
     assert not [path for path in root.rglob("*") if path.is_file()]
 
 
+def registered(folder: Path) -> list[list[str]]:
+    """The verbs that ask for a registered model."""
+    return [["pull", "m", str(folder / "pulled")], ["predict", "m", "x.png"], ["evaluate", "models:/m@champion"]]
+
+
+@pytest.mark.parametrize("uri", ["foo", "s3://bucket/runs", "http://h:99999", "http://[::1"])
+def test_an_address_that_is_none_is_refused_by_every_verb(
+    uri: str, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (["models"], *registered(tmp_path), ["search", str(spec)]):
+        code, message = refused([*verb, "--tracking-uri", uri], capsys, tmp_path / "runs")
+        assert code == 2, message
+        assert "--tracking-uri" in message
+        assert uri in message
+
+
+@pytest.mark.parametrize("given", [(), ("--tracking-uri", "sqlite:///RECORD/else.db")])
+def test_verbs_that_read_make_no_record_and_name_the_one_that_is_not_there(
+    given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "record"
+    uri = [word.replace("RECORD", str(record)) for word in given]
+    named = "else.db" if given else str(tmp_path / "runs" / "mlflow.db")
+    for verb in registered(tmp_path):
+        code, message = refused([*verb, *uri], capsys, tmp_path / "runs")
+        assert code == 3, message
+        assert named in message
+        assert "MLFLOW_TRACKING_URI" in message
+    code, message = refused(["models", *uri], capsys, tmp_path / "runs")
+    assert (code, named in message, "MLFLOW_TRACKING_URI" in message) == (0, True, True), message
+    with pytest.raises(SystemExit):
+        main(["doctor", "--no-ray", *uri, "--root", str(tmp_path / "runs")])
+    assert "will be made by the first search" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_usage_errors_leave_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["serach"], ["plan"], ["predict", "x"], ["plan", "a", "b"]):
         with pytest.raises(SystemExit) as leaving:

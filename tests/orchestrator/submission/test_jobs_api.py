@@ -141,6 +141,7 @@ def test_status_and_doctor_refuse_alike(spec: Path, server: str, capsys: pytest.
         (["--set", "resources.workers_per_trial=4096"], "resources.workers_per_trial"),
         (["--root", "runs"], "absolute"),
         (["--storage", "s3://"], "s3://BUCKET/PREFIX"),
+        (["--tracking-uri", "mlruns"], "--tracking-uri"),
         (["--name", "../out"], "../out"),
     ],
 )

@@ -237,12 +237,6 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path: Path
     assert (tmp_path / "mlflow.db").read_text() == "notes" * 100
 
 
-@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
-def test_a_plain_folder_is_refused_with_what_to_use_instead(uri: str) -> None:
-    with pytest.raises(PreflightError, match="sqlite:///"):
-        prepare_store(uri)
-
-
 def test_a_locked_database_is_unavailable_not_rejected(
     tracker: MlflowTracker, store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
