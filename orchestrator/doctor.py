@@ -17,11 +17,11 @@ from orchestrator.slots.cluster import connect
 from orchestrator.slots.node_probe import probed_nodes
 from orchestrator.study_paths import data_root
 from orchestrator.tracking.mlflow_store import is_made, prepare_store, tracking_uri_or_local
+from orchestrator.where import is_dashboard
 from trainables.data.store import list_prepared
 from trainables.errors import AIBError
 
 FREE_GIB = 2.0
-HTTP = ("http://", "https://")
 
 
 class Check(NamedTuple):
@@ -40,7 +40,7 @@ def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ra
         _guarded("tracking", lambda: _tracking(root, tracking_uri)),
     ]
     if start_ray:
-        if (address or "").startswith(HTTP):
+        if is_dashboard(address):
             # From outside there is the Jobs API only.
             checks.append(_guarded("jobs", lambda: jobs_api(str(address))))
         else:

@@ -1,11 +1,10 @@
 """The checks of `aib doctor` that need a cluster: one small function each, over what its nodes answer."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import PreflightError
-from orchestrator.slots.cluster import Cluster, NodeResources, token_path
+from orchestrator.slots.cluster import Cluster, NodeResources, token_place
 from orchestrator.slots.metrics_endpoints import metrics_endpoints
 from orchestrator.slots.node_check import check_storage
 from orchestrator.slots.node_probe import ProbedNode, versions
@@ -27,7 +26,7 @@ def cluster_checks(cluster: Cluster, probed: list[ProbedNode], root: Path) -> It
 
 
 def resources(probed: list[ProbedNode]) -> str:
-    return f"{_offer([node.resources for node in probed])}, dashboard on, {_token()}"
+    return f"{_offer([node.resources for node in probed])}, dashboard on, token in {token_place()}"
 
 
 def jobs_api(address: str) -> str:
@@ -40,16 +39,12 @@ def jobs_api(address: str) -> str:
         )
     running = sum(not job.ended for job in api.jobs())
     found = [node for node, _ in api.nodes()]
-    return f"{api.url} takes jobs with a token only, {_offer(found)}, {running} jobs running, {_token()}"
+    return f"{api.url} takes jobs with a token only, {_offer(found)}, {running} jobs running, token in {token_place()}"
 
 
 def _offer(found: list[NodeResources]) -> str:
     cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
     return f"{len(found)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
-
-
-def _token() -> str:
-    return "token in RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else f"token in {token_path()}"
 
 
 def same_versions(probed: list[ProbedNode]) -> str:

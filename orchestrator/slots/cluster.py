@@ -8,8 +8,10 @@ import logging
 import os
 import secrets
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +23,12 @@ from ray.util.state.exception import RayStateApiException
 from orchestrator.checkout import PACKAGES, checkout_root
 from orchestrator.errors import PreflightError
 from orchestrator.slots.process_title import hide_secrets_in_title
+from orchestrator.where import check_address
 
 CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
+TOKEN_REFUSED = "InvalidAuthToken"
+"""In what Ray's core writes where the head does not take our token."""
 
 
 class NodeResources(NamedTuple):
@@ -45,9 +50,11 @@ class Cluster(NamedTuple):
 def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
     """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
 
-    Raises PreflightError where the cluster cannot be reached, asks for another token, or has no dashboard.
+    Raises ConfigError for the dashboard's URL, and PreflightError where the cluster cannot be reached, asks for
+    another token, or has no dashboard.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    check_address(address)
     hide_secrets_in_title()
     require_tokens()
     secure_token(create=address == "local")
@@ -56,7 +63,8 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         options = _code_to_ship()
     try:
         knock(address)
-        context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        with nullcontext() if address == "local" else _told_of_the_token(address):
+            context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise PreflightError(
             f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or leave --address "
@@ -102,6 +110,11 @@ def token_path() -> Path:
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
 
 
+def token_place() -> str:
+    """Where this process has its token from, for messages."""
+    return "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else str(token_path())
+
+
 def secure_token(create: bool) -> None:
     """Makes the token file readable by its owner alone; writes a new one where there is none and one may be made."""
     if os.environ.get("RAY_AUTH_TOKEN"):
@@ -131,6 +144,37 @@ def knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+
+
+@contextmanager
+def _told_of_the_token(address: str) -> Iterator[None]:
+    """Joining; PreflightError where the head does not take our token.
+
+    Ray's core writes that straight to the process's stderr, a line a second, and what Ray raises then does not tell.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+
+        def said() -> str:
+            return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            if TOKEN_REFUSED not in said():
+                raise
+            raise PreflightError(
+                f"the Ray cluster at {address!r} does not take our token, that of {token_place()}; it has to be the "
+                "head node's."
+            ) from error
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if TOKEN_REFUSED not in said():
+                sys.stderr.write(said())
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from orchestrator.errors import PreflightError, first_line
-from orchestrator.slots.cluster import NodeResources, knock, require_tokens, secure_token, token_path
+from orchestrator.slots.cluster import NodeResources, knock, require_tokens, secure_token, token_path, token_place
 from orchestrator.submission.job import Job
 from trainables.errors import AIBError
 
@@ -145,8 +145,8 @@ def connect_jobs(address: str) -> JobsApi:
             client.list_jobs()
     except RayError as error:
         raise PreflightError(
-            f"the cluster at {address} does not take our token ({first_line(error)}); it has to be the head "
-            f"node's: {'RAY_AUTH_TOKEN is set' if os.environ.get('RAY_AUTH_TOKEN') else f'ours is in {token_path()}'}."
+            f"the cluster at {address} does not take our token, that of {token_place()} ({first_line(error)}); it has "
+            "to be the head node's."
         ) from None
     except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError) as error:
         raise PreflightError(

@@ -122,6 +122,17 @@ def test_a_corrupt_parquet_row_is_named_and_nothing_is_left(tmp_path: Path, caps
     assert not [path for path in root.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("verb", ["plan", "search", "train", "promote"])
+def test_a_dashboards_url_is_not_where_a_driver_joins(
+    verb: str, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = "some" if verb == "promote" else str(spec)
+    code, message = refused([verb, what, "--address", "http://127.0.0.1:8265"], capsys, tmp_path / "runs")
+    assert code == 2
+    for word in ("http://127.0.0.1:8265", "aib submit", "auto", "6379"):
+        assert word in message
+
+
 def registered(folder: Path) -> list[list[str]]:
     """The verbs that ask for a registered model."""
     return [["pull", "m", str(folder / "pulled")], ["predict", "m", "x.png"], ["evaluate", "models:/m@champion"]]

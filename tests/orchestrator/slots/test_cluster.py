@@ -84,7 +84,8 @@ def refusal(address: str, token_file: Path) -> str:
     return subprocess.run(
         [sys.executable, "-c", REFUSED, address],
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if address != "without a dashboard" else subprocess.PIPE,
         text=True,
         timeout=90,
         check=True,
@@ -97,6 +98,16 @@ def test_cluster_without_a_dashboard_is_refused(token_file: Path) -> None:
     said = refusal("without a dashboard", token_file)
     assert "has no dashboard" in said
     assert "--include-dashboard=true" in said
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_another_token_is_named_in_one_line(cluster: Cluster, token_file: Path) -> None:
+    said = refusal(cluster.address, token_file)
+    assert said.splitlines() == [
+        f"the Ray cluster at '{cluster.address}' does not take our token, that of {token_file}; it has to be the head "
+        "node's."
+    ]
 
 
 @pytest.mark.ray
