@@ -29,7 +29,7 @@ ADVICE: Mapping[Cause, str] = {
     "resources.cpus_per_worker",
     "hang": "if a single step may take this long, raise resources.hang_timeout_s",
 }
-NOT_RETRIED = ("DataError", "ConfigError", "DivergedError")
+NOT_RETRIED = ("DataError", "ConfigError", "DivergedError", "StorageError")
 """Errors of the science that a new worker group would only repeat; seen here where one rank alone raised them."""
 _SEVERITY: tuple[Cause, ...] = ("out_of_memory", "preempted", "node_lost", "science", "hang", "crash")
 _OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")

@@ -46,7 +46,8 @@ class TrialRecord:
     first_epoch_s: float | None = None
     """When its first epoch was reported."""
     recorded: bool = False
-    """Whether the tracker was told the end: a kill may come between the journal's line and that."""
+    """Whether the tracker was told the end and all that belongs to it: a kill may come between the journal's line and
+    that, or a figure not be drawn."""
 
     @property
     def epoch(self) -> int:

@@ -29,8 +29,9 @@ class Recorder:
         self.tracker = tracker
         self.on_change: Callable[[str | None], None] = lambda trial: None
         """Called after every event with the trial it is about (None: the study), for whoever watches."""
-        self.on_end: Callable[[TrialRecord], None] = lambda record: None
-        """Called once for every trial that ended, before it is closed at the tracker; in the background."""
+        self.on_end: Callable[[TrialRecord], bool] = lambda record: True
+        """Called once for every trial that ended, before it is closed at the tracker; in the background. Whether all
+        that it adds is recorded: else a resume closes the trial once more."""
         self._dataset = dataset
         self._tags = dict(tags)
         self._lock = threading.RLock()
@@ -83,13 +84,13 @@ class Recorder:
             self.on_change(trial)
 
     def _close(self, record: TrialRecord) -> None:
-        self.on_end(record)
+        whole = self.on_end(record)
         with self._lock:
             why = {"aib.reason": record.reason, "aib.failure_kind": record.failure_kind}
             tags = {name: value for name, value in why.items() if value}
             ended_ms = None if record.ended_s is None else _ms(record.ended_s)
             self.tracker.close_trial(record.trial, record.state, {}, tags, timestamp_ms=ended_ms)  # type: ignore[arg-type]
-            if not record.recorded:
+            if whole and not record.recorded:
                 self.journal.append("recorded", durable=False, trial=record.trial)
 
     def leave_unfinished(self) -> None:

@@ -20,24 +20,36 @@ CHOICES = 3
 logger = logging.getLogger(__name__)
 
 
-def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> None:
+def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> bool:
     """Logs curves, and for a trial of full length also attention maps, scores and the best epoch's weights.
 
     A trial that was stopped early or failed has its numbers only: hundreds of them would fill the store. A model
-    without maps has curves and weights.
+    without maps has curves and weights. False, with a warning, where that could not be done: no trial is worth less,
+    and no search ends, for a figure that is missing.
     """
     if record.state != "completed" or "final_val_error_pct" not in record.outcome:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        if _copy(checkpoints, Path(folder)):
-            _log(tracker, Path(folder), record)
+        return True
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if _copy(checkpoints, Path(folder)):
+                _log(tracker, Path(folder), record)
+    except Exception as error:
+        logger.warning(
+            "the weights and figures of %s are not all in its record (%s: %s); its numbers are, and the same command "
+            "with --resume tries again.",
+            record.trial,
+            type(error).__name__,
+            error,
+        )
+        return False
+    return True
 
 
 def _copy(checkpoints: CheckpointStore, into: Path) -> bool:
     """Copies what is logged of the newest checkpoint; False where there is none.
 
     Workers that were taken for lost may write the last epoch once more, and clear the chosen one away while it is
-    read; theirs has the same numbers, and is then chosen instead.
+    read; theirs has the same numbers, and is then chosen instead. Raises CheckpointError where that never ends.
     """
     for _ in range(CHOICES):
         # The second where it is gone before its manifest is read.
@@ -47,8 +59,7 @@ def _copy(checkpoints: CheckpointStore, into: Path) -> bool:
             for name in {*LOGGED, "examples.safetensors"} & {*listed_files(checkpoint), MANIFEST}:
                 shutil.copyfile(checkpoint / name, into / name)
             return True
-    logger.warning("a trial's weights are not in its record: its checkpoint went away %d times", CHOICES)
-    return False
+    raise CheckpointError(f"its checkpoint went away {CHOICES} times while it was read")
 
 
 def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from trainables.checkpoint import MANIFEST, checkpoint_folder, latest_checkpoint, prune_checkpoints, verify
+from trainables.errors import StorageError
 
 KEEP_CHECKPOINTS = 2
 
@@ -38,12 +39,16 @@ class CheckpointStore(Protocol):
     def newest(self) -> AbstractContextManager[Path | None]:
         """The newest checkpoint that matches its manifest, as a folder that is there for the time of the block.
 
-        None where there is none; an incomplete or altered one is passed over for the one before.
+        None where there is none; an incomplete or altered one is passed over for the one before. Raises StorageError
+        where the storage is away, which says nothing of what it holds.
         """
         ...
 
     def named(self, name: str) -> AbstractContextManager[Path]:
-        """The checkpoint that another rank's `newest` gave, by its folder's name; CheckpointError if not whole."""
+        """The checkpoint that another rank's `newest` gave, by its folder's name; CheckpointError if not whole.
+
+        Raises StorageError where the storage is away.
+        """
         ...
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
@@ -62,6 +67,17 @@ class CheckpointStore(Protocol):
         ...
 
 
+@contextmanager
+def reading(place: object) -> Iterator[None]:
+    """StorageError for an OSError of the block; a file that has just been cleared away is none of the storage's."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError.unread(place, error) from None
+
+
 @dataclass(frozen=True)
 class FolderStore:
     """Checkpoints in a trial's own folder, on a file system that every node reaches."""
@@ -73,16 +89,20 @@ class FolderStore:
 
     @contextmanager
     def newest(self) -> Iterator[Path | None]:
-        yield latest_checkpoint(self.folder)
+        with reading(self.folder):
+            found = latest_checkpoint(self.folder)
+        yield found
 
     @contextmanager
     def named(self, name: str) -> Iterator[Path]:
         folder = self.folder / "checkpoints" / name
-        verify(folder)
+        with reading(folder):
+            verify(folder)
         yield folder
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
-        prune_checkpoints(self.folder, keep)
+        with reading(self.folder):
+            prune_checkpoints(self.folder, keep)
 
     def listed(self) -> list[StoredCheckpoint]:
         # Links lead to what is not ours to count or remove.

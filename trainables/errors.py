@@ -33,8 +33,19 @@ class StorageError(AIBError):
     @classmethod
     def at(cls, place: object, error: BaseException) -> Self:
         """For what could not be written at a place, with the system's reason."""
-        reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]
         return cls(
-            f"{place} cannot be written ({reason}); what was stored before is intact. Make room or make it writable, "
+            f"{place} cannot be written ({_reason(error)}); what was stored before is intact. Make room or make it "
+            "writable, then go on with the same command (a study with --resume)."
+        )
+
+    @classmethod
+    def unread(cls, place: object, error: BaseException) -> Self:
+        """For what could not be read at a place, with the system's reason."""
+        return cls(
+            f"{place} cannot be read ({_reason(error)}); what is stored is as it was. Make it reachable and readable, "
             "then go on with the same command (a study with --resume)."
         )
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,13 +10,13 @@ never read.
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.bucket import Bucket
 from trainables.checkpoint import MANIFEST, Age, checkpoint_name, listed_files, verify
-from trainables.checkpoint_store import KEEP_CHECKPOINTS, StoredCheckpoint
+from trainables.checkpoint_store import KEEP_CHECKPOINTS, StoredCheckpoint, reading
 from trainables.data.scratch import scratch_folder
 from trainables.errors import CheckpointError, StorageError
 from trainables.node_cache import node_cache
@@ -44,13 +44,19 @@ class ObjectStore:
 
     @contextmanager
     def newest(self) -> Iterator[Path | None]:
-        with _scratch() as scratch:
-            yield next((folder for name in _complete(self._listed()) if (folder := self._sound(name, scratch))), None)
+        with ExitStack() as stack:
+            with reading(self._place):
+                scratch = stack.enter_context(_scratch())
+                names = _complete(self._listed())
+                found = next((folder for name in names if (folder := self._sound(name, scratch))), None)
+            yield found
 
     @contextmanager
     def named(self, name: str) -> Iterator[Path]:
-        with _scratch() as scratch:
-            yield self._download(name, scratch)
+        with ExitStack() as stack:
+            with reading(self._place):
+                folder = self._download(name, stack.enter_context(_scratch()))
+            yield folder
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
         with self._storing():
@@ -80,7 +86,11 @@ class ObjectStore:
         try:
             yield
         except OSError as error:
-            raise StorageError.at(f"{self.bucket.uri}, {self.prefix},", error) from None
+            raise StorageError.at(self._place, error) from None
+
+    @property
+    def _place(self) -> str:
+        return f"{self.bucket.uri}, {self.prefix},"
 
     def _key(self, name: str, file: str) -> str:
         return f"{self.prefix}/{name}/{file}"

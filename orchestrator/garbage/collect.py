@@ -18,7 +18,7 @@ from orchestrator.storage import TrialStorage, recorded_storage
 from orchestrator.study import view_study
 from orchestrator.study_paths import StudyPaths
 from trainables.checkpoint_store import CheckpointStore, StoredCheckpoint
-from trainables.errors import AIBError, CheckpointError
+from trainables.errors import AIBError, CheckpointError, StorageError
 
 
 class Removal(NamedTuple):
@@ -75,6 +75,8 @@ def collect(paths: StudyPaths, dry_run: bool) -> Collection:
             removals += list(_file_removals(paths))
         except OSError as error:
             raise PreflightError(f"{storage.place} cannot be read ({error}); nothing was removed.") from error
+        except StorageError as error:
+            raise PreflightError(f"{error} Nothing was removed.") from error
         if not dry_run:
             for removal in removals:
                 _carry_out(removal, storage)

@@ -8,6 +8,7 @@ from orchestrator.storage import recorded_storage
 from orchestrator.study import StudyView, view_study
 from orchestrator.study_paths import StudyPaths
 from trainables.checkpoint import has_tensors, read_state, read_tensors
+from trainables.errors import StorageError
 from trainables.interpretability.examples import Panels
 from trainables.verdicts import Verdicts
 
@@ -35,8 +36,8 @@ class Source:
         try:
             with storage.of(trial).newest() as checkpoint:
                 return None if checkpoint is None else _read(checkpoint)
-        except OSError:
-            # An object store that is away: the page is drawn from the record alone.
+        except (OSError, StorageError):
+            # Storage that is away: the page is drawn from the record alone.
             return None
 
 

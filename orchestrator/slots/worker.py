@@ -138,13 +138,23 @@ def _run_job(job: Job, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finished | No
 def _resumed(checkpoints: CheckpointStore, rank: int) -> Iterator[Path | None]:
     """The checkpoint to go on from, on every rank the same; None on all of them where there is none.
 
-    Rank 0 chooses for all: storage may show a checkpoint to one node before another.
+    Rank 0 chooses for all: storage may show a checkpoint to one node before another. What keeps it from choosing is
+    raised on all of them.
     """
     with ExitStack() as stack:
-        newest = stack.enter_context(checkpoints.newest()) if rank == 0 else None
-        name = _broadcast(newest.name if newest is not None else None, rank)
-        if rank > 0 and name is not None:
-            newest = stack.enter_context(checkpoints.named(name))
+        newest: Path | None = None
+        chosen: str | AIBError | None = None
+        if rank == 0:
+            try:
+                newest = stack.enter_context(checkpoints.newest())
+                chosen = newest.name if newest is not None else None
+            except AIBError as error:
+                chosen = error
+        chosen = _broadcast(chosen, rank)
+        if isinstance(chosen, AIBError):
+            raise chosen
+        if rank > 0 and chosen is not None:
+            newest = stack.enter_context(checkpoints.named(chosen))
         yield newest
 
 

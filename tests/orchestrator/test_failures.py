@@ -6,7 +6,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
 from orchestrator.failures import MAX_BY_CLUSTER, Cause, Failure, decide, failure_of_group, first_line
-from trainables.errors import CheckpointError, DataError, DivergedError
+from trainables.errors import CheckpointError, DataError, DivergedError, StorageError
 
 
 def died(cause: Cause, times: int = 1, epoch: int = 7) -> list[Failure]:
@@ -75,6 +75,7 @@ def actor_died(text: str) -> RayActorError:
         (RayActorError(preempted=True), "preempted"),
         (WorkerHealthCheckTimeoutError("hanging for 700 s"), "hang"),
         (DivergedError("the loss is not finite"), "science"),
+        (StorageError("s3://aib cannot be read"), "science"),
         (CheckpointError("storage shows it to one node before another"), "crash"),
         (ZeroDivisionError("a bug"), "crash"),
     ],

@@ -1,18 +1,28 @@
 """What a finished trial leaves in the record, with maps and without."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
-from orchestrator.journal import TrialRecord
+from orchestrator.journal import Journal, TrialRecord
+from orchestrator.reconcile import reconcile_store
+from orchestrator.recorder import Recorder
+from orchestrator.tracking.tracker import DatasetInput
 from orchestrator.trial_artifacts import log_trial_artifacts
+from tests.free_port import free_port
+from tests.full_disk import small_disk
 from tests.orchestrator.tracking.recording_tracker import RecordingTracker
+from tests.trainables.s3_server import s3_server
 from tests.trainables.tiny import tiny_trial
-from trainables.checkpoint import checkpoint_folder
+from trainables.bucket import Bucket
+from trainables.checkpoint import checkpoint_folder, latest_checkpoint, read_state, read_tensors, write_checkpoint
 from trainables.checkpoint_store import CheckpointStore, FolderStore
 from trainables.fit import EpochReport, fit
+from trainables.object_store import ObjectStore
 from trainables.runtime import Runtime
 
 SMALL = {"data__train_images": 40, "data__val_images": 20, "data__test_images": 20, "epochs": 1}
@@ -26,7 +36,7 @@ def logged_of(checkpoints: CheckpointStore, report: EpochReport) -> dict[str, by
     tracker = RecordingTracker()
     tracker.open_study("tiny", "signature", {}, {})
     tracker.open_trial("t00000", "t00000", {}, {}, None)
-    log_trial_artifacts(tracker, checkpoints, record)
+    assert log_trial_artifacts(tracker, checkpoints, record)
     logged: dict[str, bytes] = tracker.runs["t00000"]["files"]
     return logged
 
@@ -75,3 +85,78 @@ def test_a_checkpoint_that_is_cleared_away_while_it_is_read_is_chosen_again(
     for name in ("best.safetensors", "state.json", "manifest.json"):
         assert logged[f"best_checkpoint/{name}"] == (again / name).read_bytes()
     assert "figures/attention.png" in logged
+
+
+class Driver:
+    """One driver after another on the same journal and record; each is told the end of the trial, or resumes."""
+
+    def __init__(self, folder: Path, report: EpochReport) -> None:
+        self.folder, self.report, self.tracker = folder, report, RecordingTracker()
+        self.tracker.open_study("tiny", "signature", {}, {})
+        self.config = tiny_trial(**SMALL)
+
+    def ends(self, checkpoints: CheckpointStore) -> TrialRecord:
+        """The trial as it is in the journal then."""
+        journal = Journal(self.folder / "journal.jsonl")
+        data = DatasetInput(name="d", digest="0", source="s", num_train=1)
+        recorder = Recorder(journal, self.tracker, data, {})
+        recorder.on_end = lambda record: log_trial_artifacts(self.tracker, checkpoints, record)
+        if not journal.state.trials:
+            recorder.trial_started("t00000", "search", {}, self.config)
+            recorder.epoch("t00000", self.report.metrics)
+            recorder.trial_ended("t00000", "completed")
+            recorder.stage("finalists")
+        else:
+            reconcile_store(recorder, lambda record: self.config)
+        journal.close()
+        assert self.tracker.runs["t00000"]["status"] == "FINISHED"
+        return journal.state.trials["t00000"]
+
+
+@pytest.fixture(scope="module")
+def report(digits_root: Path) -> EpochReport:
+    (only,) = fit(tiny_trial(**SMALL), Runtime(data_root=digits_root))
+    return only
+
+
+def test_storage_that_is_away_costs_a_trial_its_figures_until_a_resume(
+    report: EpochReport, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.bucket._ATTEMPTS", 1)
+    driver = Driver(tmp_path, report)
+    away = Bucket.from_uri(f"s3://aib/runs?region=r&scheme=http&endpoint_override=127.0.0.1%3A{free_port()}")
+    assert not driver.ends(ObjectStore(away, "t00000")).recorded
+    assert "figures of t00000 are not all in its record (StorageError: s3://aib/runs" in caplog.text
+    with s3_server(tmp_path) as server:
+        back = ObjectStore(Bucket.from_uri(server.uri), "t00000")
+        back.save(1, report.save)
+        assert driver.ends(back).recorded
+    assert {"best_checkpoint/best.safetensors", "figures/attention.png"} <= driver.tracker.runs["t00000"][
+        "files"
+    ].keys()
+
+
+def test_figures_that_cannot_be_drawn_end_no_search_and_no_resume(
+    report: EpochReport, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver, checkpoints = Driver(tmp_path, report), FolderStore(tmp_path)
+    report.save(checkpoint_folder(tmp_path, 1))
+    whole = latest_checkpoint(tmp_path)
+    assert whole is not None
+    tensors = {"best": read_tensors(whole, "best"), "examples": {"nothing": torch.zeros(1)}}
+    write_checkpoint(checkpoint_folder(tmp_path, 1), tensors, read_state(whole))
+    for times in (1, 2):
+        assert not driver.ends(checkpoints).recorded
+        assert caplog.text.count("figures of t00000 are not all in its record") == times, "once a driver"
+
+
+def test_a_temporary_folder_that_is_full_costs_a_trial_its_figures_until_a_resume(
+    report: EpochReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, checkpoints = Driver(tmp_path, report), FolderStore(tmp_path)
+    report.save(checkpoint_folder(tmp_path, 1))
+    with small_disk("tmpfs", tmp_path / "disk") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+        with disk.full():
+            assert not driver.ends(checkpoints).recorded
+        assert driver.ends(checkpoints).recorded

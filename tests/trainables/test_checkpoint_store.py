@@ -144,6 +144,42 @@ def test_an_object_store_that_is_away_is_named(tmp_path: Path) -> None:
         ObjectStore(bucket, "studies/s/trials/t").save(1, writer(1))
 
 
+def test_a_checkpoint_in_a_store_that_went_away_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.bucket._ATTEMPTS", 1)
+    with s3_server(tmp_path) as server:
+        store = ObjectStore(Bucket.from_uri(server.uri), "away")
+        store.save(1, writer(1))
+        with store.newest() as folder:
+            assert folder is not None
+            name = folder.name
+    with pytest.raises(StorageError, match=r"s3://aib/runs.*away, cannot be read.*--resume"), store.newest():
+        pass
+    with pytest.raises(StorageError, match="cannot be read"), store.named(name):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cache_that_is_full_keeps_a_checkpoint_from_being_read_until_there_is_room(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    store = ObjectStore(Bucket.from_uri(uri), tmp_path.name)
+    store.save(1, writer(1, 2**16))
+    with small_disk(kind, tmp_path / "disk") as disk:
+        monkeypatch.setenv(CACHE_VARIABLE, str(disk.path / "cache"))
+        assert newest_epoch(store) == 1
+        with disk.full(), pytest.raises(StorageError, match=r"cannot be read \((No space left|File too large)"):
+            newest_epoch(store)
+        assert newest_epoch(store) == 1
+
+
+def test_what_a_reader_of_a_checkpoint_raises_is_its_own(store: CheckpointStore) -> None:
+    store.save(1, writer(1))
+    with pytest.raises(PermissionError), store.newest():
+        raise PermissionError("the reader's")
+
+
 KILLED_UPLOAD = """
 import os, signal, sys
 import pyarrow.fs

@@ -1,6 +1,7 @@
 """One slot of two data-parallel workers: they enter and leave every trial together, whatever one of them does."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,11 @@ from orchestrator.slots.cluster import Cluster
 from orchestrator.slots.lease import acquire
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report
 from orchestrator.slots.pool import SlotPool
+from tests.free_port import free_port
 from tests.orchestrator.slots.conftest import Run
 from tests.orchestrator.slots.small_science import fit_small, small_trial
+from trainables.bucket import Bucket
+from trainables.object_store import ObjectStore
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]
@@ -61,4 +65,16 @@ def test_error_on_all_ranks_fails_the_trial_and_keeps_the_workers(pool: PoolRef,
     before = run(pool, new_job(small_trial(), trial="before"))
     ran = run(pool, new_job(small_trial(diverge_at=2), trial="diverging"))
     assert (ran.epochs, ran.finished.kind) == ([1], "DivergedError")
+    assert run(pool, new_job(small_trial(), trial="after")).pids == before.pids
+
+
+def test_storage_that_cannot_be_read_ends_the_trial_as_such_and_keeps_the_workers(
+    pool: PoolRef, new_job: NewJob, run: Run
+) -> None:
+    before = run(pool, new_job(small_trial(), trial="before"))
+    away = Bucket.from_uri(f"s3://bucket/runs?region=r&scheme=http&endpoint_override=127.0.0.1%3A{free_port()}")
+    ran = run(pool, replace(new_job(small_trial(), trial="away"), checkpoints=ObjectStore(away, "away")))
+    assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([], "failed", "StorageError")
+    assert ran.finished.reason.startswith("s3://bucket/runs?")
+    assert "cannot be read" in ran.finished.reason
     assert run(pool, new_job(small_trial(), trial="after")).pids == before.pids
