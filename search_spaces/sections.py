@@ -105,8 +105,9 @@ class Resources(Section):
 
     hang_timeout_s: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] | None = None
     """Seconds that a worker may pass without a step, a batch of an evaluation, or a file of a checkpoint, before it
-    counts as hung and is replaced (null: 20 times its longest such pause so far, at least 120). At least 600 until a
-    worker's first epoch is done."""
+    counts as hung and is replaced (null: 20 times its longest such pause since the trial's first epoch, at least 120).
+    At least 600 until a worker's first epoch is done, and where it is null its second: they hold the pauses of the
+    start."""
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> "Resources":

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from pyarrow import fs
 
 from trainables.errors import ConfigError
+from trainables.progress import advance
 
 FORM = "s3://BUCKET/PREFIX?endpoint_override=HOST:PORT&scheme=https&region=NAME"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -83,12 +84,14 @@ class Bucket:
         with file.open("rb") as source, self._server().open_output_stream(f"{self.path}/{key}") as sink:
             while piece := source.read(_PIECE_BYTES):
                 sink.write(piece)
+                advance()
 
     def get(self, key: str, file: Path) -> None:
         """Downloads an object; FileNotFoundError where there is none."""
         with self._server().open_input_stream(f"{self.path}/{key}") as source, file.open("wb") as sink:
             while piece := source.read(_PIECE_BYTES):
                 sink.write(piece)
+                advance()
 
     def remove(self, key: str) -> None:
         """Removes an object; one that has gone already is no error."""

@@ -14,10 +14,12 @@ BEAT_S = 2.0
 SILENT_S = 60.0
 """Without a beat, and before a rank's first one: imports take their time where processors are scarce."""
 START_S = 600.0
-"""Until the first epoch has passed: opening data, compiling, and fetching weights are no steps."""
+"""At least, until the first epoch has passed: opening data, compiling, and fetching weights are no steps."""
+MEASURED_EPOCHS = 2
+"""A limit that is measured comes down to the steps' own after so many: the first one's pauses are the start's too."""
 LEAST_S = 120.0
 PAUSES = 20
-"""So many times the longest pause between two steps so far is stuck."""
+"""So many times the longest pause since the trial's first epoch is stuck."""
 
 
 class Beat(NamedTuple):
@@ -38,6 +40,7 @@ class _Rank:
     done: int = -1
     epochs: int = 0
     longest_s: float = 0.0
+    """Since the first epoch of the present trial."""
 
 
 class Watchdog:
@@ -58,8 +61,12 @@ class Watchdog:
             self.group, self._ranks = group, {rank: _Rank(now_s, now_s) for rank in range(beat.world_size)}
         rank = self._ranks[beat.rank]
         rank.heard_s = now_s
+        if beat.epochs < rank.epochs:
+            # Another trial, with steps of its own.
+            rank.longest_s = 0.0
         if beat.done != rank.done:
-            rank.longest_s = max(rank.longest_s, now_s - rank.moved_s)
+            if 0 < rank.epochs <= beat.epochs:
+                rank.longest_s = max(rank.longest_s, now_s - rank.moved_s)
             rank.moved_s = now_s
         rank.done, rank.epochs = beat.done, beat.epochs
 
@@ -86,8 +93,8 @@ class Watchdog:
     @property
     def limit_s(self) -> float:
         """How long a rank may make no progress now."""
-        if min((rank.epochs for rank in self._ranks.values()), default=0) == 0:
-            return max(START_S, self._asked_s or 0.0)
+        epochs = min((rank.epochs for rank in self._ranks.values()), default=0)
         if self._asked_s is not None:
-            return self._asked_s
-        return max(LEAST_S, PAUSES * max(rank.longest_s for rank in self._ranks.values()))
+            return self._asked_s if epochs > 0 else max(START_S, self._asked_s)
+        longest_s = max((rank.longest_s for rank in self._ranks.values()), default=0.0)
+        return max(LEAST_S if epochs >= MEASURED_EPOCHS else START_S, PAUSES * longest_s)

@@ -21,9 +21,13 @@ from trainables.data.scratch import scratch_folder
 from trainables.data.store import META_FILE, Meta, open_store, read_meta, store_folder
 from trainables.data.writer import sync
 from trainables.errors import DataError
+from trainables.progress import advance
 
 UNUSED_S = 7 * 24 * 3600.0
 """A copy that no trial has opened for so long makes room for a new one."""
+
+_PIECE_BYTES = 2**24
+_TURN_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +63,7 @@ def _copy(source: Path, meta: Meta, near: Path) -> None:
                 made = scratch / folder.name
                 made.mkdir()
                 for entry in meta.splits.values():
-                    shutil.copyfile(source / entry.file, made / entry.file)
+                    _copy_file(source / entry.file, made / entry.file)
                 (made / META_FILE).write_text(meta.to_json(), encoding="utf-8")
                 for path in made.iterdir():
                     sync(path)
@@ -67,6 +71,14 @@ def _copy(source: Path, meta: Meta, near: Path) -> None:
                 open_store(scratch, meta.name, meta.image_size, verify=True)
                 publish(made, meta, folder)
         os.utime(folder / META_FILE)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Piece by piece, so that a copy that takes long is seen to go on."""
+    with source.open("rb") as given, target.open("wb") as taken:
+        while piece := given.read(_PIECE_BYTES):
+            taken.write(piece)
+            advance()
 
 
 def _is_there(folder: Path, meta: Meta) -> bool:
@@ -82,13 +94,24 @@ def _is_there(folder: Path, meta: Meta) -> bool:
 
 @contextmanager
 def _turn(lock: Path) -> Iterator[None]:
-    """One process of this node at a time. A dead one's turn ends with it."""
+    """One process of this node at a time. A dead one's turn ends with it. Whoever waits its turn is not stuck: that is
+    said of the one whose turn it is."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _taken(descriptor):
+            advance()
+            time.sleep(_TURN_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove_unused(copies: Path) -> None:

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from trainables.data.catalog import KNOWN, known, prepare_command
 from trainables.errors import ConfigError, DataError
+from trainables.progress import advance
 
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
@@ -169,6 +170,7 @@ def hash_array(digest: "hashlib._Hash", split: str, field: str, array: np.ndarra
     for start in range(0, len(content), _HASHED_BYTES):
         digest.update(content[start : start + _HASHED_BYTES])
         let_go()
+        advance()
 
 
 class _Mapped(NamedTuple):

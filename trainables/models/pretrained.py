@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from trainables.config import ModelConfig
 from trainables.errors import ConfigError, DataError
+from trainables.progress import advance
 
 DOWNLOAD_STALL_S = 30.0
 _PIECE_BYTES = 1 << 20
@@ -129,6 +130,7 @@ def _download(model: ModelConfig, path: Path) -> None:
             aside = Path(file.name)
             while piece := answer.read(_PIECE_BYTES):
                 file.write(piece)
+                advance()
         if not _digest(aside).startswith(_hash_prefix(path)):
             raise OSError("what arrived has another SHA-256")
         os.replace(aside, path)

@@ -25,6 +25,13 @@ class Watched:
                 return said
         return None
 
+    def steps(self, epochs: int, pause_s: int) -> None:
+        """Three steps in the epoch after so many, each after a pause."""
+        self.epochs = [epochs] * self.world_size
+        for _ in range(3):
+            assert self.goes_on(pause_s - 1, working=set()) is None
+            assert self.goes_on(1, working=set(range(self.world_size))) is None
+
 
 def test_ranks_that_make_progress_are_left_alone() -> None:
     watched = Watched(hang_timeout_s=10, world_size=2)
@@ -68,17 +75,25 @@ def test_before_the_first_epoch_nothing_is_known_of_the_steps(hang_timeout_s: fl
 
 
 @pytest.mark.parametrize(("pause_s", "limit_s"), [(1, LEAST_S), (30, 30 * PAUSES)])
-def test_after_it_the_limit_follows_the_longest_pause(pause_s: int, limit_s: float) -> None:
+def test_after_the_second_the_limit_follows_the_longest_pause_since_the_first(pause_s: int, limit_s: float) -> None:
     watched = Watched()
-    watched.epochs = [0]
-    for _ in range(3):
-        assert watched.goes_on(pause_s - 1, working=set()) is None
-        assert watched.goes_on(1, working={0}) is None
-    watched.epochs = [1]
-    watched.goes_on(1, working={0})
-    assert watched.watchdog.limit_s == limit_s
+    for epochs, seconds in ((0, 400), (0, 2), (1, 2), (1, pause_s)):
+        watched.steps(epochs, seconds)
+    assert watched.watchdog.limit_s == max(START_S, pause_s * PAUSES)
+    watched.steps(2, 2)
+    assert watched.watchdog.limit_s == limit_s, "400 s before the first step say nothing of the steps"
     assert watched.goes_on(int(limit_s), working=set()) is None
     assert watched.goes_on(3, working=set()) is not None
+
+
+def test_the_next_trial_has_pauses_of_its_own() -> None:
+    watched = Watched()
+    for epochs in (0, 1, 2):
+        watched.steps(epochs, 50)
+    assert watched.watchdog.limit_s == 50 * PAUSES
+    for epochs in (0, 1, 2):
+        watched.steps(epochs, 2)
+    assert watched.watchdog.limit_s == LEAST_S
 
 
 def test_the_next_group_starts_anew() -> None:

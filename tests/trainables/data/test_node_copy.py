@@ -1,9 +1,11 @@
 """One sound copy of the data per node, however many workers ask for it at once."""
 
+import fcntl
 import multiprocessing
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from trainables.data.sources.source import Source
 from trainables.data.store import META_FILE, Split, open_store, store_folder
 from trainables.data.writer import write_store
 from trainables.final import occluder_store, stores_needed
+from trainables.progress import done
 
 WANTED = [("cluttered-digits", 16)]
 
@@ -42,20 +45,46 @@ def test_a_copy_is_the_data_set_it_was_made_from(data_root: Path, tmp_path: Path
     assert not list(near.glob(".preparing-*"))
 
 
+def test_a_copy_that_takes_long_is_seen_to_go_on(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_copy, "_PIECE_BYTES", 4096)
+    size = sum(path.stat().st_size for path in data_root.rglob("*.arrow"))
+    before = done()
+    copied(data_root, tmp_path / "cache", WANTED)
+    assert done() - before > size // 4096
+
+
+def test_whoever_waits_for_anothers_copy_is_seen_to_go_on(data_root: Path, tmp_path: Path) -> None:
+    near = copied(data_root, tmp_path / "cache", WANTED)
+    (lock,) = near.glob(".*.lock")
+    with ThreadPoolExecutor() as beside, lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        before = done()
+        waiting = beside.submit(copied, data_root, tmp_path / "cache", WANTED)
+        deadline_s = time.monotonic() + 10
+        while done() < before + 3:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        assert not waiting.done()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert waiting.result(10) == near
+
+
 def test_a_second_call_copies_nothing(data_root: Path, tmp_path: Path) -> None:
     first = files_of(copied(data_root, tmp_path / "cache", WANTED))
     assert files_of(copied(data_root, tmp_path / "cache", WANTED)) == first
 
 
 def _copy_and_count(data_root: Path, cache: Path, started: "multiprocessing.Barrier", copies: Path) -> None:  # type: ignore[valid-type]
-    copy = shutil.copyfile
+    copy = node_copy._copy_file
 
     def counted(source: Path, target: Path) -> None:
         (copies / f"{os.getpid()}-{source.name}").touch()
         time.sleep(0.2)
         copy(source, target)
 
-    node_copy.shutil.copyfile = counted  # type: ignore[assignment]
+    node_copy._copy_file = counted
     started.wait(60)  # type: ignore[attr-defined]
     open_store(copied(data_root, cache, WANTED), *WANTED[0], verify=True)
 
@@ -88,7 +117,7 @@ def test_a_copy_that_is_damaged_is_made_again(
         (folder / META_FILE).unlink()
     else:
         shutil.rmtree(folder)
-        copy = shutil.copyfile
+        copy = node_copy._copy_file
 
         def flip(source: Path, target: Path) -> None:
             copy(source, target)
@@ -97,7 +126,7 @@ def test_a_copy_that_is_damaged_is_made_again(
             target.write_bytes(content)
 
         with monkeypatch.context() as patched:
-            patched.setattr(node_copy.shutil, "copyfile", flip)
+            patched.setattr(node_copy, "_copy_file", flip)
             assert copied(data_root, tmp_path / "cache", WANTED) == data_root, "the root is read where no copy is sound"
         assert not folder.exists()
     open_store(copied(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
