@@ -162,13 +162,11 @@ def varied(base: TrialConfig, precision: str, memory_format: str, mode: str) -> 
 def prepared(config: TrialConfig, device: torch.device) -> tuple[Classifier, torch.optim.Optimizer]:
     """A new model as `fit` prepares it."""
     numerics.apply(config, device)
-    model = build_model(config, 10).to(device)
-    if config.numerics.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+    model = numerics.place(build_model(config, 10), config, device)
     optimizer = build_optimizer(model, config.optim)
     set_learning_rate(optimizer, learning_rate(config.optim, 1))
     if config.numerics.compile:
-        model.compile()
+        model.compile(dynamic=False)
     return model.train(), optimizer
 
 

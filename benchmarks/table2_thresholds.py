@@ -74,7 +74,7 @@ def scores(trial: Trial, data_root: Path) -> dict[str, float]:
     runtime, config = Runtime(data_root=data_root, device=device), trial.config
     numerics.apply(config, device)
     store = open_store(data_root, config.data.name, config.data.stored_size)
-    model = build_model(config, store.num_classes).to(device)
+    model = numerics.place(build_model(config, store.num_classes), config, device)
     model.load_state_dict(read_tensors(trial.checkpoint, "best"))
     test = select(store, config.data).test.head(config.evaluation.interp_images)
     found = interpretability(model, test, config, occluders(config, runtime), runtime, final_draws(config))

@@ -40,7 +40,7 @@ def evaluate_model(
     own = name == config.data.name
     test = select(store, config.data).test if own else _whole_test(store, config.data.image_size)
     num_images = len(test)
-    model, draws = loaded.model.to(runtime.device), final_draws(config)
+    model, draws = numerics.place(loaded.model, config, runtime.device), final_draws(config)
     if crossing:
         metrics = cross_errors_pct(model, loaded.class_names, store, config, runtime, draws)
         num_images += len(store.splits["train"].labels_N)
@@ -62,7 +62,8 @@ def validation_error_pct(folder: Path, data_root: Path) -> float:
     numerics.apply(config, runtime.device)
     store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
     val = select(store, config.data).val
-    return evaluate(loaded.model.to(runtime.device), val, "val", config, runtime, final_draws(config))["error_pct"]
+    model = numerics.place(loaded.model, config, runtime.device)
+    return evaluate(model, val, "val", config, runtime, final_draws(config))["error_pct"]
 
 
 def _runtime(data_root: Path) -> Runtime:

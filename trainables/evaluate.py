@@ -5,6 +5,7 @@ numbers to the last bit.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -52,7 +53,15 @@ def predict_batch(
     model: Classifier, images_BHWC: torch.Tensor, config: TrialConfig, draws: Draws, generator: torch.Generator
 ) -> tuple[torch.Tensor, Output]:
     """Logits averaged over the draws (B, C), and the model's whole output, for raw uint8 images on its device."""
-    with torch.inference_mode(), numerics.autocast(config, images_BHWC.device):
+    # Draws that quantise to one map share a run of the encoder, whose batch then has another size almost every time.
+    varying = config.quantized and draws.attention > 1
+    odd = varying or len(images_BHWC) != config.evaluation.batch_size
+    with (
+        torch.inference_mode(),
+        numerics.autocast(config, images_BHWC.device),
+        numerics.untuned() if varying else nullcontext(),
+        numerics.uncompiled() if odd else nullcontext(),
+    ):
         x_BCHW = normalize(images_BHWC, config.data)
         noise = model.draw_noise(len(x_BCHW), draws.attention, draws.latent, generator)
         output = model(x_BCHW, noise)

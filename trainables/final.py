@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from trainables import cross_domain
+from trainables import cross_domain, numerics
 from trainables.config import TrialConfig
 from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
@@ -59,7 +59,7 @@ def score_best(
 
     A model without maps (`occluders_MHWC` is None) has errors only, and no examples.
     """
-    model = build_model(config, len(class_names)).to(runtime.device)
+    model = numerics.place(build_model(config, len(class_names)), config, runtime.device)
     model.load_state_dict(weights)
     draws = final_draws(config)
     val = evaluate(model, subsets.val, "val", config, runtime, draws)

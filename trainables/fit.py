@@ -8,6 +8,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def _check_finite(metrics: Mapping[str, float], epoch: int) -> None:
 def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:
     model: torch.nn.Module = training.model
     if training.config.numerics.compile:
-        model.compile()
+        # A graph for whole batches alone: one for any size, which an odd batch would bring about, is slower for all.
+        model.compile(dynamic=False)
     if runtime.world_size > 1:
         model = DistributedDataParallel(model, device_ids=[runtime.device] if runtime.device.type == "cuda" else None)
     return model
@@ -114,7 +116,8 @@ def _train_epoch(
     lr = learning_rate(config.optim, epoch)
     set_learning_rate(training.optimizer, lr)
     model.train()
-    order_N = torch.randperm(len(labels_N), generator=stream(config.seed, "order", epoch))
+    # Moved as a whole: a step that moved its own rows would wait for the device.
+    order_N = torch.randperm(len(labels_N), generator=stream(config.seed, "order", epoch)).to(runtime.device)
     names: tuple[str, ...] = ()
     sums, images_seen, steps_done = torch.zeros((), dtype=torch.float64, device=runtime.device), 0, 0
     if training.part is not None:
@@ -122,17 +125,19 @@ def _train_epoch(
         names, steps_done, started = part.names, part.step, started - part.seconds
         sums, images_seen = part.of_rank(runtime.rank, runtime.world_size)
         sums = sums.to(runtime.device)
-    for step, batch in enumerate(_global_batches(order_N, config.optim.batch_size, runtime.world_size)):
+    batches = _global_batches(order_N, config.optim.batch_size, runtime.world_size)
+    for step, batch in enumerate(batches):
         if step < steps_done:
             continue
-        rows = batch.tensor_split(runtime.world_size)[runtime.rank].to(runtime.device)
+        rows = batch.tensor_split(runtime.world_size)[runtime.rank]
         key = (epoch, step, runtime.rank)
         x_BCHW = augment(images_NHWC[rows], config.data, stream(config.seed, "augment", *key, device=runtime.device))
         noise = training.model.draw_noise(len(rows), 1, 1, stream(config.seed, "noise", *key, device=runtime.device))
         # Dropout can only draw from the global generators, so those are keyed for the step as well.
         torch.manual_seed(stream_seed(config.seed, "dropout", *key))
         share = len(rows) * runtime.world_size / len(batch)
-        terms = train_step(model, training.optimizer, x_BCHW, labels_N[rows], noise, config, share)
+        with nullcontext() if len(batch) == len(batches[0]) else numerics.uncompiled():
+            terms = train_step(model, training.optimizer, x_BCHW, labels_N[rows], noise, config, share)
         if training.average is not None:
             training.average.update(training.model)
         names, values = zip(*terms.present().items(), strict=True)

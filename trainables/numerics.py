@@ -7,12 +7,19 @@ import hashlib
 import json
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.heap import keep_freed_memory
 from trainables.runtime import Runtime
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def apply(config: TrialConfig, device: torch.device) -> None:
@@ -34,6 +41,30 @@ def apply(config: TrialConfig, device: torch.device) -> None:
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
     """bf16 autocast where the trial asks for it; a no-op otherwise."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.numerics.precision == "bf16")
+
+
+def place(model: Model, config: TrialConfig, device: torch.device) -> Model:
+    """The model on a device, in the memory format that the trial asks for."""
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if config.numerics.channels_last else model
+
+
+@contextmanager
+def untuned() -> Iterator[None]:
+    """For batches whose size hardly comes twice: cuDNN takes the algorithm it expects to be quick instead of timing
+    all of them on each new size."""
+    tune = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = tune
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """For batches of another size than most: compiled models run as they are written, and no graph is made of them."""
+    # Where nobody has imported the compiler, which takes seconds, nothing is compiled.
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def fingerprint(config: TrialConfig, runtime: Runtime) -> dict[str, str | int | bool]:

@@ -52,9 +52,7 @@ class Training:
         model = build_model(config, store.num_classes)
         if fresh:
             load_imagenet(model, config.model)
-        model = model.to(runtime.device)
-        if config.numerics.channels_last:
-            model = model.to(memory_format=torch.channels_last)
+        model = numerics.place(model, config, runtime.device)
         data = {
             "name": store.name,
             "image_size": store.image_size,

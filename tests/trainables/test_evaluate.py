@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.trainables.tiny import on_ranks, tiny_trial
+from trainables import numerics
 from trainables.data.augment import normalize
 from trainables.data.splits import select
 from trainables.data.store import open_store
@@ -132,6 +133,21 @@ def test_draws_that_quantise_to_one_map_share_the_encoder(digits_root: Path, num
     assert every.latent is not None
     torch.testing.assert_close(once.latent.mean_SBK, every.latent.mean_SBK.detach(), rtol=1e-5, atol=1e-6)
     assert torch.equal(once.latent.mean_SBK[1], once.latent.mean_SBK[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "draws", "tunes"), [("vgg-aib-qt", 4, False), ("vgg-aib-qt", 1, True), ("vgg-aib", 4, True)]
+)
+def test_cudnn_tunes_only_for_batches_of_a_steady_size(model: str, draws: int, tunes: bool) -> None:
+    config = tiny_trial(model=model, numerics__deterministic=False)
+    numerics.apply(config, torch.device("cpu"))
+    network, found = build_model(config, 10).eval(), []
+    network.get_submodule("encoder").register_forward_hook(lambda *_: found.append(torch.backends.cudnn.benchmark))
+    images_BHWC = torch.zeros(2, 16, 16, 3, dtype=torch.uint8)
+    predict_batch(network, images_BHWC, config, Draws(draws, 1), stream("draws"))
+    assert found == [tunes]
+    assert torch.backends.cudnn.benchmark
+    numerics.apply(tiny_trial(), torch.device("cpu"))
 
 
 def test_distinct_maps_stand_for_all_maps() -> None:

@@ -268,6 +268,46 @@ def test_weights_that_an_epochs_last_step_breaks_are_neither_scored_nor_kept(
     assert latest_checkpoint(tmp_path) is None
 
 
+def test_every_pass_of_a_trial_has_its_memory_format(digits_root: Path) -> None:
+    """The many-sample score of the end too, which builds a model of its own."""
+    found: dict[bool, set[bool]] = {True: set(), False: set()}
+
+    def look(module: torch.nn.Module, *_: object) -> None:
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.in_channels > 1:
+            found[torch.is_inference_mode_enabled()].add(module.weight.is_contiguous(memory_format=torch.channels_last))
+
+    handle = torch.nn.modules.module.register_module_forward_hook(look)
+    try:
+        run(digits_root, numerics__channels_last=True, **SHORT)
+    finally:
+        handle.remove()
+    assert found == {True: {True}, False: {True}}
+
+
+@pytest.mark.parametrize("search_draws", [1, 2])
+def test_a_compiled_trial_makes_graphs_of_whole_batches_alone(
+    digits_root: Path, monkeypatch: pytest.MonkeyPatch, search_draws: int
+) -> None:
+    """90 images in batches of 32 and 50 in batches of 20: an odd last batch in every pass. With several draws the
+    encoder's batch has another size almost every time. Only the backend is another, so that nothing is built in C++."""
+    graphs: list[list[object]] = []
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        images = [x for x in inputs if isinstance(x, torch.Tensor) and x.shape[1:] == (3, 16, 16)]
+        graphs.append([*map(len, images), *(x for x in inputs if not isinstance(x, torch.Tensor))])
+        return graph
+
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kw: compiled(self, backend=counting, **kw))
+    changes = {"numerics__compile": True, "numerics__deterministic": False, "epochs": 2}
+    torch.compiler.reset()
+    rows = run(digits_root, evaluation__search_attention_samples=search_draws, **changes)[-1].history
+    assert graphs == ([[32], [20]] if search_draws == 1 else [[32]]), "batch size, and any size left open, of each"
+    monkeypatch.undo()
+    eager = run(digits_root, evaluation__search_attention_samples=search_draws, epochs=2)[-1].history
+    assert [row["val_error_pct"] for row in rows] == [row["val_error_pct"] for row in eager]
+
+
 class Canary:
     def __init__(self, path: Path) -> None:
         self._path = path
