@@ -25,15 +25,19 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def apply_overrides(
-    spec: Mapping[str, Any], overrides: Sequence[str], source: str, fields: Sequence[str]
+    spec: Mapping[str, Any],
+    overrides: Sequence[str],
+    source: str,
+    fields: Sequence[str],
+    places: Mapping[KeyPath, str],
 ) -> tuple[dict[str, Any], dict[KeyPath, str]]:
-    """The specification with the overrides in it, and which override each changed key comes from.
+    """The specification with the overrides in it, and where each key comes from now: its place, or an override.
 
     `fields` are the specification's own keys; a key that starts with a field of the trial means the same under
     `trial.`. A trial field set here is fixed: it leaves the space and the first points.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(spec))
-    places: dict[KeyPath, str] = {}
+    found = dict(places)
     for text in overrides:
         key, value = parse_override(text)
         head, _, rest = key.partition(".")
@@ -49,8 +53,11 @@ def apply_overrides(
             paths = [_set_space(changed, SHORT.get(rest, rest), value, source)]
         else:
             paths = [_set_field(changed, key, value)]
-        places.update({path: f"--set {key}" for path in paths})
-    return changed, places
+        for path in paths:
+            # What stood under the key is gone with its former value.
+            found = {place: where for place, where in found.items() if place[: len(path)] != path}
+            found[path] = f"--set {key}"
+    return changed, found
 
 
 def _set_trial(spec: dict[str, Any], given: Any, key: str, source: str) -> list[KeyPath]:

@@ -155,8 +155,8 @@ def load_spec(path: str | Path | None, overrides: Sequence[str] = ()) -> SearchS
         places = {place: f"line {line}" for place, line in document.lines.items()}
     if not isinstance(value, Mapping):
         raise SpecError(f"{source}: is not a mapping; a search begins with name:, trial:, space: and trials:.")
-    value, set_places = apply_overrides(value, overrides, source, tuple(SearchSpec.model_fields))
-    return _validated(value, {**places, **set_places}, source)
+    value, places = apply_overrides(value, overrides, source, tuple(SearchSpec.model_fields), places)
+    return _validated(value, places, source)
 
 
 def json_schema_text() -> str:

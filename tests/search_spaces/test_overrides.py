@@ -126,6 +126,26 @@ def test_a_wrong_override_is_named(override: str, message: str, path: Path) -> N
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sampler=foo"], " (--set sampler): sampler.name: is 'foo'"),
+        (["sampler={name: tpe, sed: 1}"], " (--set sampler): sampler.sed: unknown; did you mean 'seed'?"),
+        (["sampler.name=tp", "sampler=foo"], " (--set sampler): sampler.name: is 'foo'"),
+        (["sampler=tpe", "sampler.name=foo"], " (--set sampler.name): sampler.name: is 'foo'"),
+        (["sampler=random"], ":12: scheduler.grace_epochs: is 'x'"),
+    ],
+)
+def test_what_an_override_replaced_is_blamed_on_it_and_not_on_the_file(
+    overrides: list[str], message: str, path: Path
+) -> None:
+    grace = "x" if "scheduler" in message else "2"
+    path.write_text(f"{BASE}sampler:\n  name: tpe\nscheduler: {{name: asha, grace_epochs: {grace}}}\n")
+    with pytest.raises(SpecError) as caught:
+        load_spec(path, overrides)
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
 def test_overrides_survive_a_malformed_file(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("name: s\ntrial: [1]\nspace: 3\nfirst: {a: 1}\ntrials: 1\n")
