@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from orchestrator.cpus import usable_cpus
 from orchestrator.doctor_cluster import cluster_checks, jobs_api
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.provenance import provenance
@@ -68,7 +69,7 @@ def _versions() -> str:
 def _machine() -> str:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} CPUs, {memory_gib:.0f} GiB of memory, " + (", ".join(gpus) or "no GPU")
+    return f"{usable_cpus()} CPUs, {memory_gib:.0f} GiB of memory, " + (", ".join(gpus) or "no GPU")
 
 
 def _storage(root: Path) -> str:

@@ -121,6 +121,8 @@ def locks_explained() -> Iterator[None]:
 
 def _open(spec: SearchSpec, database: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Its owner's alone whatever the umask; SQLite would ask the umask.
+    database.touch(mode=0o600)
     storage = RDBStorage(f"sqlite:///{database}", engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     # Connections that were made before.

@@ -1,6 +1,5 @@
 """What a search needs of data and pretrained weights, checked before anything starts."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from rich.console import Console
 
 from orchestrator.capacity import Node
+from orchestrator.cpus import usable_cpus
 from orchestrator.resolve import OCCLUDERS, any_maps, probed_trials, resolve_trial
 from orchestrator.study_paths import StudyPaths
 from orchestrator.tracking.tracker import DatasetInput
@@ -70,7 +70,10 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
 
 
 def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
-    """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message)."""
+    """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message).
+
+    The spec as it was given: what is put in the place of occluders that it did not choose is told.
+    """
     config = resolve_trial(spec, {})
     there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
     wanted = (config.data.name, config.data.stored_size)
@@ -84,7 +87,10 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
         data = ("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
     found = [data]
     if any_maps(spec):
-        found.append(("occluders", True, f"images of {config.evaluation.occluder_dataset}, as {OCCLUDERS} says"))
+        asked = config.evaluation.occluder_dataset
+        used = resolve_trial(with_occluders(spec, paths, Console(quiet=True)), {}).evaluation.occluder_dataset
+        as_asked = f"images of {asked}, as {OCCLUDERS} says"
+        found.append(("occluders", used == asked, as_asked if used == asked else _other_occluders(asked, used)))
     if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
         found.append(("cross-domain", False, _without_cross_domain(config)))
     if config.model.pretrained != "none":
@@ -133,14 +139,19 @@ def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> Sea
     if stored is not None:
         wanted = stored["spec"]["trial"].get(OCCLUDERS, wanted)
     elif all(meta.name != wanted for meta in list_prepared(paths.data)):
-        console.print(
-            f"{wanted}, whose images occlude others in the interpretability score, is not prepared: {EMBEDDED} takes "
-            f"its place ({OCCLUDERS}). For the paper's protocol run: {prepare_command(wanted, 32)}"
-        )
+        console.print(_other_occluders(wanted, EMBEDDED))
         wanted = EMBEDDED
     return SearchSpec.from_dict({**spec.to_dict(), "trial": {**spec.trial, OCCLUDERS: wanted}})
 
 
+def _other_occluders(asked: str, used: str) -> str:
+    return (
+        f"images of {used} occlude others in the interpretability score, in the place of {asked}, which was not "
+        f"prepared ({OCCLUDERS}), so that the score departs from the paper's; for its protocol run first: "
+        f"{prepare_command(asked, 32)}"
+    )
+
+
 def this_machine() -> Node:
     """What a local cluster would offer."""
-    return Node("local", float(os.cpu_count() or 1), float(torch.cuda.device_count()))
+    return Node("local", float(usable_cpus()), float(torch.cuda.device_count()))

@@ -53,7 +53,7 @@ def plan(
 
     loaded = _load(spec, sets, name)
     paths = study_paths(root, loaded.name)
-    loaded = with_occluders(loaded, paths, Console(quiet=True))
+    resolved = with_occluders(loaded, paths, Console(quiet=True))
     if cluster is not None:
         nodes = imagined(cluster)
     elif address is None:
@@ -64,7 +64,7 @@ def plan(
 
         with connect(address):
             nodes = [Node(*node) for node in cluster_nodes()]
-    made = make_plan(loaded, nodes, seconds_per_epoch, checks(loaded, paths))
+    made = make_plan(resolved, nodes, seconds_per_epoch, checks(loaded, paths))
     if as_json:
         print_json(made.to_json())
     else:

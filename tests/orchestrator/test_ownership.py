@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
+from orchestrator.reconcile import reconcile_optuna
 from orchestrator.study import check_startable, open_study
 from orchestrator.study_paths import StudyPaths, study_paths
 from search_spaces.schema import SearchSpec, load_spec
@@ -112,9 +113,12 @@ def test_what_a_study_writes_is_accepted_again_under_any_umask(tmp_path: Path, s
         paths = study_paths(tmp_path / "open", spec.name)
         with open_study(spec, paths, False, {}) as study:
             study.journal.append("stage", stage="searching")
+            reconcile_optuna(spec, paths.optuna_db, [])
         assert check_startable(spec, paths, resume=True)
     finally:
         os.umask(former)
+    read_by_a_resume = (paths.study_json, paths.journal, paths.optuna_db, paths.folder / "lease")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in read_by_a_resume} == {0o600}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000])

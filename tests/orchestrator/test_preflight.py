@@ -15,7 +15,7 @@ from trainables.errors import ConfigError, DataError
 from trainables.models import pretrained
 
 QUIET = Console(quiet=True)
-CIFAR10, STL10 = (KNOWN[name].class_names or () for name in ("cifar10", "stl10"))
+CIFAR10, STL10, DIGITS = (KNOWN[name].class_names or () for name in ("cifar10", "stl10", "svhn"))
 
 
 def spec(**trial: object) -> SearchSpec:
@@ -163,3 +163,18 @@ def test_the_plan_speaks_of_occluders_where_maps_are_scored(tmp_path: Path) -> N
     paths = study_paths(tmp_path, "s")
     assert [name for name, _, _ in checks(unsaid("vgg"), paths)] == ["data"]
     assert [name for name, _, _ in checks(unsaid("wrn-abn"), paths)] == ["data", "occluders"]
+
+
+def test_the_plan_notes_occluders_that_nobody_asked_for(tmp_path: Path) -> None:
+    paths = study_paths(tmp_path, "s")
+
+    def occluding(asked: SearchSpec) -> tuple[bool, str]:
+        return next((ok, message) for name, ok, message in checks(asked, paths) if name == "occluders")
+
+    ok, message = occluding(unsaid("vgg-aib"))
+    assert not ok
+    for word in ("cluttered-digits", "svhn", "aib data prepare svhn --from PATH", OCCLUDERS):
+        assert word in message
+    assert occluding(unsaid("vgg-aib", **{OCCLUDERS: "cluttered-digits"}))[0], "the spec says so"
+    write_prepared(paths.data, "svhn", 32, DIGITS, 4)
+    assert occluding(unsaid("vgg-aib")) == (True, f"images of svhn, as {OCCLUDERS} says")
