@@ -7,10 +7,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from tests.cluster.files import documents
+from tests.cluster.files import TEXT, documents
 
 KUBERNETES = "1.34"
-FILES = ("kuberay/shared.yaml", "kuberay/raycluster.yaml", "kuberay/rayjob.yaml")
+FILES = ("kuberay/shared.yaml", "kuberay/data.yaml", "kuberay/raycluster.yaml", "kuberay/rayjob.yaml")
 RAY_KINDS = ("RayCluster", "RayJob")
 
 # Fields and types of KubeRay 1.7's API reference that an installation may want.
@@ -87,6 +87,7 @@ def pod_templates() -> Iterator[dict[str, Any]]:
         yield spec["headGroupSpec"]["template"]
         for group in spec["workerGroupSpecs"]:
             yield group["template"]
+    yield from (document["spec"]["template"] for document in objects() if document["kind"] == "Job")
 
 
 def check_fields(found: dict[str, Any], allowed: dict[str, Any], where: str) -> None:
@@ -140,7 +141,15 @@ def test_tokens_are_on_and_the_head_survives_its_pod() -> None:
 def test_a_retried_job_resumes() -> None:
     job = next(document for document in objects() if document["kind"] == "RayJob")
     assert job["spec"]["backoffLimit"] > 0
-    assert "--resume" in job["spec"]["entrypoint"].split()
+    assert job["spec"]["entrypoint"].split()[:2] == ["bash", "cluster/kuberay/search.sh"]
+    assert "--resume" in TEXT["cluster/kuberay/search.sh"].split()
+    assert "COPY cluster/kuberay/search.sh /opt/aib/cluster/kuberay/search.sh" in TEXT["cluster/Dockerfile"]
+
+
+def test_no_mount_makes_studies_writable_for_the_group() -> None:
+    """A study that others may write to is refused."""
+    for template in pod_templates():
+        assert template["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
 
 
 def test_names_that_pods_refer_to_exist() -> None:

@@ -1,12 +1,15 @@
 """The `ray up` file, by Ray's own preparation and validation: no cloud is asked."""
 
 import copy
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from tests.cluster.files import documents
+from tests.cluster.files import TEXT, documents
 
 
 @pytest.fixture
@@ -49,3 +52,21 @@ def test_every_ray_start_has_tokens_and_the_dashboard_is_not_public(config: dict
     assert all("RAY_AUTH_MODE=token" in line for line in starts)
     assert "--dashboard-host=127.0.0.1" in starts[0]
     assert "/home/aib/.ray/auth_token" in config["file_mounts"]
+
+
+def test_shells_of_the_head_know_the_tracking_server_and_its_account(config: dict[str, Any], tmp_path: Path) -> None:
+    """By bash itself: the set-up, twice, then a shell as Ray starts it for every command."""
+    assert config["file_mounts"]["/home/aib/.aib.env"] == "~/.aib.env"
+    told = {"MLFLOW_TRACKING_URI": "https://mlflow.example.org", "MLFLOW_TRACKING_USERNAME": "ann"}
+    told["MLFLOW_TRACKING_PASSWORD"] = "a pass$word"
+    lines = TEXT["cluster/ray-up.env.example"].splitlines()
+    assert {line.partition("=")[0] for line in lines if not line.startswith("#")} == {*told}
+    (tmp_path / ".aib.env").write_text("".join(f"{name}='{value}'\n" for name, value in told.items()))
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    for command in [*config["head_setup_commands"], *config["head_setup_commands"]]:
+        subprocess.run(["bash", "-c", command], env=home, check=True)
+    shell = ["bash", "--login", "-c", "-i", "source ~/.bashrc; (env)"]
+    shown = subprocess.run(shell, env=home, capture_output=True, text=True, check=True, start_new_session=True).stdout
+    assert {f"{name}={value}" for name, value in told.items()} <= set(shown.splitlines())
+    assert (tmp_path / ".bashrc").read_text().count("aib.env") == 1
+    assert (tmp_path / ".aib.env").stat().st_mode & 0o777 == 0o600

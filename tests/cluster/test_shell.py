@@ -125,6 +125,55 @@ def test_without_a_search_the_usage_is_shown(slurm: Slurm) -> None:
     assert "SPEC" in job.stderr.read()
 
 
+@pytest.mark.parametrize(
+    ("ends", "code", "stopped"),
+    [(0, 0, False), (4, 0, False), (5, 0, False), (2, 2, True), (3, 3, True), (1, 1, False), (143, 143, False)],
+)
+def test_a_rayjob_tries_again_what_was_interrupted_and_nothing_else(
+    ends: int, code: int, stopped: bool, tmp_path: Path
+) -> None:
+    job = kubernetes_job(tmp_path, ends)
+    assert job.wait(timeout=30) == code
+    assert (tmp_path / "aib").read_text() == "search search_spaces/demo.yaml --set trials=4 --resume\n"
+    assert (tmp_path / "ray").exists() == stopped
+    if stopped:
+        assert (tmp_path / "ray").read_text() == "job stop --no-wait aib-search-x7\n"
+
+
+def test_a_stopped_rayjob_waits_for_its_search(tmp_path: Path) -> None:
+    job = kubernetes_job(tmp_path, None)
+    deadline_s = time.monotonic() + 30
+    while not (tmp_path / "aib").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.killpg(job.pid, signal.SIGTERM)
+    assert job.wait(timeout=30) == 143
+    assert (tmp_path / "saved").exists()
+
+
+def kubernetes_job(folder: Path, ends: int | None) -> subprocess.Popen[bytes]:
+    """search.sh as the Ray job's process group, with stand-ins for aib and Ray; `ends`: the search's exit code."""
+    programs = folder / "programs"
+    programs.mkdir()
+    saving = 'trap "sleep 0.5; touch $STATE/saved; exit 143" TERM; for _ in $(seq 300); do sleep 0.1; done'
+    stand_ins = {
+        "aib": f'echo "$@" >"$STATE/aib"; {saving if ends is None else f"exit {ends}"}',
+        "ray": 'echo "$@" >"$STATE/ray"',
+        "sleep": 'exec /bin/sleep "${1/60/0}"',
+    }
+    for name, body in stand_ins.items():
+        (programs / name).write_text(f"#!/usr/bin/env bash\n{body}\n", encoding="utf-8")
+        (programs / name).chmod(0o755)
+    command = ["bash", str(CLUSTER / "kuberay" / "search.sh"), "search_spaces/demo.yaml", "--set", "trials=4"]
+    environment = {
+        "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "STATE": str(folder),
+        "RAY_JOB_CONFIG_JSON_ENV_VAR": '{"metadata": {"job_submission_id": "aib-search-x7"}}',
+    }
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
 # Ray Serve, imported with the command line, uses what pydantic is about to drop.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_options_of_symmetric_run_are_rays(slurm: Slurm) -> None:

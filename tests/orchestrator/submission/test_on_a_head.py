@@ -250,3 +250,13 @@ def test_rays_own_command_runs_a_search_too(head: Head, spec: Path, root: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "train: completed" in done.stdout
     assert os.path.exists(root / "studies" / "plain" / "study.json")
+
+
+def test_a_refused_rayjob_stops_itself_and_ends_as_stopped(head: Head, root: Path) -> None:
+    """KubeRay takes a stopped job for complete, and tries a failed one again on a new cluster."""
+    script = str(CODE / "cluster" / "kuberay" / "search.sh")
+    done = ray_job(head, "submit", "--submission-id", "refused", "--", "bash", script, "no-such.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no-such.yaml" in done.stdout
+    assert "refused (exit code 2 of aib search)" in done.stdout
+    assert jobs_on(head)["refused"] == "STOPPED"
