@@ -1,5 +1,6 @@
 """`aib data`: list, prepare and look at data sets."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
 
 SKIPPED_SHOWN = 20
 """Bad rows that are printed one by one."""
+
+CLASS_SHOWN = 48
+"""Characters of a class's name in the name of a file, which may have 255 bytes."""
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the square images in pixels.")]
@@ -99,7 +103,7 @@ def prepare(
         store = prepare_store(
             dataset,
             data_root(root),
-            image_size or default_image_size(dataset),
+            default_image_size(dataset) if image_size is None else image_size,
             source,
             lambda done, total: bar.update(task, completed=done, total=total),
             bad_rows,
@@ -143,9 +147,11 @@ def show(
 
     from orchestrator.study_paths import data_root
     from trainables.data.catalog import default_image_size
+    from trainables.data.prepare import check_image_size
     from trainables.data.store import open_store, read_meta, store_folder
 
-    size = image_size or default_image_size(dataset)
+    size = default_image_size(dataset) if image_size is None else image_size
+    check_image_size(size)
     store = open_store(data_root(root), dataset, size)
     meta = read_meta(store_folder(data_root(root), dataset, size))
     skipped = list(meta.skipped) if meta else []
@@ -154,7 +160,7 @@ def show(
         save.mkdir(parents=True, exist_ok=True)
         test = store.splits["test"]
         for i in range(min(count, len(test.labels_N))):
-            path = save / f"{store.name}-{i:04d}-{store.class_names[test.labels_N[i]]}.png"
+            path = save / f"{store.name}-{i:04d}-{_in_file_name(store.class_names[test.labels_N[i]])}.png"
             Image.fromarray(test.images_NHWC[i]).save(path)
             saved.append(str(path))
     facts = {
@@ -184,3 +190,8 @@ def show(
         out.print(f"left out when it was prepared: {len(skipped)} bad rows, which --json lists")
     for line in saved:
         out.print(line)
+
+
+def _in_file_name(class_name: str) -> str:
+    """What a class is called in the name of a file: a class may be called anything, `n/a` too."""
+    return re.sub(r"[/\\\x00-\x1f]", "-", class_name)[:CLASS_SHOWN]

@@ -46,8 +46,9 @@ CopyData = Annotated[
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
 
 # Rich takes 80 columns for a pipe, which would break tables for no reader's benefit.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""Names, labels and paths are the user's: brackets and colons in them are text."""
 
 
 _reserved: list[TextIO] = []

@@ -67,15 +67,24 @@ def watch(
     study: StudyName,
     root: Root = DEFAULT_ROOT,
     every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")] = 1.0,
+    as_json: Json = False,
 ) -> None:
-    """The live table of a study that another process runs, until that process leaves; Ctrl-C leaves it running."""
+    """The live table of a study that another process runs, until that process leaves; Ctrl-C leaves it running.
+
+    With --json the table is on stderr, and what `status --json` says of the study at the end is the object on stdout.
+    """
     from orchestrator.interfaces import interface_lines
+    from orchestrator.summary import status_of
     from orchestrator.watch import watch as watch_study
 
     paths = _paths(root, study)
+    console = err if as_json else out
     for line in interface_lines(paths, _view(root, study)):
-        out.print(line, markup=False)
-    state = watch_study(paths, out, every)
+        console.print(line)
+    state = watch_study(paths, console, every)
+    if as_json:
+        print_json(status_of(_view(root, study)))
+        return
     ended = sum(record.state != "running" for record in state.trials.values())
     out.print(f"{study}: {state.stage}, no process runs it now; {ended} of {len(state.trials)} trials ended")
 

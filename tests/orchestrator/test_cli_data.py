@@ -82,3 +82,26 @@ def test_extra_for_another_data_set_is_a_usage_error(tmp_path: Path, capsys: pyt
     code, _, err = run(arguments, capsys)
     assert code == 2
     assert "--extra" in err
+
+
+@pytest.mark.parametrize("arguments", [["prepare", "cifar10", "--from", "."], ["show", "cifar10"]])
+@pytest.mark.parametrize("size", ["0", "-3", "513"])
+def test_a_size_that_no_data_set_has_is_named_with_those_it_may_have(
+    arguments: list[str], size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run([*arguments, "--image-size", size, "--root", str(tmp_path / "runs")], capsys)
+    assert (code, err) == (2, f"aib: --image-size is {size} px; allowed: 8 to 512.\n")
+
+
+def test_classes_may_be_called_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also what would be a path, a mark-up or too long for a file's name."""
+    root, names = ["--root", str(tmp_path / "runs")], ["n/a", ":cat:" + "x" * 300, "[red]"]
+    source = parquet_folder(tmp_path / "in", names=names)
+    facts(["prepare", "pets", "--from", str(source), *root], capsys)
+    shown, _ = facts(["show", "pets", "--save", str(tmp_path / "shown"), *root], capsys)
+    assert shown["class_names"] == names
+    assert {Path(path).parent for path in shown["saved"]} == {tmp_path / "shown"}
+    assert all(Path(path).is_file() for path in shown["saved"])
+    assert {Path(path).stem[:15] for path in shown["saved"]} >= {"pets-0000-n-a"}
+    _, out, _ = run(["show", "pets", *root], capsys)
+    assert f"classes: {', '.join(names)}" in out

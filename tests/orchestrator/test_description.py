@@ -183,6 +183,7 @@ def test_the_table_as_json_has_the_keys_of_one_model(tmp_path: Path, capsys: pyt
         (["vgg-aib", "--all"], "without MODEL"),
         (["--dataset", "cifar10"], "without MODEL"),
         (["vgg-aibb"], "did you mean 'vgg-aib'"),
+        (["foo"], "'foo'; allowed: vgg |"),
         (["--all", "--set", "bottleneck.bta=1"], "bottleneck.beta"),
     ],
 )

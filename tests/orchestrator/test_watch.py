@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
 from orchestrator.interfaces import interface_lines
 from orchestrator.journal import Journal, JournalTail
 from orchestrator.lease import is_held, study_lease
 from orchestrator.study import open_study, view_study
 from orchestrator.study_paths import StudyPaths, study_paths
+from orchestrator.summary import status_of
 from orchestrator.watch import follow, watch
 from search_spaces.schema import SearchSpec
 
@@ -76,6 +78,14 @@ def test_a_study_is_followed_for_as_long_as_its_driver_holds_it(paths: StudyPath
 def test_a_study_without_a_driver_is_looked_at_once(paths: StudyPaths) -> None:
     (state,) = follow(paths, 60.0)
     assert list(state.trials) == ["t00000"]
+
+
+def test_json_is_the_status_when_the_driver_has_left(paths: StudyPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["watch", "watched", "--json", "--root", str(paths.root)])
+    captured = capsys.readouterr()
+    assert leaving.value.code == 0, captured.err
+    assert json.loads(captured.out) == json.loads(json.dumps(status_of(view_study(paths)), default=str))
 
 
 def test_a_study_that_is_not_there_is_refused_with_those_that_are(paths: StudyPaths) -> None:

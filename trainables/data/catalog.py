@@ -86,7 +86,7 @@ def known(name: str) -> Known:
     near = difflib.get_close_matches(name, KNOWN, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise ConfigError(
-        f"trial field 'data.name' is '{name}', which is not a known data set and not prepared; {hint}"
+        f"'{name}' (DATASET, or trial field 'data.name') is not a known data set and not prepared; {hint}"
         f"known: {', '.join(KNOWN)}. Images of your own, as {PARQUET}, become a data set with: "
         f"{prepare_command(name, default_image_size(name))}"
     )

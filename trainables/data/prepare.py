@@ -60,10 +60,15 @@ def prepare(
     return open_store(data_root, name, image_size)
 
 
+def check_image_size(image_size: int) -> None:
+    """ConfigError for a side in pixels that no data set is prepared at."""
+    if not SMALLEST_PX <= image_size <= LARGEST_PX:
+        raise ConfigError(f"--image-size is {image_size} px; allowed: {SMALLEST_PX} to {LARGEST_PX}.")
+
+
 def _check(name: str, image_size: int, source: Path | None, extra: bool) -> None:
     store_folder(Path(), name, image_size)
-    if not SMALLEST_PX <= image_size <= LARGEST_PX:
-        raise ConfigError(f"image size {image_size} px; allowed: {SMALLEST_PX} to {LARGEST_PX}.")
+    check_image_size(image_size)
     if extra and name != "svhn":
         raise ConfigError(f"--extra adds SVHN's additional training images; {name} has none. Leave it out.")
     if name == "cluttered-digits" and source is not None:

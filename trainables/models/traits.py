@@ -84,12 +84,11 @@ _FIELDS_OF: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def traits(name: str) -> Traits:
-    """Raises ConfigError for an unknown `model.name`, naming the nearest."""
+    """Raises ConfigError for an unknown `model.name`, naming those there are."""
     if name not in TRAITS:
-        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"trial field 'model.name' is {name!r}; did you mean '{near}'? Allowed: {' | '.join(MODELS)}."
-        )
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"did you mean '{near[0]}'? Allowed" if near else "allowed"
+        raise ConfigError(f"trial field 'model.name' is {name!r}; {hint}: {' | '.join(MODELS)}.")
     return TRAITS[name]
 
 
