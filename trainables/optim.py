@@ -53,9 +53,9 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: di
     for key, value in state.items():
         quantity, name = key.split("/", 1)
         p = parameters[name]
+        # Laid out as the parameter is: where the two differ, the optimiser goes through the parameters one by one.
         # Adam counts its steps on the CPU, wherever the parameter is.
-        device = p.device if value.shape == p.shape else value.device
-        optimizer.state[p][quantity] = value.to(device, copy=True)
+        optimizer.state[p][quantity] = torch.empty_like(p).copy_(value) if value.shape == p.shape else value.clone()
 
 
 def _is_anchor(name: str) -> bool:

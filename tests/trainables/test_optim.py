@@ -74,6 +74,16 @@ def test_optimizer_restored_continues_bit_for_bit(algorithm: str, quantities: se
         assert torch.equal(a, b)
 
 
+def test_restored_state_is_laid_out_as_its_parameters() -> None:
+    model = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(model, TrialConfig.from_dict({}).optim)
+    values = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    load_optimizer(model, optimizer, {"momentum_buffer/weight": values})
+    found = optimizer_state(model, optimizer)["momentum_buffer/weight"]
+    assert torch.equal(found, values)
+    assert found.stride() == model.weight.stride() != values.stride()
+
+
 def test_adam_has_the_recipes_betas_and_leaves_frozen_anchors() -> None:
     config = TrialConfig.from_dict({"recipe": "released", "model": "vgg-aib-qt", "dataset": "cub200"})
     model = Quantized()
