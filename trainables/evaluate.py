@@ -14,6 +14,7 @@ from torch.nn import functional
 from trainables import numerics
 from trainables.config import TrialConfig
 from trainables.data.augment import normalize
+from trainables.data.resident import evaluated
 from trainables.data.splits import Subset
 from trainables.interpretability import contrast
 from trainables.losses import kl_nats
@@ -91,7 +92,7 @@ def evaluate(
     """
     model.eval()
     size = config.evaluation.batch_size
-    images_NHWC, labels_N = subset.tensors(runtime.device)
+    images_NHWC, labels_N = evaluated(subset, runtime.device)
     found = (*(_OF_LATENT if model.latent_dim is not None else ()), *(_OF_MAP if model.map_sizes else ()))
     sums = BatchSums(-(-len(subset) // size), (*_QUANTITIES, *found))
     for number, rows in batches(len(subset), size, runtime):

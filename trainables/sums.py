@@ -17,14 +17,32 @@ class BatchSums:
     def __init__(self, num_batches: int, names: Sequence[str]) -> None:
         self._columns = {name: i for i, name in enumerate(names)}
         self._table = torch.zeros(num_batches, len(names), dtype=torch.float64)
+        self._left: list[tuple[int, list[int], torch.Tensor]] = []
 
     def add(self, batch: int, values: Mapping[str, float | torch.Tensor]) -> None:
-        """Adds one batch's sums; a tensor must hold one number."""
+        """Adds one batch's sums; a tensor must be one number, without dimensions.
+
+        Numbers on a device stay there until the totals: reading one would wait for all that the device has to do.
+        """
+        tensors = {self._columns[name]: value for name, value in values.items() if isinstance(value, torch.Tensor)}
         for name, value in values.items():
-            self._table[batch, self._columns[name]] += float(value)
+            if not isinstance(value, torch.Tensor):
+                self._table[batch, self._columns[name]] += value
+        if tensors:
+            self._left.append((batch, list(tensors), torch.stack([value.double() for value in tensors.values()])))
 
     def totals(self, world_size: int = 1) -> dict[str, float]:
         """Every quantity's sum over all batches of all ranks; collective when `world_size` is above 1."""
+        table = self._filled()
         if world_size > 1:
-            dist.all_reduce(self._table)
-        return {name: math.fsum(self._table[:, i].tolist()) for name, i in self._columns.items()}
+            dist.all_reduce(table)
+        return {name: math.fsum(table[:, i].tolist()) for name, i in self._columns.items()}
+
+    def _filled(self) -> torch.Tensor:
+        """The table with everything that was added."""
+        if self._left:
+            rows = torch.cat([values for _, _, values in self._left]).cpu().split([len(c) for _, c, _ in self._left])
+            for (batch, columns, _), row in zip(self._left, rows, strict=True):
+                self._table[batch, columns] += row
+            self._left.clear()
+        return self._table

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.trainables.tiny import on_ranks, tiny_trial
+from tests.trainables.tiny import Reads, on_ranks, tiny_trial
 from trainables import numerics
 from trainables.data.augment import normalize
 from trainables.data.splits import select
@@ -40,6 +40,16 @@ def test_two_ranks_evaluate_as_one_to_the_last_bit(digits_root: Path) -> None:
     first, second = on_ranks(2, _evaluate, digits_root)
     torch.set_num_threads(1)
     assert first == second == _evaluate(Runtime(data_root=digits_root))
+
+
+@pytest.mark.parametrize("model", ["vgg-aib-qt", "vgg-att3", "vgg"])
+def test_a_pass_over_the_images_never_waits_for_the_device(digits_root: Path, model: str) -> None:
+    config = tiny_trial(model=model)
+    store = open_store(digits_root, "cluttered-digits", 16)
+    network, test = build_model(config, store.num_classes), select(store, config.data).test
+    with Reads() as reads:
+        evaluate(network, test, "test", config, Runtime(data_root=digits_root), Draws(1, 1))
+    assert reads.count == 0
 
 
 def _gradients(runtime: Runtime, **changes: object) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from tests.trainables.tiny import Reads
 from trainables.randomness import stream, stream_seed
 from trainables.sums import BatchSums
 
@@ -16,8 +17,21 @@ def test_totals_do_not_depend_on_who_added_which_batch() -> None:
         whole.add(batch, {"x": value})
         ranks[batch % 3].add(batch, {"x": value})
     joined = BatchSums(7, ["x"])
-    joined._table = sum(rank._table for rank in ranks)
+    joined._table = sum(rank._filled() for rank in ranks)
     assert joined.totals() == whole.totals() == {"x": math.fsum(values)}
+
+
+def test_numbers_of_a_device_are_summed_exactly_and_read_once() -> None:
+    """Also those that float32 and integers hold, and two for one batch."""
+    single, counts = torch.rand(5, generator=stream("sums")), torch.arange(5)
+    sums = BatchSums(5, ["x", "n", "y"])
+    with Reads() as reads:
+        for batch in range(5):
+            sums.add(batch, {"n": counts[batch], "y": 0.5, "x": single[batch]})
+            sums.add(batch, {"n": counts[batch] > 2})
+    assert reads.count == 0
+    expected = {"x": math.fsum(single.tolist()), "n": 10.0 + 2.0, "y": 2.5}
+    assert sums.totals() == expected == sums.totals()
 
 
 def test_streams_are_keyed_by_purpose_alone() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.config import TrialConfig
 from trainables.runtime import Runtime
@@ -39,6 +40,18 @@ def tiny_trial(**changes: Any) -> TrialConfig:
         "evaluation.occluder_dataset": "cluttered-digits",
     }
     return TrialConfig.from_dict({**fields, **{key.replace("__", "."): value for key, value in changes.items()}})
+
+
+class Reads(TorchDispatchMode):
+    """Counts the numbers that Python asks tensors for while this is entered: each waits for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
 
 
 def without_timings(rows: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""The training images of the present trial on its device, kept for the next trial of the same process.
+"""The images of the present trial on its device, kept for the next trial of the same process.
 
 A search trains hundreds of trials on the same images: copied once, they cost the others nothing.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from trainables.config import DataConfig
-from trainables.data.splits import Subsets, select
+from trainables.data.splits import Subset, Subsets, select
 from trainables.data.store import Store
 
 
@@ -38,6 +38,17 @@ class _ByDigest:
 def resident(store: Store, data: DataConfig, device: torch.device) -> Resident:
     """The subsets of a trial, and its training images on the device; ConfigError as `select` raises it."""
     return _resident(_ByDigest(store), data, device)
+
+
+def evaluated(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """`Subset.tensors`, to be read only: those of validation and test stay on a GPU from epoch to epoch. On the
+    processor they are copied for the pass, and otherwise stay in the store's file, which all processes share."""
+    return subset.tensors(device) if device.type == "cpu" else _evaluated(subset, device)
+
+
+@lru_cache(maxsize=2)
+def _evaluated(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    return subset.tensors(device)
 
 
 @lru_cache(maxsize=1)

@@ -19,9 +19,9 @@ VALIDATION_SHARE = 10
 """One training image in so many is set aside unless `data.val_images` says otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subset:
-    """Some images of one split, in the split's order."""
+    """Some images of one split, in the split's order. Equal to itself alone, so that it can be a key."""
 
     split: Split
     indices_N: np.ndarray

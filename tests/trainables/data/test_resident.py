@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from tests.trainables.tiny import tiny_trial, without_timings
-from trainables.data.resident import resident
+from trainables.data.resident import evaluated, resident
 from trainables.data.store import open_store
 from trainables.fit import fit
 from trainables.runtime import Runtime
@@ -27,6 +27,17 @@ def test_another_split_is_copied_anew(digits_root: Path) -> None:
     store = open_store(digits_root, "cluttered-digits", 16)
     first, other = (resident(store, tiny_trial(data__split_seed=seed).data, CPU) for seed in (0, 1))
     assert not torch.equal(first.images_NHWC, other.images_NHWC)
+
+
+def test_evaluated_images_stay_on_a_device_and_not_in_a_processors_memory(digits_root: Path) -> None:
+    subsets = resident(open_store(digits_root, "cluttered-digits", 16), tiny_trial().data, CPU).subsets
+    elsewhere = torch.device("meta")
+    kept = [evaluated(subset, elsewhere) for _ in range(2) for subset in (subsets.val, subsets.test)]
+    assert kept[0] is kept[2]
+    assert kept[1] is kept[3]
+    first, again = (evaluated(subsets.val, CPU) for _ in range(2))
+    assert torch.equal(first[0], again[0])
+    assert first[0].data_ptr() != again[0].data_ptr()
 
 
 def test_a_trial_leaves_the_images_as_they_were(digits_root: Path) -> None:
