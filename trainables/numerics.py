@@ -30,10 +30,13 @@ def apply(config: TrialConfig, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = not numerics.deterministic
     torch.backends.cudnn.allow_tf32 = numerics.tf32
     torch.backends.cuda.matmul.allow_tf32 = numerics.tf32
-    if device.type == "cuda" and numerics.deterministic:
-        # cuBLAS is deterministic only with a fixed workspace, read when its handle is made.
+    if device.type == "cuda":
+        # cuBLAS is deterministic only with a fixed workspace, which torch looks for once in a process, at its first
+        # product of matrices: one that came without would bar every later trial from determinism.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(numerics.deterministic)
+    # Memory that nobody has written yet is not read here, so filling it in deterministic mode changes no result.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     if device.type == "cpu":
         keep_freed_memory()
 

@@ -69,6 +69,7 @@ def _settings() -> dict[str, Any]:
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         ),
+        "fill_memory": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]  # a property of the module
         "grad": torch.is_grad_enabled(),
         "anomaly": torch.is_anomaly_enabled(),
         "autocast": {
@@ -92,6 +93,10 @@ def _set_cudnn(flags: dict[str, bool]) -> None:
         setattr(torch.backends.cudnn, name, value)
 
 
+def _set_fill_memory(value: bool) -> None:
+    torch.utils.deterministic.fill_uninitialized_memory = value  # type: ignore[attr-defined]  # a property of the module
+
+
 def _set_matmul_tf32(value: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = value
 
@@ -102,6 +107,7 @@ _SETTERS: dict[str, Any] = {
     "num_threads": torch.set_num_threads,
     "default_dtype": torch.set_default_dtype,
     "deterministic": lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+    "fill_memory": _set_fill_memory,
     "grad": torch.set_grad_enabled,
     "anomaly": torch.autograd.set_detect_anomaly,
     "autocast": _set_autocast,

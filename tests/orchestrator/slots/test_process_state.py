@@ -15,6 +15,7 @@ def _present() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "dtype": torch.get_default_dtype(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "fill_memory": torch.utils.deterministic.fill_uninitialized_memory,
         "grad": torch.is_grad_enabled(),
         "autocast": torch.is_autocast_enabled("cpu"),
         "autocast_dtype": torch.get_autocast_dtype("cpu"),
@@ -32,6 +33,7 @@ def test_restore_undoes_every_setting(tmp_path: Path) -> None:
     torch.set_num_threads(torch.get_num_threads() + 1)
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled())
+    torch.utils.deterministic.fill_uninitialized_memory = not torch.utils.deterministic.fill_uninitialized_memory
     torch.set_grad_enabled(False)
     torch.set_autocast_enabled("cpu", True)
     torch.set_autocast_dtype("cpu", torch.float16)
