@@ -101,9 +101,11 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
 @contextmanager
 def _ranks() -> Iterator[tuple[int, int, torch.device]]:
     """Rank, number of ranks and device: those of torchrun, else one rank on the first GPU if there is any."""
-    world_size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    on_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size)))
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = device_of(int(os.environ.get("LOCAL_RANK", "0")), here, num_gpus)
+    on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
     if world_size == 1:
@@ -114,6 +116,20 @@ def _ranks() -> Iterator[tuple[int, int, torch.device]]:
         yield dist.get_rank(), world_size, device
     finally:
         dist.destroy_process_group()
+
+
+def device_of(local_rank: int, num_ranks: int, num_gpus: int) -> torch.device:
+    """A GPU of its own for each rank of a machine, the processor where it has none; ConfigError, the same on every
+    rank, where there are fewer GPUs than ranks."""
+    if not num_gpus:
+        return torch.device("cpu")
+    if num_ranks > num_gpus:
+        raise ConfigError(
+            f"{num_ranks} ranks on a machine with {num_gpus} GPU{'s' if num_gpus > 1 else ''}; allowed: one rank for "
+            f"each GPU: start torchrun with --nproc-per-node={num_gpus}, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to "
+            "train on the processor."
+        )
+    return torch.device("cuda", local_rank)
 
 
 def _prepare(config: TrialConfig, data_root: Path, source: Path | None) -> None:

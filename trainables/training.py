@@ -101,10 +101,15 @@ class Training:
         return write_checkpoint(folder, tensors, state)
 
     def restore(self, folder: Path) -> None:
-        """Loads a checkpoint into this state; CheckpointError if it is altered, of another trial or of other data."""
+        """Loads a checkpoint into this state; CheckpointError if it is altered, of another trial or of other data.
+
+        What the device itself cannot do, for want of memory for one, says nothing about the folder and is raised as is.
+        """
         verify(folder)
         try:
             self._restore(folder)
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise
         except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder} matches its manifest and cannot be read ({type(error).__name__}: {error}); remove it, and "

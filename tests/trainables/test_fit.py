@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
 from trainables import fit as fit_module
@@ -28,7 +29,7 @@ from trainables.data.store import open_store
 from trainables.errors import CheckpointError, DataError, DivergedError
 from trainables.evaluate import evaluate, final_draws
 from trainables.final import occluders
-from trainables.fit import EpochReport, _evaluate_epoch, fit
+from trainables.fit import EpochReport, _distributed, _evaluate_epoch, fit
 from trainables.models.build import MODELS, build_model
 from trainables.models.traits import traits
 from trainables.runtime import Runtime
@@ -340,15 +341,30 @@ def test_a_checkpoint_that_would_run_code_is_refused_unrun(
     assert canary.exists(), "the poison works where it is unpickled"
 
 
+def test_a_device_without_memory_is_not_taken_for_a_bad_checkpoint(digits_root: Path, whole: Path) -> None:
+    config, store = tiny_trial(), open_store(digits_root, "cluttered-digits", 16)
+    training = Training.start(config, store, Runtime(data_root=digits_root))
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    training.model.register_load_state_dict_pre_hook(full)
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        training.restore(latest_checkpoint(whole) or whole)
+
+
 def torch_pickle(value: object) -> bytes:
     out = io.BytesIO()
     torch.save(value, out)
     return out.getvalue()
 
 
-def _train(runtime: Runtime) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+def _train(runtime: Runtime) -> tuple[list[dict[str, float]], bool]:
     reports = list(fit(tiny_trial(epochs=2, optim__ema_decay=0.9), runtime))
-    return without_timings(reports[-1].history), {}
+    store = open_store(runtime.data_root, "cluttered-digits", 16)
+    model = _distributed(Training.start(tiny_trial(), store, runtime), runtime)
+    assert isinstance(model, DistributedDataParallel)
+    return without_timings(reports[-1].history), model.will_sync_module_buffers()
 
 
 def _fail(runtime: Runtime) -> str:
@@ -363,4 +379,5 @@ def test_two_ranks_report_the_same_and_diverge_together(digits_root: Path) -> No
     first, second = on_ranks(2, _train, digits_root)
     assert first == second
     assert [row["epoch"] for row in first[0]] == [1, 2]
+    assert not first[1], "BatchNorm's statistics travel once an epoch, not every step"
     assert on_ranks(2, _fail, digits_root) == ["DivergedError", "DivergedError"]

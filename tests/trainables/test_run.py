@@ -12,7 +12,8 @@ import torch
 from tests.full_disk import small_disk
 from tests.trainables.tiny import tiny_trial, without_timings
 from trainables.checkpoint import latest_checkpoint, read_tensors
-from trainables.run import main
+from trainables.errors import ConfigError
+from trainables.run import device_of, main
 
 SETTINGS = [f"{key}={json.dumps(value)}" for key, value in tiny_trial(epochs=2).to_dict().items()]
 
@@ -94,6 +95,14 @@ def test_two_ranks_of_torchrun_train_one_trial(digits_root: Path, tmp_path: Path
     end = latest_checkpoint(tmp_path / "pair")
     assert end is not None
     assert json.loads((end / "state.json").read_text())["fingerprint"]["world_size"] == 2
+
+
+def test_every_rank_has_a_gpu_of_its_own_or_is_told_how_many_there_are() -> None:
+    assert [device_of(rank, 2, 2) for rank in range(2)] == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert device_of(1, 2, 0) == torch.device("cpu")
+    for rank in range(3):
+        with pytest.raises(ConfigError, match=r"3 ranks on a machine with 2 GPUs; allowed.*--nproc-per-node=2"):
+            device_of(rank, 3, 2)
 
 
 @pytest.mark.parametrize(
