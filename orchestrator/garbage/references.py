@@ -1,12 +1,14 @@
 """Who reads a trial's checkpoints: a resume, the gate, the registry, the report; or nobody any more.
 
 Readers of checkpoints are found in one place each: `slots.worker` (running trials), `study_record` (trials whose end
-the record was not told), `champion.crown` (finalists), `report.source` (what the report shows).
+the record was not told), `champion.crown` (finalists), `report.source` (what the report shows), `model_source` (the
+best trial of a study that no gate has judged).
 """
 
 from typing import NamedTuple
 
 from orchestrator.journal import TrialRecord
+from orchestrator.ranking import best_trials
 from orchestrator.report.subject import find_subject, find_subjects
 from orchestrator.study import StudyView
 from trainables.checkpoint_store import KEEP_CHECKPOINTS
@@ -23,7 +25,11 @@ def references(view: StudyView) -> dict[str, Reference]:
     """Every trial of the study. A pure decision over its record."""
     shown = {subject.shown.trial for subject in (*find_subjects(view), find_subject(view)) if subject is not None}
     registered = (view.state.registered or {}).get("trial")
-    return {name: _reference(record, shown, registered) for name, record in view.state.trials.items()}
+    found = {name: _reference(record, shown, registered) for name, record in view.state.trials.items()}
+    best = next(iter(best_trials(view.spec, list(view.state.trials.values()))), None)
+    if view.state.gate is None and best is not None and found[best.trial].keep == 0:
+        found[best.trial] = Reference(1, "the best before the gate: aib evaluate reads it")
+    return found
 
 
 def _reference(record: TrialRecord, shown: set[str], registered: str | None) -> Reference:

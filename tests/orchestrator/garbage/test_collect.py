@@ -26,7 +26,7 @@ from trainables.node_cache import CACHE_VARIABLE
 from trainables.object_store import ObjectStore
 
 STAYS = {
-    "t00000": [],
+    "t00000": [6],
     "t00001": [],
     "t00002": [],
     "t00003": [4, 3],
