@@ -27,7 +27,7 @@ CREDENTIALS = {
 EPOCHS = 20
 """So that a search still runs when what is asked of it in the meantime has been answered."""
 CHANGES = ("trials=2", f"epochs={EPOCHS}", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
-SHORT = ("trials=1", "epochs=1", "finalists.top=1", "data.train_images=100")
+SHORT = ("registered_model=aib-short", "trials=1", "epochs=1", "finalists.top=1", "data.train_images=100")
 SETS = [word for change in CHANGES for word in ("--set", change)]
 CODE = Path(__file__).parents[3]
 
