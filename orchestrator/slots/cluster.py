@@ -11,11 +11,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray._private import ray_constants
 from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
@@ -50,6 +51,8 @@ class Cluster(NamedTuple):
 def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
     """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
 
+    A local cluster listens to this machine alone.
+
     Raises ConfigError for the dashboard's URL, and PreflightError where the cluster cannot be reached, asks for
     another token, or has no dashboard.
     """
@@ -63,7 +66,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         options = _code_to_ship()
     try:
         knock(address)
-        with nullcontext() if address == "local" else _told_of_the_token(address):
+        with _on_loopback() if address == "local" else _told_of_the_token(address):
             context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise PreflightError(
@@ -125,10 +128,17 @@ def secure_token(create: bool) -> None:
             path.chmod(0o600)
     elif create:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Created for its owner alone from the first byte; Ray's own writer leaves that to the umask.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
+        # For its owner alone from the first byte, which Ray's own writer leaves to the umask; and never there in part,
+        # since another first run may read it. Of two that write one, the first one's counts.
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(secrets.token_hex(32))
+            with suppress(FileExistsError):
+                os.link(aside, path)
+        finally:
+            aside.unlink()
 
 
 def require_tokens() -> None:
@@ -175,6 +185,25 @@ def _told_of_the_token(address: str) -> Iterator[None]:
             os.close(stderr)
             if TOKEN_REFUSED not in said():
                 sys.stderr.write(said())
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """What Ray starts meanwhile takes 127.0.0.1 for its node's address: its metrics ask for no token, and at any other
+    address they, and every port besides, would be open to the network.
+
+    It is Ray's own way on systems on which it does not support clusters; given the address itself, it takes another.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before, ours = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = ours
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 @contextmanager

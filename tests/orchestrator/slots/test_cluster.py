@@ -6,10 +6,15 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from orchestrator.slots.cluster import Cluster, nodes, secure_token, token_path
+from orchestrator.slots.metrics_endpoints import metrics_endpoints
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -34,6 +39,38 @@ def test_existing_token_is_kept_and_closed_to_others(token_file: Path) -> None:
     assert token_file.stat().st_mode & 0o777 == 0o600
 
 
+FIRST_RUN = """
+import os, sys
+from orchestrator.slots.cluster import secure_token, token_path
+folder = os.path.dirname(os.environ["RAY_AUTH_TOKEN_PATH"])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(100):
+    os.environ["RAY_AUTH_TOKEN_PATH"] = f"{folder}/{number}"
+    secure_token(create=True)
+    print(token_path().read_text(), end=" ")
+"""
+
+
+def test_first_runs_at_the_same_moment_agree_on_one_whole_token(token_file: Path) -> None:
+    command = [sys.executable, "-c", FIRST_RUN]
+    runs = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write("\n")
+        run.stdin.flush()
+    tokens = {run.communicate(timeout=60)[0].strip() for run in runs}
+    assert [run.returncode for run in runs] == [0] * len(runs)
+    (agreed,) = tokens
+    assert [len(token) for token in agreed.split()] == [64] * 100
+    assert len(list(token_file.parent.iterdir())) == 100, "nothing else is left there"
+
+
 def test_joining_a_cluster_makes_up_no_token(token_file: Path) -> None:
     secure_token(create=False)
     assert not token_file.exists()
@@ -44,6 +81,22 @@ def test_local_cluster_shows_its_nodes_and_keeps_its_dashboard_on_loopback(clust
     (node,) = nodes()
     assert (node.cpus, node.gpus) == (2.0, 0.0)
     assert cluster.dashboard_url.startswith("127.0.0.1:")
+
+
+@pytest.mark.ray
+def test_a_local_cluster_listens_to_this_machine_alone(cluster: Cluster) -> None:
+    here = psutil.Process()
+    listening = {
+        (process.name(), *connection.laddr)
+        for process in (here, *here.children(recursive=True))
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    (metrics,) = metrics_endpoints()
+    assert metrics.startswith("http://127.0.0.1:")
+    assert {urlsplit(metrics).port, int(cluster.address.rpartition(":")[2])} <= {port for _, _, port in listening}
+    loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    assert [one for one in listening if one[1] not in loopback] == []
 
 
 @pytest.mark.ray
@@ -78,7 +131,7 @@ except PreflightError as error:
 
 def refusal(address: str, token_file: Path) -> str:
     """What connecting says in a process that has no cluster yet."""
-    environment = {**os.environ, "RAY_AUTH_MODE": "token", "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
     secure_token(create=True)
     return subprocess.run(

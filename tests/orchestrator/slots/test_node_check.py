@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ray._private import ray_constants
 
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.slots.cluster import Cluster
@@ -89,7 +90,8 @@ def test_a_search_whose_folder_one_node_does_not_see_is_refused_before_it_starts
             [sys.executable, "-m", "orchestrator", "search", str(spec), *where],
             capture_output=True,
             text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            # At 127.0.0.1 alone our cluster listens, and Ray would take the machine's own address for it.
+            env={**os.environ, "RAY_AUTH_MODE": "token", ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"},
             timeout=200,
             check=False,
         )
