@@ -6,6 +6,7 @@ record's files decide what runs next. So nobody but the user who resumes may hav
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import PreflightError
@@ -22,7 +23,11 @@ def check_private(folder: Path) -> None:
     """
     try:
         entries = sorted(path for path in folder.iterdir() if path.name not in _WRITTEN_FOR_PEOPLE)
-        found = {path: path.lstat() for path in (folder, *entries)}
+        found = {folder: folder.lstat()}
+        for path in entries:
+            # A file that a write put in another's place, or removed, since the folder was listed is read by nobody.
+            with suppress(FileNotFoundError):
+                found[path] = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

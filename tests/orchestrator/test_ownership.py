@@ -2,13 +2,14 @@
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
+from orchestrator.ownership import check_private
 from orchestrator.reconcile import reconcile_optuna
 from orchestrator.study import check_startable, open_study
 from orchestrator.study_paths import StudyPaths, study_paths
@@ -105,6 +106,21 @@ def test_a_study_that_others_could_write_is_refused_before_it_is_read(
             go_on()
     after = sorted((path, path.lstat().st_mode, path.lstat().st_mtime_ns) for path in tmp_path.rglob("*"))
     assert after == before
+
+
+def test_a_file_that_vanishes_meanwhile_hides_no_other(paths: StudyPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_up("journal.jsonl", 0o002)(paths.folder)
+    listed = Path.iterdir
+
+    def then_gone(folder: Path) -> Iterator[Path]:
+        (folder / "a.tmp").touch(mode=0o600)
+        found = list(listed(folder))
+        (folder / "a.tmp").unlink()
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", then_gone)
+    with pytest.raises(PreflightError, match=r"journal\.jsonl can be written by other users"):
+        check_private(paths.folder)
 
 
 def test_what_a_study_writes_is_accepted_again_under_any_umask(tmp_path: Path, spec: SearchSpec) -> None:
