@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from search_spaces.errors import shown
 from search_spaces.rules import BrokenRulesError
 from search_spaces.trial_keys import TRIAL_SECTIONS
 
@@ -66,7 +67,7 @@ def _problems(details: Any, model: type[BaseModel]) -> Iterator[tuple[Path, str]
     elif kind == "value_error":
         yield path, str(broken)
     else:
-        yield path, f"is {_shown(details['input'])}; allowed: {_allowed(kind, context, details['msg'])}"
+        yield path, f"is {shown(details['input'])}; allowed: {_allowed(kind, context, details['msg'])}"
 
 
 def _allowed(kind: str, context: Mapping[str, Any], otherwise: str) -> str:
@@ -122,8 +123,3 @@ def _place(path: Path, places: Mapping[Path, str]) -> str:
 
 def _dotted(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -6,6 +6,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from search_spaces.errors import shown
+
 TRIAL_SECTIONS = (
     "recipe",
     "epochs",
@@ -25,7 +27,7 @@ SHORT = {"model": "model.name", "dataset": "data.name", "data": "data.name"}
 def flat_keys(given: Any, prefix: str = "") -> dict[str, Any]:
     """Nested or dotted keys as full dotted keys; ValueError if it is no mapping or one field is spelt twice."""
     if not isinstance(given, Mapping):
-        raise ValueError(f"is {_shown(given)}; allowed: a mapping of the trial's fields")
+        raise ValueError(f"is {shown(given)}; allowed: a mapping of the trial's fields")
     flat: dict[str, Any] = {}
     for key, value in given.items():
         if not isinstance(key, str):
@@ -47,10 +49,5 @@ def trial_values(given: Any) -> dict[str, Any]:
     for key, value in flat.items():
         items = value if isinstance(value, (list, tuple)) else [value]
         if not all(item is None or isinstance(item, (str, int, float, bool)) for item in items):
-            raise ValueError(f"'{key}' is {_shown(value)}; allowed: a value, or a list of values")
+            raise ValueError(f"'{key}' is {shown(value)}; allowed: a value, or a list of values")
     return flat
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
