@@ -131,11 +131,20 @@ class Lease:
 def statuses(pool: PoolRef, timeout_s: float = STATUS_S) -> list[tuple[Any, SlotStatus | None]]:
     """Every slot of the pool with its status; None for one that does not answer in time."""
     slots = [
-        ray.get_actor(entry["name"], namespace=pool.namespace)
+        slot
         for entry in sorted(ray.util.list_named_actors(all_namespaces=True), key=lambda entry: entry["name"])
         if entry["namespace"] == pool.namespace and entry["name"].startswith(pool.prefix)
+        if (slot := _named(entry["name"], pool.namespace)) is not None
     ]
     return list(zip(slots, ask(slots, timeout_s), strict=True))
+
+
+def _named(name: str, namespace: str) -> Any | None:
+    """The actor; None for one that has been ended since it was listed, as by a pool that shrinks."""
+    try:
+        return ray.get_actor(name, namespace=namespace)
+    except ValueError:
+        return None
 
 
 def ask(slots: list[Any], timeout_s: float = STATUS_S) -> list[SlotStatus | None]:
