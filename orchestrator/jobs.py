@@ -1,18 +1,20 @@
 """Runs a fixed list of trials through the slots, without Tune: finalists, and the single trial of `aib train`."""
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.recorder import Recorder
 from orchestrator.slots.lease import Lease, acquire, this_process
-from orchestrator.slots.messages import Finished, Job, PoolRef
+from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.pool import SlotPool
 from orchestrator.storage import TrialStorage
 from trainables.config import TrialConfig
-from trainables.errors import StorageError
+from trainables.errors import AIBError, StorageError
 
 LOOK_S = 0.5
 
@@ -31,7 +33,7 @@ class PlannedTrial:
 def run_trials(
     planned: Iterable[PlannedTrial],
     recorder: Recorder,
-    pool: PoolRef,
+    pool: SlotPool,
     storage: TrialStorage,
     data_root: Path,
     max_failures: int,
@@ -40,7 +42,8 @@ def run_trials(
     """Runs every trial that has not ended yet, as many at a time as there are slots, each in its own slot.
 
     `interrupted` calls all of them off, with a checkpoint of the step they are at, and leaves them to be resumed. So
-    does storage that takes no checkpoint, at their epoch's end, and then StorageError is raised.
+    does, at their epoch's end, an error that is no trial's own, and is then raised: StorageError where no checkpoint is
+    taken, LeaseLostError where another driver has the study, SlotError where no slot can serve.
     """
     halted = threading.Event()
     waiting = [
@@ -58,7 +61,7 @@ def run_trials(
     def run(one: PlannedTrial) -> None:
         try:
             run_in_slot(one)
-        except StorageError:
+        except AIBError:
             halted.set()
             raise
 
@@ -74,7 +77,9 @@ def run_trials(
             epochs_known=record.epoch,
             max_failures=max_failures,
         )
-        with acquire(pool, f"{one.trial} of {this_process()}") as lease:
+        with acquire(pool.ref, f"{one.trial} of {this_process()}") as lease:
+            if ending():
+                return
             lease.start(job)
             running[one.trial] = lease
             while not isinstance(message := lease.next(), Finished):
@@ -90,12 +95,17 @@ def run_trials(
 
     if not waiting:
         return
-    # A thread a trial: those without a slot wait in `acquire`, so growing pools are used at once.
+    begun, later = list[Future[None]](), deque(waiting)
     with ThreadPoolExecutor(max_workers=len(waiting), thread_name_prefix="trial") as threads:
-        futures = [threads.submit(run, one) for one in waiting]
-        while wait(futures, timeout=LOOK_S).not_done:
+        while later or not all(future.done() for future in begun):
+            # Whoever waits for a slot asks every slot twice a second; a pool that grows is used at the next look.
+            going = [future for future in begun if not future.done()]
+            room = max(1, pool.size) - len(going)
+            started = [threads.submit(run, later.popleft()) for _ in range(min(len(later), room))]
+            begun += started
+            wait([*going, *started], timeout=LOOK_S, return_when=FIRST_COMPLETED)
             if interrupted.is_set():
                 for lease in list(running.values()):
                     lease.stop(at_once=True)
-        for future in futures:
+        for future in begun:
             future.result()

@@ -57,7 +57,7 @@ class Run:
         run_trials(
             planned,
             self.recorder,
-            self.pool.ref,
+            self.pool,
             self.study.storage,
             self.study.paths.data,
             self.study.spec.max_failures_per_trial,

@@ -1,0 +1,104 @@
+"""A list of trials through real slots: no more wait than there are slots, none starts once the study cannot go on."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import jobs
+from orchestrator.jobs import PlannedTrial, run_trials
+from orchestrator.journal import Journal, LeaseLostError
+from orchestrator.recorder import Recorder
+from orchestrator.slots.cluster import Cluster
+from orchestrator.slots.lease import Lease
+from orchestrator.slots.pool import SlotPool
+from orchestrator.storage import TrialStorage
+from orchestrator.tracking.tracker import DatasetInput
+from tests.orchestrator.slots.small_science import SmallReport, fit_small, small_trial
+from tests.orchestrator.tracking.recording_tracker import RecordingTracker
+from trainables.config import TrialConfig
+from trainables.runtime import Runtime
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def fit_by_name(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[SmallReport]:
+    return fit_small(small_trial(epochs=config["epochs"], seed=config["seed"], epoch_s=0.2), runtime, resume)
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
+    with SlotPool([1], cpus_per_worker=1, storage=tmp_path_factory.mktemp("jobs"), fit=fit_by_name) as slots:
+        yield slots
+
+
+class Trials:
+    """A number of them, of two epochs, and how many wait for a slot at a time."""
+
+    def __init__(self, folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.journal = folder, Journal(folder / "journal.jsonl")
+        tracker = RecordingTracker()
+        tracker.open_study("s", "0", {}, {})
+        self.recorder = Recorder(self.journal, tracker, DatasetInput(name="d", digest="0", source="s", num_train=1), {})
+        config = TrialConfig.from_dict({"model": "vgg", "epochs": 2})
+        self.planned = [PlannedTrial(trial=f"f{i}", kind="train", config=config, params={}) for i in range(number)]
+        self.waiting, self.most_waiting, self._lock = 0, 0, threading.Lock()
+        acquire = jobs.acquire
+
+        def counted(*arguments: Any) -> Lease:
+            with self._one_more_waits():
+                return acquire(*arguments)
+
+        monkeypatch.setattr(jobs, "acquire", counted)
+
+    def run(self, pool: SlotPool) -> None:
+        storage = TrialStorage(self.folder / "trials")
+        run_trials(self.planned, self.recorder, pool, storage, self.folder, 2, threading.Event())
+
+    @contextmanager
+    def _one_more_waits(self) -> Iterator[None]:
+        with self._lock:
+            self.waiting += 1
+            self.most_waiting = max(self.most_waiting, self.waiting)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.waiting -= 1
+
+
+def test_no_trial_starts_after_another_driver_has_taken_the_study(
+    pool: SlotPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = Trials(tmp_path, 4, monkeypatch)
+
+    def taken_over(trial: str | None) -> None:
+        if trials.journal.state.trials["f0"].epoch == 1:
+            with trials.journal.path.open("ab") as others:
+                others.write(b"{}\n")
+
+    trials.recorder.on_change = taken_over
+    with pytest.raises(LeaseLostError):
+        trials.run(pool)
+    assert [path.name for path in (tmp_path / "trials").iterdir()] == ["f0"]
+
+
+def test_as_many_trials_wait_as_there_are_slots_also_when_these_become_more(
+    pool: SlotPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = Trials(tmp_path, 8, monkeypatch)
+    at_first: list[int] = []
+
+    def grown(trial: str | None) -> None:
+        if trial == "f1" and trials.journal.state.trials[trial].state == "completed":
+            at_first.append(trials.most_waiting)
+            pool.resize([1, 1])
+
+    trials.recorder.on_change = grown
+    trials.run(pool)
+    assert {record.state for record in trials.journal.state.trials.values()} == {"completed"}
+    assert at_first == [1]
+    assert trials.most_waiting == 2
