@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ANSWER_S = 5.0
 
 
 class Interruption:
@@ -16,7 +17,7 @@ class Interruption:
     def __init__(self, say: Callable[[str], None]) -> None:
         self.requested = threading.Event()
         self.signal: int | None = None
-        self._say = say
+        self._say, self._woken = say, threading.Event()
 
     @property
     def exit_code(self) -> int | None:
@@ -34,7 +35,33 @@ class Interruption:
             os._exit(128 + number)
         self.signal = number
         self.requested.set()
-        self._say("ending: trials save the step they are at; once more to end at once.")
+        self._woken.set()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Says that the signal was heard, from a thread of its own: a handler may come in the middle of a write, and
+        Python's streams take no other one then."""
+        thread = threading.Thread(target=self._answer, name="interruption", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._woken.set()
+            thread.join(ANSWER_S)
+
+    def _answer(self) -> None:
+        self._woken.wait()
+        if self.requested.is_set():
+            self._say("ending: trials save the step they are at; once more to end at once.")
+
+
+def leave_if_asked(left: str) -> None:
+    """For whoever waits for long while `interruptible` lasts: SystemExit with the signal's code where an end was asked
+    for, having said what is `left` to a resume."""
+    handling = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(handling, Interruption) and handling.exit_code is not None:
+        handling._say(f"interrupted; {left} by the same command with --resume.")
+        raise SystemExit(handling.exit_code)
 
 
 @contextmanager
@@ -44,7 +71,8 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
     interruption = Interruption(say)
     interruption.listen()
     try:
-        yield interruption
+        with interruption._answering():
+            yield interruption
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

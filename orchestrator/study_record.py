@@ -55,7 +55,8 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
             return
         recorder.leave_unfinished()
         stage, now_ms = recorder.journal.state.stage, int(recorder.journal.now_s() * 1000)
-        ended = "failed" if kind is not None else "completed" if stage == "done" else "interrupted"
+        failed = kind is not None and issubclass(kind, Exception)
+        ended = "failed" if failed else "completed" if stage == "done" else "interrupted"
         tracker.close_study(ended, {}, {}, timestamp_ms=now_ms)  # type: ignore[arg-type]
         left = tracker.flush(FLUSH_S)
         if left:

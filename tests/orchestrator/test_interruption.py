@@ -2,10 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from orchestrator.interruption import interruptible
+from orchestrator.interruption import interruptible, leave_if_asked
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -28,3 +32,53 @@ def test_listening_again_takes_the_signal_back() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.exit_code == 143
     assert not taken
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_whoever_waits_leaves_with_the_signals_code_once_an_end_is_asked_for(number: int, code: int) -> None:
+    said: list[str] = []
+    leave_if_asked("nothing")
+    with interruptible(said.append):
+        leave_if_asked("nothing")
+        os.kill(os.getpid(), number)
+        with pytest.raises(SystemExit) as leaving:
+            leave_if_asked("the rest is done")
+    assert leaving.value.code == code
+    assert "interrupted; the rest is done by the same command with --resume." in said
+
+
+WRITING = """
+import sys
+from orchestrator.interruption import interruptible, leave_if_asked
+
+with interruptible(lambda text: print(text, flush=True)):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(100):
+        print("x" * 4096, flush=True)
+print("whole", flush=True)
+"""
+
+
+def test_a_signal_in_the_middle_of_a_write_is_answered_and_cuts_nothing() -> None:
+    """Nobody reads the pipe, so the signal finds the process in a write."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITING],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("\n")
+    process.stdin.flush()
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    written, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert written.count("ending: ") == 1
+    assert (written.count("x" * 4096), written.splitlines()[-1]) == (100, "whole")
