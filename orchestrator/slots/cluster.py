@@ -9,15 +9,15 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray._private import ray_constants
-from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
+from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import Config, GcsClient  # type: ignore[attr-defined]  # compiled
+from ray.exceptions import AuthenticationError
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
@@ -28,8 +28,6 @@ from orchestrator.where import check_address
 
 CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
-TOKEN_REFUSED = "InvalidAuthToken"
-"""In what Ray's core writes where the head does not take our token."""
 
 
 class NodeResources(NamedTuple):
@@ -51,8 +49,6 @@ class Cluster(NamedTuple):
 def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
     """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
 
-    A local cluster listens to this machine alone.
-
     Raises ConfigError for the dashboard's URL, and PreflightError where the cluster cannot be reached, asks for
     another token, or has no dashboard.
     """
@@ -66,8 +62,9 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         options = _code_to_ship()
     try:
         knock(address)
-        with _on_loopback() if address == "local" else _told_of_the_token(address):
-            context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        if address != "local":
+            show_token(address)
+        context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise PreflightError(
             f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or leave --address "
@@ -156,54 +153,33 @@ def knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
-@contextmanager
-def _told_of_the_token(address: str) -> Iterator[None]:
-    """Joining; PreflightError where the head does not take our token.
+def show_token(address: str) -> None:
+    """PreflightError at once where the head does not take our token; Ray itself would ask for most of a minute, tell
+    its log, and then say that nobody answers."""
+    if address.startswith("ray://"):
+        return
+    try:
+        with _silent_core():
+            GcsClient(address=canonicalize_bootstrap_address(address))
+    except AuthenticationError as error:
+        raise PreflightError(
+            f"the Ray cluster at {address!r} does not take our token, that of {token_place()}; it has to be the head "
+            "node's."
+        ) from error
 
-    Ray's core writes that straight to the process's stderr, a line a second, and what Ray raises then does not tell.
-    """
+
+@contextmanager
+def _silent_core() -> Iterator[None]:
+    """Without what Ray's core writes past Python to the process's stderr."""
     sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-
-        def said() -> str:
-            return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
-
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except Exception as error:
-            if TOKEN_REFUSED not in said():
-                raise
-            raise PreflightError(
-                f"the Ray cluster at {address!r} does not take our token, that of {token_place()}; it has to be the "
-                "head node's."
-            ) from error
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            if TOKEN_REFUSED not in said():
-                sys.stderr.write(said())
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """What Ray starts meanwhile takes 127.0.0.1 for its node's address: its metrics ask for no token, and at any other
-    address they, and every port besides, would be open to the network.
-
-    It is Ray's own way on systems on which it does not support clusters; given the address itself, it takes another.
-    """
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before, ours = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = ours
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 @contextmanager

@@ -57,13 +57,13 @@ def _check_driver(marks: Marks, place: str, advice: str) -> None:
 
 
 def _faults(marks: Marks, shared: str, data: Sequence[NeededData], timeout_s: float) -> list[tuple[str, str]]:
-    """The address of every node that cannot serve, and why."""
+    """The address of every node that cannot serve, and why; one that is lost meanwhile is no longer asked to."""
     asked = {}
     for node in ray.nodes():
         if node["Alive"]:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(fault_of).options(num_cpus=0, max_retries=ATTEMPTS - 1, scheduling_strategy=there)
-            asked[task.remote(marks, "node", shared, data)] = node["NodeManagerAddress"]
+            asked[task.remote(marks, "node", shared, data)] = node
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s)
     faults = [(asked[ref], f"it did not answer within {timeout_s:g} s") for ref in silent]
     for ref in silent:
@@ -75,4 +75,5 @@ def _faults(marks: Marks, shared: str, data: Sequence[NeededData], timeout_s: fl
             fault = f"the check did not run there ({str(error).strip().splitlines()[0]})"
         if fault is not None:
             faults.append((asked[ref], fault))
-    return faults
+    lost = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+    return [(node["NodeManagerAddress"], fault) for node, fault in faults if node["NodeID"] not in lost]

@@ -17,14 +17,6 @@ from orchestrator.slots.cluster import Cluster
 JOIN_S = 60
 OBJECT_STORE_BYTES = 100 * 1024**2
 
-RAY = """
-from ray._private import services
-from ray.scripts.scripts import main
-services.resolve_ip_for_localhost = str
-main()
-"""
-"""`ray` without its habit of taking the machine's own address for 127.0.0.1, at which our cluster listens alone."""
-
 
 class JoinedNode:
     """A node that has joined."""
@@ -44,8 +36,7 @@ def second_node(
     """Joins the cluster for the time of the block; the folder `hiding` is another, empty one on this node."""
     before = _alive()
     command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hiding)] if hiding else []
-    command += [sys.executable, "-c", RAY, "start", "--block", f"--address={cluster.address}"]
-    command += ["--node-ip-address=127.0.0.1"]
+    command += [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={cluster.address}"]
     command += [f"--num-cpus={num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
     with log.open("wb") as out:
         process = subprocess.Popen(

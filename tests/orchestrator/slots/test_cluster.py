@@ -6,13 +6,10 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from orchestrator.slots.cluster import Cluster, nodes, secure_token, token_path
-from orchestrator.slots.metrics_endpoints import metrics_endpoints
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,22 +78,6 @@ def test_local_cluster_shows_its_nodes_and_keeps_its_dashboard_on_loopback(clust
     (node,) = nodes()
     assert (node.cpus, node.gpus) == (2.0, 0.0)
     assert cluster.dashboard_url.startswith("127.0.0.1:")
-
-
-@pytest.mark.ray
-def test_a_local_cluster_listens_to_this_machine_alone(cluster: Cluster) -> None:
-    here = psutil.Process()
-    listening = {
-        (process.name(), *connection.laddr)
-        for process in (here, *here.children(recursive=True))
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    (metrics,) = metrics_endpoints()
-    assert metrics.startswith("http://127.0.0.1:")
-    assert {urlsplit(metrics).port, int(cluster.address.rpartition(":")[2])} <= {port for _, _, port in listening}
-    loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
-    assert [one for one in listening if one[1] not in loopback] == []
 
 
 @pytest.mark.ray

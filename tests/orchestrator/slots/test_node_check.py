@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ray._private import ray_constants
 
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.slots.cluster import Cluster
@@ -77,6 +76,13 @@ def test_a_node_whose_worker_dies_of_the_check_is_asked_again_and_not_for_ever(
     assert fault.startswith("the check did not run there")
 
 
+def test_a_node_that_is_lost_meanwhile_is_not_missed(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("shared")
+    with second_node(cluster, 1, tmp_path / "log") as node:
+        node.kill()
+        assert _faults(FolderMarks(tmp_path), "shared", (), NODE_S) == []
+
+
 @pytest.mark.skipif(not can_hide_folders(), reason="hiding a folder from a node needs root and unshare (util-linux)")
 def test_a_search_whose_folder_one_node_does_not_see_is_refused_before_it_starts(
     cluster: Cluster, tmp_path: Path
@@ -90,8 +96,7 @@ def test_a_search_whose_folder_one_node_does_not_see_is_refused_before_it_starts
             [sys.executable, "-m", "orchestrator", "search", str(spec), *where],
             capture_output=True,
             text=True,
-            # At 127.0.0.1 alone our cluster listens, and Ray would take the machine's own address for it.
-            env={**os.environ, "RAY_AUTH_MODE": "token", ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"},
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
             timeout=200,
             check=False,
         )
