@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,14 @@ def run_trials(
     def run(one: PlannedTrial) -> None:
         try:
             run_in_slot(one)
+        except CancelledError:
+            # Called off while it waited for a slot.
+            return
         except AIBError:
             halted.set()
             raise
 
     def run_in_slot(one: PlannedTrial) -> None:
-        if ending():
-            return
         record = recorder.journal.state.trials[one.trial]
         job = Job(
             trial=one.trial,
@@ -77,9 +78,7 @@ def run_trials(
             epochs_known=record.epoch,
             max_failures=max_failures,
         )
-        with acquire(pool.ref, f"{one.trial} of {this_process()}") as lease:
-            if ending():
-                return
+        with acquire(pool.ref, f"{one.trial} of {this_process()}", cancelled=ending) as lease:
             lease.start(job)
             running[one.trial] = lease
             while not isinstance(message := lease.next(), Finished):

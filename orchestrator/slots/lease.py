@@ -4,6 +4,8 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -20,24 +22,32 @@ STATUS_S = 1.0
 POLL_S = (0.05, 0.5)
 
 
-def acquire(pool: PoolRef, owner: str, timeout_s: float | None = None, like: "Lease | None" = None) -> "Lease":
+def acquire(
+    pool: PoolRef,
+    owner: str,
+    timeout_s: float | None = None,
+    like: "Lease | None" = None,
+    cancelled: Callable[[], bool] = bool,  # never
+) -> "Lease":
     """Leases the first slot that is free; waits for one where all are taken.
 
     `like`, an earlier lease, has its slot tried first: one call, where looking for a free one asks every slot.
 
-    Raises SlotError when the pool has no slots, when none of them can start, or after `timeout_s`.
+    Raises SlotError when the pool has no slots, when none of them can start, or after `timeout_s`, and CancelledError
+    once `cancelled` says so, here or where the lease later waits for another slot.
     """
     owner_id = f"{owner} ({uuid.uuid4().hex})"
     token = _try(like._slot, owner_id) if like is not None else None
-    slot, token = (like._slot, token) if like is not None and token else _acquire(pool, owner_id, timeout_s)
-    return Lease(pool, owner, slot, token)
+    slot, token = (like._slot, token) if like is not None and token else _acquire(pool, owner_id, timeout_s, cancelled)
+    return Lease(pool, owner, slot, token, cancelled)
 
 
 class Lease:
     """One trial's claim on a slot. Used from one thread, `stop` from any; also a context manager that releases."""
 
-    def __init__(self, pool: PoolRef, owner: str, slot: Any, token: str) -> None:
+    def __init__(self, pool: PoolRef, owner: str, slot: Any, token: str, cancelled: Callable[[], bool]) -> None:
         self._pool, self._owner, self._slot, self._token = pool, owner, slot, token
+        self._cancelled = cancelled
         self._job: Job | None = None
         self._stopped = False
         self._released = threading.Event()
@@ -120,7 +130,8 @@ class Lease:
 
     def _go_on(self, job: Job) -> None:
         """In another slot."""
-        self._slot, self._token = _acquire(self._pool, f"{self._owner} ({uuid.uuid4().hex})", None)
+        owner_id = f"{self._owner} ({uuid.uuid4().hex})"
+        self._slot, self._token = _acquire(self._pool, owner_id, None, self._cancelled)
         self.start(job)
 
     def _beat(self) -> None:
@@ -160,10 +171,10 @@ def ask(slots: list[Any], timeout_s: float = STATUS_S) -> list[SlotStatus | None
     return found
 
 
-def _acquire(pool: PoolRef, owner: str, timeout_s: float | None) -> tuple[Any, str]:
+def _acquire(pool: PoolRef, owner: str, timeout_s: float | None, cancelled: Callable[[], bool]) -> tuple[Any, str]:
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     wait_s, longest_s = POLL_S
-    while True:
+    while not cancelled():
         slots = statuses(pool)
         for slot, status in slots:
             if status is not None and status.state == "idle":
@@ -183,6 +194,7 @@ def _acquire(pool: PoolRef, owner: str, timeout_s: float | None) -> tuple[Any, s
             raise SlotError(f"no slot was free for {owner} within {timeout_s} s (slots: {states}).")
         time.sleep(wait_s)
         wait_s = min(longest_s, 1.5 * wait_s)
+    raise CancelledError
 
 
 def _try(slot: Any, owner: str) -> str | None:

@@ -1,8 +1,10 @@
 """A list of trials through real slots: no more wait than there are slots, none starts once the study cannot go on."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from orchestrator.jobs import PlannedTrial, run_trials
 from orchestrator.journal import Journal, LeaseLostError
 from orchestrator.recorder import Recorder
 from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.lease import Lease
+from orchestrator.slots.lease import Lease, acquire
 from orchestrator.slots.pool import SlotPool
 from orchestrator.storage import TrialStorage
 from orchestrator.tracking.tracker import DatasetInput
@@ -48,15 +50,15 @@ class Trials:
         self.waiting, self.most_waiting, self._lock = 0, 0, threading.Lock()
         acquire = jobs.acquire
 
-        def counted(*arguments: Any) -> Lease:
+        def counted(*arguments: Any, **named: Any) -> Lease:
             with self._one_more_waits():
-                return acquire(*arguments)
+                return acquire(*arguments, **named)
 
         monkeypatch.setattr(jobs, "acquire", counted)
 
-    def run(self, pool: SlotPool) -> None:
+    def run(self, pool: SlotPool, interrupted: threading.Event | None = None) -> None:
         storage = TrialStorage(self.folder / "trials")
-        run_trials(self.planned, self.recorder, pool, storage, self.folder, 2, threading.Event())
+        run_trials(self.planned, self.recorder, pool, storage, self.folder, 2, interrupted or threading.Event())
 
     @contextmanager
     def _one_more_waits(self) -> Iterator[None]:
@@ -102,3 +104,18 @@ def test_as_many_trials_wait_as_there_are_slots_also_when_these_become_more(
     assert {record.state for record in trials.journal.state.trials.values()} == {"completed"}
     assert at_first == [1]
     assert trials.most_waiting == 2
+
+
+def test_trials_that_wait_for_a_slot_are_called_off_at_once(
+    pool: SlotPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials, interrupted = Trials(tmp_path, 2, monkeypatch), threading.Event()
+    with ThreadPoolExecutor(1) as owner, ExitStack() as taken:
+        for number in range(pool.size):
+            taken.enter_context(acquire(pool.ref, f"somebody {number}", timeout_s=60))
+        running = owner.submit(trials.run, pool, interrupted)
+        while not trials.waiting:
+            time.sleep(0.05)
+        interrupted.set()
+        running.result(timeout=5)
+    assert {record.state for record in trials.journal.state.trials.values()} == {"running"}
