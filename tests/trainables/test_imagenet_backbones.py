@@ -7,6 +7,7 @@ from torch.nn import functional
 from torchvision.models import wide_resnet50_2
 from torchvision.models.vgg import cfgs, make_layers
 
+from tests.trainables.fresh_memory import holding_nan
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models import vgg16, wrn50
@@ -97,12 +98,8 @@ def test_output_has_the_documented_shapes_at_any_image_size(name: str, side: int
 
 @pytest.mark.parametrize("name", ["vgg-aib-qt", "wrn-aib-qt"])
 def test_weights_depend_on_the_seed_alone_and_every_value_is_set(name: str) -> None:
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)  # fills fresh memory with NaN
-    try:
+    with holding_nan():
         first, second, other = (build_model(birds(name, seed=seed), 7).state_dict() for seed in (0, 0, 1))
-    finally:
-        torch.use_deterministic_algorithms(before)
     assert all(value.isfinite().all() for value in first.values())
     assert all(torch.equal(value, second[key]) for key, value in first.items())
     assert not torch.equal(

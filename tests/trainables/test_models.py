@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.trainables.fresh_memory import holding_nan
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models.attention import SpatialAttention, modulate
@@ -224,13 +225,8 @@ def test_weights_depend_on_the_seed_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_value_is_initialized(name: str) -> None:
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)  # fills fresh memory with NaN
-    try:
-        assert torch.empty(1).isnan().all()
+    with holding_nan():
         state = build_model(trial(name), NUM_CLASSES).state_dict()
-    finally:
-        torch.use_deterministic_algorithms(before)
     assert all(value.isfinite().all() for value in state.values())
     assert all(value == 0 for key, value in state.items() if key.endswith("num_batches_tracked"))
     assert all((value == 0).all() for key, value in state.items() if key.endswith((".bias", "running_mean")))
