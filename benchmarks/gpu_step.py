@@ -9,6 +9,7 @@ the distance between the two losses beside the distance between two seeds of fp3
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -52,7 +53,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=[MEASURED], choices=MODELS)
     parser.add_argument("--width", type=float, default=1.0, help="share of the paper's channels")
     parser.add_argument("--steps", type=int, default=30, help="steps of a measured round")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parity-steps", type=int, default=200)
+    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=FORMATS)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--loader-workers", type=int, default=2, help="processes of the per-image loader")
 
@@ -63,9 +67,13 @@ def measure(chosen: argparse.Namespace) -> Figure:
         raise ValueError("this machine has no GPU that torch can use; try the script itself with --device cpu --quick.")
     if chosen.quick:
         chosen.width, chosen.steps, chosen.parity_steps = 0.0625, 1, 2
-    batch, rounds = (8, 1) if chosen.quick else (128, 5)
+    batch, rounds = (8, 1) if chosen.quick else (128, chosen.rounds)
     ceiling = multiply_accumulates_per_s(device, 256 if chosen.quick else 8192, rounds)
-    found = {name: one_model(name, chosen, device, batch, rounds, ceiling) for name in chosen.models}
+    found = {}
+    for name in chosen.models:
+        found[name] = one_model(name, chosen, device, batch, rounds, ceiling)
+        # Told at once: a visit may end before the next model does.
+        print(json.dumps({"model": name, **found[name]}), file=sys.stderr, flush=True)
     first = found[chosen.models[0]]
     return Figure(
         name="gpu_step" if chosen.models[0] == MEASURED else f"gpu_step_{chosen.models[0].replace('-', '_')}",
@@ -95,7 +103,12 @@ def one_model(
     rounds: int,
     ceiling: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Images/s of every variant, its share of the ceiling, the time of a whole training, how far bf16 is from fp32."""
+    """Images/s of every variant, its share of the ceiling, the time of a whole training, how far bf16 is from fp32.
+
+    A variant that fails is left out, with the reason under `failed`; ValueError where none is left.
+    """
+    # All variants of all models are graphs of one function to the compiler, which gives up after eight of them.
+    torch.compiler.reset()
     base = TrialConfig.from_dict(
         {
             "model": name,
@@ -112,11 +125,19 @@ def one_model(
         PLAIN: plain(base, images_NHWC, labels_N),
         PER_IMAGE: per_image(base, images_NHWC, labels_N, chosen.loader_workers),
     }
-    warm_s = {}
-    for variant in product(PRECISIONS, FORMATS, chosen.modes):
+    warm_s, failed = {}, {}
+    for variant in product(chosen.precisions, chosen.formats, chosen.modes):
         runs[" ".join(variant)] = stepping(varied(base, *variant), images_NHWC, labels_N)
-    for label, steps in runs.items():
-        warm_s[label] = seconds(steps, 3, device)  # compiles, chooses algorithms, fills the allocator
+    for label, steps in list(runs.items()):
+        try:
+            warm_s[label] = seconds(steps, 3, device)  # compiles, chooses algorithms, fills the allocator
+        except Exception as error:
+            if label in (PLAIN, PER_IMAGE):
+                raise
+            failed[label] = f"{type(error).__name__}: {error}"
+            del runs[label]
+    if not runs.keys() - {PLAIN, PER_IMAGE}:
+        raise ValueError(f"every variant of {name} failed: {failed}")
 
     def rate(steps: Run) -> Callable[[], float]:
         return lambda: batch * chosen.steps / seconds(steps, chosen.steps, device)
@@ -144,6 +165,7 @@ def one_model(
             "minutes_of_the_per_image_loop": EPOCHS * (TRAIN_IMAGES / best[PER_IMAGE]) / 60,
         },
         "first_three_steps_s": warm_s,
+        "failed": failed,
         "parity": parity(base, images_NHWC, labels_N, chosen.parity_steps),
     }
 

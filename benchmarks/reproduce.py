@@ -79,6 +79,7 @@ def result(name: str, trial: Trial, quick: bool = False) -> dict[str, Any]:
         "finished": trial.finished,
         "seconds": trial.seconds,
         "seconds_per_epoch": per_epoch,
+        "train_epoch_s": median([row["epoch_s"] for row in trial.history]),
         "extrapolated_seconds_of_200_epochs": 200 * per_epoch,
         "images_per_s": median([row["images_per_s"] for row in trial.history]),
         "departures": departures(config),

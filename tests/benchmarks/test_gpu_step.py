@@ -1,8 +1,12 @@
 """The GPU benchmark on the CPU: every variant steps, and a machine without a GPU is told so."""
 
+import argparse
+import json
+
 import pytest
 import torch
 
+from benchmarks import gpu_step
 from benchmarks.gpu_step import PER_IMAGE, PLAIN
 from tests.benchmarks.script import quick, start
 
@@ -20,6 +24,36 @@ def test_gpu_step_runs_every_variant_without_ray() -> None:
     assert "not a measured training" in found["extrapolated"]["what"]
     assert found["extrapolated"]["minutes"] > 0
     assert len(found["parity"]["last_loss"]["bf16"]) == 3
+    assert found["failed"] == {}
+
+
+def test_gpu_step_tells_each_model_at_once_and_measures_what_is_asked_for() -> None:
+    small = ("--quick", "--device", "cpu", "--precisions", "fp32", "--formats", "contiguous", "--modes", "eager")
+    result = start("gpu_step", *small, "--models", "vgg", "vgg-aib")
+    told = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    assert [one["model"] for one in told] == ["vgg", "vgg-aib"]
+    assert set(told[1]["images_per_s"]) == {PLAIN, PER_IMAGE, "fp32 contiguous eager"}
+
+
+def test_each_model_s_variants_are_compiled_however_many_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a compiler that takes the graphs as they are; the limit of graphs of one function is the real one."""
+    graphs = []
+
+    def counted(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    whole = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: whole(self, backend=counted, **options))
+    parser = argparse.ArgumentParser()
+    gpu_step.options(parser)
+    chosen = parser.parse_args(["--device", "cpu", "--width", "0.0625", "--steps", "1", "--parity-steps", "1"])
+    chosen.modes, found = ["compiled"], []
+    for model in ("vgg-aib", "vgg-aib-qt"):
+        before = len(graphs)
+        gpu_step.one_model(model, chosen, torch.device("cpu"), 4, 1, dict.fromkeys(gpu_step.PRECISIONS, 1.0))
+        found.append(len(graphs) - before)
+    assert found[0] == found[1] > 6
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -281,6 +281,17 @@ def test_bf16_autocast_leaves_draws_quantizer_and_logits_in_fp32() -> None:
     torch.testing.assert_close(drawn(out).mean_BHW, drawn(run(model, 2, 1)).mean_BHW, rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if "aib" in name or name == "vgg-dvib"])
+def test_under_bf16_autocast_the_decoder_sees_draws_that_bf16_would_round_away(name: str) -> None:
+    model = build_model(trial(name), NUM_CLASSES).eval()
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    model.decoder.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))  # type: ignore[union-attr, operator]
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        run(model, 1, 4)
+    (z_STBK, logits_STBC) = seen[0]
+    torch.testing.assert_close(logits_STBC, model.decoder(z_STBK), rtol=0, atol=0)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_under_bf16_autocast_every_output_is_fp32_and_near(name: str) -> None:
     model = build_model(trial(name), NUM_CLASSES).eval()
