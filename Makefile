@@ -21,13 +21,13 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 	$(BIN)/aib report demo
 	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
 
-SLOTS := tests/orchestrator/slots
+SLOTS := tests/orchestrator/slots tests/orchestrator/test_trial.py tests/orchestrator/test_jobs.py
 
 test: $(INSTALLED)  ## in two halves of like length, side by side
 	@{ $(BIN)/python -m pytest -m 'not minutes' --ignore=tests/orchestrator; others=$$?; \
 	$(BIN)/python -m pytest -m 'ray and not minutes' $(SLOTS); exit $$((others | $$?)); } > .pytest-beside.log 2>&1 & beside=$$!; \
 	$(BIN)/python -m pytest -m 'not ray and not minutes' tests/orchestrator; ours=$$?; \
-	$(BIN)/python -m pytest -m 'ray and not minutes' --ignore=$(SLOTS) tests/orchestrator; ours=$$((ours | $$?)); \
+	$(BIN)/python -m pytest -m 'ray and not minutes' $(addprefix --ignore=,$(SLOTS)) tests/orchestrator; ours=$$((ours | $$?)); \
 	wait $$beside; others=$$?; cat .pytest-beside.log; exit $$((ours | others))
 
 test-all: $(INSTALLED)  ## also the benchmarks that take minutes

@@ -73,6 +73,7 @@ def test_spread_workers_on_two_nodes_give_what_two_ranks_on_one_give(
     assert rows[-1]["final_val_error_pct"] == error_of_one_rank(checkpoint, digits_root)
 
 
+@pytest.mark.minutes
 def test_packed_workers_share_a_node(node: JoinedNode, tmp_path: Path, digits_root: Path) -> None:
     ids, _, finished = run_on("PACK", tmp_path, digits_root)
     assert finished == Finished("completed")

@@ -241,6 +241,7 @@ def test_status_of_a_study_that_is_nowhere(head: Head) -> None:
     assert (code, "nowhere" in said) == (3, True), said
 
 
+@pytest.mark.minutes
 def test_rays_own_command_runs_a_search_too(head: Head, spec: Path, root: Path) -> None:
     sets = [word for change in ("epochs=1", "data.train_images=100") for word in ("--set", change)]
     done = ray_job(
