@@ -99,9 +99,10 @@ def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:
         # A graph for whole batches alone: one for any size, which an odd batch would bring about, is slower for all.
         model.compile(dynamic=False)
     if runtime.world_size > 1:
-        on_gpu = runtime.device.type == "cuda"
-        # Nothing reads BatchNorm's statistics before the epoch's end, where all ranks get rank 0's.
-        model = DistributedDataParallel(model, device_ids=[runtime.device] if on_gpu else None, broadcast_buffers=False)
+        model = DistributedDataParallel(model, device_ids=[runtime.device] if runtime.device.type == "cuda" else None)
+        # Nothing reads BatchNorm's statistics before the epoch's end, where all ranks get rank 0's. Set here, since
+        # the argument's name is another from one version of torch to the next.
+        model.broadcast_buffers = False
     return model
 
 

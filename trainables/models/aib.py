@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trainables.models.attention import Modulation, SpatialAttention, modulate
 from trainables.models.bottleneck import latent_posterior, reparameterize
 from trainables.models.classifier import AttentionDraws, Classifier, Latent, Noise, Output
-from trainables.models.layers import in_fp32
+from trainables.models.layers import at_least_fp32
 from trainables.models.quantizer import AnchorQuantizer
 
 
@@ -55,7 +55,7 @@ class AIB(Classifier):
         z_STBK = reparameterize(latent.mean_SBK.unsqueeze(1), latent.std_SBK.unsqueeze(1), noise.latent_STBK)
         map_BHW = mean_BHW if self.quantizer is None else self.quantizer(mean_BHW).values
         return Output(
-            logits_STBC=in_fp32(self.decoder, z_STBK),
+            logits_STBC=at_least_fp32(self.decoder(z_STBK)),
             maps={"attention": map_BHW.detach()},
             attention=AttentionDraws(a_SBHW, modulation_SBHW, quantized_SBHW, mean_BHW, std_BHW),
             latent=latent,

@@ -1,7 +1,6 @@
 """Pieces that both backbones use."""
 
 import math
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +28,16 @@ def at_least_fp32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def in_fp32(module: nn.Module, x: Tensor) -> Tensor:
-    """What the module makes of x in float32 or finer, under autocast too: for inputs whose meaning bf16, with steps of
-    0.004 and more from 0.5 on, would round away. A fresh latent's standard deviation is 0.007."""
-    # Tensors without values, of which only the shapes are wanted, know no autocast.
-    with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-        return at_least_fp32(module(at_least_fp32(x)))
+class Fp32Linear(nn.Linear):
+    """A linear layer in float32 or finer, under autocast too: the ones around z, whose noise is at the start no larger
+    than bf16's last digit."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Autocast does not know the meta device, on which models are counted.
+        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(at_least_fp32(x))
 
 
 class GridMean(nn.Module):

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import nn
 
-from trainables.models.layers import GlobalMean, half, scaled
+from trainables.models.layers import Fp32Linear, GlobalMean, half, scaled
 from trainables.models.quantizer import AnchorQuantizer
 
 HAS_DROPOUT = False
@@ -52,13 +52,13 @@ def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
         *last_block(width),
         nn.ReLU(inplace=True),
         GlobalMean(),
-        nn.Linear(scaled(512, width), outputs),
+        Fp32Linear(scaled(512, width), outputs),
     )
 
 
 def decoder(latent_dim: int, num_classes: int) -> nn.Sequential:
     """FC(K x K), ReLU, FC(K x C) (Supplement C)."""
-    return nn.Sequential(nn.Linear(latent_dim, latent_dim), nn.ReLU(), nn.Linear(latent_dim, num_classes))
+    return nn.Sequential(Fp32Linear(latent_dim, latent_dim), nn.ReLU(), Fp32Linear(latent_dim, num_classes))
 
 
 def map_side(image_side: int) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trainables.models import vgg
-from trainables.models.layers import GridMean, half, scaled
+from trainables.models.layers import Fp32Linear, GridMean, half, scaled
 
 HAS_DROPOUT = False
 POOLED_SIDE = 3
@@ -45,7 +45,7 @@ def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequent
 def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
     """Modulated features to (B, outputs): 3 x 3 means, FC."""
     cells = POOLED_SIDE * POOLED_SIDE
-    return nn.Sequential(GridMean(POOLED_SIDE), nn.Flatten(), nn.Linear(scaled(512, width) * cells, outputs))
+    return nn.Sequential(GridMean(POOLED_SIDE), nn.Flatten(), Fp32Linear(scaled(512, width) * cells, outputs))
 
 
 def decoder(latent_dim: int, num_classes: int) -> nn.Sequential:

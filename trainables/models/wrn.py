@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.models.layers import GlobalMean, half, scaled
+from trainables.models.layers import Fp32Linear, GlobalMean, half, scaled
 from trainables.models.quantizer import AnchorQuantizer
 
 HAS_DROPOUT = True
@@ -76,13 +76,13 @@ def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
         nn.BatchNorm2d(c),
         nn.ReLU(inplace=True),
         GlobalMean(),
-        nn.Linear(c, outputs),
+        Fp32Linear(c, outputs),
     )
 
 
 def decoder(latent_dim: int, num_classes: int) -> nn.Sequential:
     """ReLU, FC(K x C) (Supplement C)."""
-    return nn.Sequential(nn.ReLU(), nn.Linear(latent_dim, num_classes))
+    return nn.Sequential(nn.ReLU(), Fp32Linear(latent_dim, num_classes))
 
 
 def map_side(image_side: int) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.models import vgg, wrn
-from trainables.models.layers import GlobalMean, half, scaled
+from trainables.models.layers import Fp32Linear, GlobalMean, half, scaled
 
 HAS_DROPOUT = False
 _EXPANSION = 4
@@ -71,7 +71,7 @@ def encoder(width: float, outputs: int, dropout: float) -> nn.Sequential:
         OrderedDict[str, nn.Module](
             layer4=_group(_out(256, width), 512, 3, 2, width),
             mean=GlobalMean(),
-            fc=nn.Linear(_out(512, width), outputs),
+            fc=Fp32Linear(_out(512, width), outputs),
         )
     )
 

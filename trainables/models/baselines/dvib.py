@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trainables.models.bottleneck import latent_posterior, reparameterize
 from trainables.models.classifier import Classifier, Latent, Noise, Output
-from trainables.models.layers import in_fp32
+from trainables.models.layers import at_least_fp32
 
 
 class DVIB(Classifier):
@@ -28,4 +28,4 @@ class DVIB(Classifier):
         h_SB2K = self.encoder(self.features(x_BCHW)).unsqueeze(0)
         latent = Latent(*latent_posterior(h_SB2K))
         z_STBK = reparameterize(latent.mean_SBK.unsqueeze(1), latent.std_SBK.unsqueeze(1), noise.latent_STBK)
-        return Output(logits_STBC=in_fp32(self.decoder, z_STBK), maps={}, latent=latent)
+        return Output(logits_STBC=at_least_fp32(self.decoder(z_STBK)), maps={}, latent=latent)
