@@ -14,8 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,12 +28,15 @@ from benchmarks.per_image import PilImages, per_image_steps
 from trainables import numerics
 from trainables.config import TrialConfig
 from trainables.data.augment import augment
-from trainables.evaluate import Draws, predict_batch
+from trainables.data.splits import Subset
+from trainables.data.store import Split
+from trainables.evaluate import evaluate, search_draws
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
 from trainables.models.counts import count
 from trainables.optim import build_optimizer, learning_rate, set_learning_rate
 from trainables.randomness import stream
+from trainables.runtime import Runtime
 from trainables.step import train_step
 
 MODELS = ("vgg", "vgg-aib", "vgg-aib-qt", "wrn", "wrn-aib", "wrn-aib-qt")
@@ -53,8 +58,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=[MEASURED], choices=MODELS)
     parser.add_argument("--width", type=float, default=1.0, help="share of the paper's channels")
     parser.add_argument("--steps", type=int, default=30, help="steps of a measured round")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parity-steps", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=FORMATS)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
@@ -66,14 +71,13 @@ def measure(chosen: argparse.Namespace) -> Figure:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("this machine has no GPU that torch can use; try the script itself with --device cpu --quick.")
     if chosen.quick:
-        chosen.width, chosen.steps, chosen.parity_steps = 0.0625, 1, 2
-    batch, rounds = (8, 1) if chosen.quick else (128, chosen.rounds)
+        chosen.width, chosen.steps, chosen.parity_steps, chosen.rounds = 0.0625, 1, 2, 1
+    batch, rounds = 8 if chosen.quick else 128, chosen.rounds
     ceiling = multiply_accumulates_per_s(device, 256 if chosen.quick else 8192, rounds)
     found = {}
     for name in chosen.models:
         found[name] = one_model(name, chosen, device, batch, rounds, ceiling)
-        # Told at once: a visit may end before the next model does.
-        print(json.dumps({"model": name, **found[name]}), file=sys.stderr, flush=True)
+        tell(name, found[name])
     first = found[chosen.models[0]]
     return Figure(
         name="gpu_step" if chosen.models[0] == MEASURED else f"gpu_step_{chosen.models[0].replace('-', '_')}",
@@ -105,10 +109,11 @@ def one_model(
 ) -> dict[str, Any]:
     """Images/s of every variant, its share of the ceiling, the time of a whole training, how far bf16 is from fp32.
 
-    A variant that fails is left out, with the reason under `failed`; ValueError where none is left.
+    A variant that fails is named in `failed` and left out; ValueError where none is left.
     """
-    # All variants of all models are graphs of one function to the compiler, which gives up after eight of them.
-    torch.compiler.reset()
+    if "compiled" in chosen.modes:
+        # All models of a kind share one `forward`, of which the compiler keeps eight graphs and then none.
+        torch.compiler.reset()
     base = TrialConfig.from_dict(
         {
             "model": name,
@@ -125,30 +130,35 @@ def one_model(
         PLAIN: plain(base, images_NHWC, labels_N),
         PER_IMAGE: per_image(base, images_NHWC, labels_N, chosen.loader_workers),
     }
-    warm_s, failed = {}, {}
+    # The first steps compile, choose algorithms and fill the allocator.
+    warm_s, failed = {label: seconds(steps, 3, device) for label, steps in runs.items()}, {}
     for variant in product(chosen.precisions, chosen.formats, chosen.modes):
-        runs[" ".join(variant)] = stepping(varied(base, *variant), images_NHWC, labels_N)
-    for label, steps in list(runs.items()):
+        label = " ".join(variant)
         try:
-            warm_s[label] = seconds(steps, 3, device)  # compiles, chooses algorithms, fills the allocator
+            steps = stepping(varied(base, *variant), images_NHWC, labels_N)
+            warm_s[label] = seconds(steps, 3, device)
         except Exception as error:
-            if label in (PLAIN, PER_IMAGE):
-                raise
-            failed[label] = f"{type(error).__name__}: {error}"
-            del runs[label]
-    if not runs.keys() - {PLAIN, PER_IMAGE}:
-        raise ValueError(f"every variant of {name} failed: {failed}")
+            # Whatever the compiler or the GPU says of one variant, the others are measured.
+            failed[label] = f"{type(error).__name__}: {error}"[:1000]
+            print(f"{name}, {label}: failed, {failed[label]}", file=sys.stderr)
+            continue
+        runs[label] = steps
+        print(f"{name}, {label}: first three steps {warm_s[label]:.3g} s", file=sys.stderr)
+    if set(runs) == {PLAIN, PER_IMAGE}:
+        raise ValueError(f"no variant of {name} runs: {failed}.")
 
     def rate(steps: Run) -> Callable[[], float]:
         return lambda: batch * chosen.steps / seconds(steps, chosen.steps, device)
 
     rates = interleave({label: rate(steps) for label, steps in runs.items()}, rounds)
     best = {label: median(values) for label, values in rates.items()}
+    tell(name, {"images_per_s": best, "failed": failed})
     fastest = max((label for label in best if label not in (PLAIN, PER_IMAGE)), key=lambda label: best[label])
     macs = count(base, 10).macs
     evaluated = evaluation_rate(varied(base, *fastest.split(" ")), images_NHWC, chosen.steps)
     return {
         "images_per_s": best,
+        "failed": failed,
         "macs_per_image": macs,
         "share_of_matrix_product": {
             label: PASSES * macs * rate / ceiling["fp32" if label in (PLAIN, PER_IMAGE) else label.split(" ")[0]]
@@ -165,9 +175,13 @@ def one_model(
             "minutes_of_the_per_image_loop": EPOCHS * (TRAIN_IMAGES / best[PER_IMAGE]) / 60,
         },
         "first_three_steps_s": warm_s,
-        "failed": failed,
         "parity": parity(base, images_NHWC, labels_N, chosen.parity_steps),
     }
+
+
+def tell(name: str, found: Mapping[str, Any]) -> None:
+    """What there is of a model, as one line on stderr: the figure itself comes last, and a visit may end before."""
+    print(json.dumps({"model": name, **found}), file=sys.stderr, flush=True)
 
 
 def varied(base: TrialConfig, precision: str, memory_format: str, mode: str) -> TrialConfig:
@@ -251,18 +265,19 @@ def per_image(config: TrialConfig, images_NHWC: Tensor, labels_N: Tensor, num_wo
 
 
 def evaluation_rate(config: TrialConfig, images_NHWC: Tensor, count: int) -> float:
-    """Images/s of the evaluation after an epoch: one draw of each kind, in the configured batches."""
-    device, size = images_NHWC.device, config.evaluation.batch_size
+    """Images/s of `count` batches of the evaluation after an epoch, as `fit` runs it."""
+    device, num_images = images_NHWC.device, config.evaluation.batch_size * count
     model, _ = prepared(config, device)
-    model.eval()
-    rows = torch.arange(size, device=device) % len(images_NHWC)
+    split = Split(images_NHWC.cpu().numpy(), np.zeros(len(images_NHWC), np.int64))
+    subset = Subset(split, np.arange(num_images) % len(images_NHWC))
+    runtime = Runtime(data_root=Path(), device=device)
 
     def passes(times: int) -> None:
-        for step in range(times):
-            predict_batch(model, images_NHWC[rows], config, Draws(1, 1), stream("draws", step, device=device))
+        for _ in range(times):
+            evaluate(model, subset, "val", config, runtime, search_draws(config))
 
-    seconds(passes, 3, device)
-    return size * count / seconds(passes, count, device)
+    seconds(passes, 1, device)
+    return num_images / seconds(passes, 1, device)
 
 
 def seconds(steps: Run, count: int, device: torch.device) -> float:

@@ -45,7 +45,7 @@ def options(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fast", action="store_true", help="bf16, channels_last, compiled, not deterministic")
-    parser.add_argument("--save-every", type=int, default=10, metavar="N", help="epochs from checkpoint to checkpoint")
+    parser.add_argument("--save-every", type=int, default=25, metavar="N", help="epochs from checkpoint to checkpoint")
     parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
     parser.add_argument("--from", dest="source", type=Path, help="CIFAR-10 in Parquet or official form, to prepare it")
     parser.add_argument("--svhn", type=Path, help="SVHN likewise; without it the embedded digits occlude")

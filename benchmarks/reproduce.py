@@ -62,6 +62,8 @@ def result(name: str, trial: Trial, quick: bool = False) -> dict[str, Any]:
     best = trial.best_row()
     error = last["final_test_error_pct"] if trial.finished else best["test_error_pct"]
     per_epoch = trial.seconds / max(1, sum(1 + v["epochs"][1] - v["epochs"][0] for v in trial.visits))
+    # Starts, compilation and the final scores, which a few epochs would be charged with, are not multiplied.
+    typical = median(trial.epoch_seconds or [per_epoch])
     return {
         "name": name,
         "model": config.model.name,
@@ -79,8 +81,8 @@ def result(name: str, trial: Trial, quick: bool = False) -> dict[str, Any]:
         "finished": trial.finished,
         "seconds": trial.seconds,
         "seconds_per_epoch": per_epoch,
-        "train_epoch_s": median([row["epoch_s"] for row in trial.history]),
-        "extrapolated_seconds_of_200_epochs": 200 * per_epoch,
+        "median_seconds_of_an_epoch": typical,
+        "extrapolated_seconds_of_200_epochs": 200 * typical,
         "images_per_s": median([row["images_per_s"] for row in trial.history]),
         "departures": departures(config),
         "precision": _precision(trial),

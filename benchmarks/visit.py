@@ -70,6 +70,11 @@ class Trial(NamedTuple):
         return _visits(self.folder)
 
     @property
+    def epoch_seconds(self) -> list[float]:
+        """Wall time of each epoch, evaluation and checkpoint included; of a visit's first one also the start."""
+        return [float(seconds) for visit in self.visits for seconds in visit.get("epoch_seconds", ())]
+
+    @property
     def seconds(self) -> float:
         """Wall time of all visits, starts and evaluation included."""
         return sum(float(visit["seconds"]) for visit in self.visits)
@@ -122,7 +127,7 @@ def go_on(config: TrialConfig, folder: Path, visit: Visit, until: int | None = N
     folder.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads}) as process:
         assert process.stdout is not None
-        epochs = []
+        epochs, epoch_seconds, told_s = [], [], started_s
         for line in process.stdout:
             if not line.startswith("{"):
                 print(line, end="", file=sys.stderr)
@@ -133,7 +138,9 @@ def go_on(config: TrialConfig, folder: Path, visit: Visit, until: int | None = N
             if "epoch" not in row:
                 continue
             epochs.append(int(row["epoch"]))
-            now = {"seconds": time.monotonic() - started_s, "epochs": [epochs[0], epochs[-1]]}
+            before_s, told_s = told_s, time.monotonic()
+            epoch_seconds.append(told_s - before_s)
+            now = {"seconds": told_s - started_s, "epochs": [epochs[0], epochs[-1]], "epoch_seconds": epoch_seconds}
             _write(folder / VISITS, [*earlier, {**now, "machine": machine(), "versions": versions()}])
             print(
                 f"{folder.name} epoch {epochs[-1]} of {config.epochs}: val error {row['val_error_pct']:.2f} %, "

@@ -2,12 +2,12 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import gpu_step
-from benchmarks.gpu_step import PER_IMAGE, PLAIN
+from benchmarks.gpu_step import FORMATS, PER_IMAGE, PLAIN, PRECISIONS, one_model, options
 from tests.benchmarks.script import quick, start
 
 
@@ -24,36 +24,47 @@ def test_gpu_step_runs_every_variant_without_ray() -> None:
     assert "not a measured training" in found["extrapolated"]["what"]
     assert found["extrapolated"]["minutes"] > 0
     assert len(found["parity"]["last_loss"]["bf16"]) == 3
-    assert found["failed"] == {}
 
 
-def test_gpu_step_tells_each_model_at_once_and_measures_what_is_asked_for() -> None:
-    small = ("--quick", "--device", "cpu", "--precisions", "fp32", "--formats", "contiguous", "--modes", "eager")
-    result = start("gpu_step", *small, "--models", "vgg", "vgg-aib")
-    told = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
-    assert [one["model"] for one in told] == ["vgg", "vgg-aib"]
-    assert set(told[1]["images_per_s"]) == {PLAIN, PER_IMAGE, "fp32 contiguous eager"}
+def test_a_variant_that_fails_is_named_and_the_others_are_measured(tmp_path: Path) -> None:
+    """There is no compiler to compile with."""
+    without = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    result = start(
+        "gpu_step", "--quick", "--device", "cpu", "--precisions", "fp32", "--formats", "contiguous", **without
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    found = json.loads(result.stdout)["details"]["models"]["vgg-aib-qt"]
+    assert set(found["images_per_s"]) == {PLAIN, PER_IMAGE, "fp32 contiguous eager"}
+    assert list(found["failed"]) == ["fp32 contiguous compiled"]
+    assert "no-such-compiler" in found["failed"]["fp32 contiguous compiled"]
+    told = [json.loads(line) for line in result.stderr.splitlines() if line.startswith('{"model"')]
+    assert [("parity" in one, set(one["images_per_s"])) for one in told] == [
+        (whole, set(found["images_per_s"])) for whole in (False, True)
+    ]
 
 
-def test_each_model_s_variants_are_compiled_however_many_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a compiler that takes the graphs as they are; the limit of graphs of one function is the real one."""
+def test_every_model_of_a_visit_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More variants of two models than the compiler keeps graphs of one `forward`; another backend only counts them."""
     graphs = []
 
-    def counted(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+    def counting(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
         graphs.append(graph)
         return graph
 
-    whole = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: whole(self, backend=counted, **options))
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kw: compiled(self, backend=counting, **kw))
     parser = argparse.ArgumentParser()
-    gpu_step.options(parser)
-    chosen = parser.parse_args(["--device", "cpu", "--width", "0.0625", "--steps", "1", "--parity-steps", "1"])
-    chosen.modes, found = ["compiled"], []
-    for model in ("vgg-aib", "vgg-aib-qt"):
-        before = len(graphs)
-        gpu_step.one_model(model, chosen, torch.device("cpu"), 4, 1, dict.fromkeys(gpu_step.PRECISIONS, 1.0))
-        found.append(len(graphs) - before)
-    assert found[0] == found[1] > 6
+    options(parser)
+    chosen = parser.parse_args(["--width", "0.0625", "--steps", "1", "--parity-steps", "1", "--modes", "compiled"])
+    chosen.precisions, chosen.loader_workers = ["fp32", "tf32"], 0
+    ceiling = dict.fromkeys(PRECISIONS, 1.0)
+    counts = []
+    for name in ("vgg-aib", "vgg-aib-qt"):
+        found = one_model(name, chosen, torch.device("cpu"), 8, 1, ceiling)
+        assert not found["failed"]
+        counts.append(len(graphs))
+    variants = 2 * len(FORMATS)
+    assert counts == [variants + 1, 2 * (variants + 1)], "one for each variant, and one of the evaluation"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import reproduce
 from benchmarks.small_data import random_store
 from benchmarks.table2_thresholds import correlation, result, scores
-from benchmarks.visit import DIVERGED, Trial, Visit, go_on, read_trial
+from benchmarks.visit import DIVERGED, VISITS, Trial, Visit, go_on, read_trial
 from tests.benchmarks.script import ROOT, start
+from trainables.config import TrialConfig
 from trainables.errors import DivergedError
 from trainables.metrics import INTERP_CURVE, INTERP_READINGS, MODIFICATIONS, interp_metric
 
@@ -35,6 +37,9 @@ def test_a_trial_over_two_visits_gives_one_result_and_its_thresholds(tmp_path: P
     assert second["difference"] == pytest.approx(second["test_error_pct"] - 4.10)
     assert [visit["epochs"] for visit in second["visits"]] == [[1, 1], [2, 2]]
     assert second["seconds"] == pytest.approx(sum(visit["seconds"] for visit in second["visits"]))
+    epochs_s = [seconds for visit in second["visits"] for seconds in visit["epoch_seconds"]]
+    assert len(epochs_s) == 2
+    assert second["extrapolated_seconds_of_200_epochs"] == pytest.approx(200 * sum(epochs_s) / 2)
     assert second["departures"]["model.width"] == 0.0625
     assert not any(key.startswith("evaluation.occluder") for key in second["departures"])
     trial = read_trial(tmp_path / "out" / NAME)
@@ -57,6 +62,16 @@ def _other_values_and_divergence_are_refused(trial: Trial, command: list[str]) -
         go_on(trial.config, trial.folder, VISIT)
 
 
+def test_a_first_epoch_that_compiles_is_not_multiplied_by_200(tmp_path: Path) -> None:
+    visit = {"seconds": 150.0, "epochs": [1, 5], "epoch_seconds": [60.0, 3.0, 3.5, 2.5, 81.0], "machine": {}}
+    (tmp_path / VISITS).write_text(json.dumps([{**visit, "versions": {}}]))
+    row = {"val_error_pct": 9.0, "val_nll": 1.0, "test_error_pct": 9.0, "epoch": 5.0, "images_per_s": 1.0}
+    state = {"epoch": 5, "history": [row], "data": {"digest": ""}}
+    trial = Trial(TrialConfig.from_dict({"model": "vgg-aib", "dataset": "cifar10"}), state, tmp_path, tmp_path)
+    found = reproduce.result("short", trial)
+    assert (found["seconds_per_epoch"], found["extrapolated_seconds_of_200_epochs"]) == (30.0, 700.0)
+
+
 def test_the_scripts_for_a_gpu_need_neither_ray_nor_optuna_nor_mlflow() -> None:
     absent = "ray", "optuna", "mlflow", "pydantic", "typer", "rich", "yaml"
     scripts = "reproduce", "beta_grid", "table2_thresholds", "gpu_step"
@@ -77,7 +92,6 @@ def test_the_closest_column_is_the_one_of_the_papers_shape() -> None:
 def test_a_column_like_the_papers_is_found(tmp_path: Path) -> None:
     from benchmarks.paper_trial import DATASET
     from orchestrator.published import published_interpretability_pct
-    from trainables.config import TrialConfig
 
     config = TrialConfig.from_dict({"model": "vgg-aib", "dataset": DATASET})
     trial = Trial(config, {"epoch": 200, "history": []}, tmp_path, tmp_path)
