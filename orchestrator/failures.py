@@ -88,11 +88,11 @@ def failure_of_group(errors: Mapping[int, BaseException]) -> Failure:
     """
     found = {rank: _classify(error) for rank, error in sorted(errors.items())}
     cause, error = min(found.values(), key=lambda pair: _SEVERITY.index(pair[0]))
-    return Failure(cause, "; ".join(f"rank {rank}: {first_line(errors[rank])}" for rank in found), error)
+    return Failure(cause, "; ".join(f"rank {rank}: {cause_line(errors[rank])}" for rank in found), error)
 
 
-def first_line(error: BaseException, limit: int = 400) -> str:
-    """An error as one line for a status or a record."""
+def cause_line(error: BaseException, limit: int = 400) -> str:
+    """Why a worker or a Train run ended, as one line for a status or a record: Ray says it last."""
     error = _of_worker(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # Ray's first line says that an actor died; why it died is its last one.

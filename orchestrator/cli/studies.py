@@ -83,7 +83,7 @@ def watch(
         console.print(line)
     state = watch_study(paths, console, every)
     if as_json:
-        print_json(status_of(_view(root, study)))
+        print_json({**status_of(_view(root, study)), "driver_running": False})
         return
     ended = sum(record.state != "running" for record in state.trials.values())
     out.print(f"{study}: {state.stage}, no process runs it now; {ended} of {len(state.trials)} trials ended")

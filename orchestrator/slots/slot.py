@@ -16,7 +16,7 @@ import ray
 from ray._private.state import state
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.failures import Failure, first_line
+from orchestrator.failures import Failure, cause_line
 from orchestrator.slots import orphans
 from orchestrator.slots.cluster import wanting
 from orchestrator.slots.mailbox import Mailbox
@@ -137,7 +137,7 @@ class Slot(Mailbox):
                 # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
                 failure = getattr(error, "controller_failure", error)
                 no_room = type(failure).__name__ == NO_ROOM
-                said = wanting(workers, self._spec.resources) if no_room else first_line(failure)
+                said = wanting(workers, self._spec.resources) if no_room else cause_line(failure)
                 self.run_failed(said, no_room=no_room)
                 with self._changed:
                     self._changed.wait_for(lambda: bool(self._closing), RETRY_S)

@@ -5,7 +5,7 @@ import torch
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
-from orchestrator.failures import MAX_BY_CLUSTER, Cause, Failure, decide, failure_of_group, first_line
+from orchestrator.failures import MAX_BY_CLUSTER, Cause, Failure, cause_line, decide, failure_of_group
 from trainables.errors import CheckpointError, DataError, DivergedError, StorageError
 
 
@@ -97,4 +97,4 @@ def test_ranks_that_fail_in_the_wake_of_another_do_not_hide_its_cause() -> None:
 
 def test_the_line_that_says_why_an_actor_died_is_the_one_shown() -> None:
     lines = ("The actor died unexpectedly.", "\tpid: 7", "The actor is dead because its node has died.")
-    assert first_line(actor_died("\n".join(lines))) == "ActorDiedError: The actor is dead because its node has died."
+    assert cause_line(actor_died("\n".join(lines))) == "ActorDiedError: The actor is dead because its node has died."
