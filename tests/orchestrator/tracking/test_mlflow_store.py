@@ -19,7 +19,7 @@ def test_a_run_s_page_opens_on_training_runs_and_holds_no_password() -> None:
     ("uri", "fault"),
     [
         ("./mlruns", "plain folders"),
-        ("file:///tmp/mlruns", "plain folders"),
+        ("file:///mlruns", "plain folders"),
         ("foo", "plain folders"),
         ("s3://bucket/runs", "no records"),
         ("http://h:99999", "port"),
