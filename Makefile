@@ -21,7 +21,7 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 	$(BIN)/aib report demo
 	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
 
-SLOTS := tests/orchestrator/slots tests/orchestrator/test_trial.py tests/orchestrator/test_jobs.py
+SLOTS := tests/orchestrator/slots tests/orchestrator/search/test_trial_actor.py tests/orchestrator/finalists/test_fixed_trials.py
 
 test: $(INSTALLED)  ## in two halves of like length, side by side
 	@{ $(BIN)/python -m pytest -m 'not minutes' --ignore=tests/orchestrator; others=$$?; \

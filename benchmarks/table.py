@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.measure import RESULTS
+from benchmarks.support.measure import RESULTS
 
 README = Path(__file__).with_name("README.md")
 FRONT = README.parents[1] / "README.md"
@@ -26,19 +26,19 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("trial_overhead_1_worker", "≤ 1/40", "trial_overhead --workers 1"),
-    Row("trial_overhead_2_workers", "≤ 1/40", "trial_overhead --workers 2"),
-    Row("input_pipeline", "≥ 20", "input_pipeline"),
-    Row("framework_overhead", "≤ 1.02", "framework_overhead"),
-    Row("evaluation", "≥ 12", "evaluation"),
-    Row("tracking_results_per_s", "≥ 50", "tracking"),
-    Row("orchestrator_scale", "≤ 1.2", "orchestrator_scale"),
-    Row("search_efficiency", "≤ 0.2", "search_efficiency"),
-    Row("chaos", "", "chaos"),
-    Row("recovery", "", "recovery"),
-    Row("gpu_step", "≥ 5", "gpu_step"),
-    Row("gpu_step_wrn_aib_qt", "", "gpu_step --models wrn-aib-qt"),
-    Row("ddp_scaling", "", "ddp_scaling"),
+    Row("trial_overhead_1_worker", "≤ 1/40", "systems.trial_overhead --workers 1"),
+    Row("trial_overhead_2_workers", "≤ 1/40", "systems.trial_overhead --workers 2"),
+    Row("input_pipeline", "≥ 20", "systems.input_pipeline"),
+    Row("framework_overhead", "≤ 1.02", "systems.framework_overhead"),
+    Row("evaluation", "≥ 12", "systems.evaluation"),
+    Row("tracking_results_per_s", "≥ 50", "systems.tracking"),
+    Row("orchestrator_scale", "≤ 1.2", "systems.orchestrator_scale"),
+    Row("search_efficiency", "≤ 0.2", "systems.search_efficiency"),
+    Row("chaos", "", "systems.chaos"),
+    Row("recovery", "", "systems.recovery"),
+    Row("gpu_step", "≥ 5", "systems.gpu_step"),
+    Row("gpu_step_wrn_aib_qt", "", "systems.gpu_step --models wrn-aib-qt"),
+    Row("ddp_scaling", "", "systems.ddp_scaling"),
 )
 
 

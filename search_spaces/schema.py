@@ -21,13 +21,13 @@ from pydantic import (
 )
 
 from search_spaces.distributions import Distribution, distribution
+from search_spaces.error_messages import render
 from search_spaces.errors import SpecError
 from search_spaces.json_schema import (
     DISTRIBUTION_SCHEMA,
     TRIAL_SCHEMA,
     complete_schema,
 )
-from search_spaces.messages import render
 from search_spaces.names import NAME_PATTERN, check_name
 from search_spaces.overrides import apply_overrides
 from search_spaces.reader import KeyPath, read_file

@@ -18,7 +18,7 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A local store without anything in it; its schema takes seven seconds to make. For tests to copy."""
-    from orchestrator.tracking.mlflow_store import local_tracking_uri, prepare_store
+    from orchestrator.tracking.mlflow.store import local_tracking_uri, prepare_store
 
     root = tmp_path_factory.mktemp("mlflow-template")
     prepare_store(local_tracking_uri(root))

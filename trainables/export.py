@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from trainables.checkpoint import MANIFEST, seal, verify
-from trainables.config import TrialConfig
+from trainables.checkpoints.checkpoint import MANIFEST, seal, verify
+from trainables.config.trial import TrialConfig
 from trainables.errors import AIBError, CheckpointError
 from trainables.models.build import assemble, build_model
 from trainables.models.classifier import Classifier

@@ -17,14 +17,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from trainables.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, read_state
-from trainables.config import TrialConfig
+from trainables.checkpoints.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, read_state
+from trainables.config.trial import TrialConfig
 from trainables.data.embedded import prepare_embedded
 from trainables.data.prepare import prepare
 from trainables.data.store import list_prepared, open_store
 from trainables.errors import AIBError, ConfigError, DivergedError
-from trainables.fit import EpochReport, fit
-from trainables.runtime import Runtime
+from trainables.runtime.runtime import Runtime
+from trainables.training.fit import EpochReport, fit
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 KEEP_CHECKPOINTS = 2

@@ -9,11 +9,19 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import data, describe, doctor, gc, models, report, search, studies, submit
+from orchestrator.cli import data_verbs as data
+from orchestrator.cli import describe_verb as describe
+from orchestrator.cli import doctor_verb as doctor
+from orchestrator.cli import gc_verb as gc
+from orchestrator.cli import model_verbs as models
+from orchestrator.cli import report_verb as report
+from orchestrator.cli import search_verbs as search
+from orchestrator.cli import study_verbs as studies
+from orchestrator.cli import submit_verb as submit
 from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
-from orchestrator.logs import LogFormat
-from orchestrator.scrub import scrub
+from orchestrator.process.logs import LogFormat
+from orchestrator.process.redact import scrub
 
 app = typer.Typer(
     name="aib",

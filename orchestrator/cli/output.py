@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
-from orchestrator.logs import LineLog, LogFormat, configure, structured
+from orchestrator.process.logs import LineLog, LogFormat, configure, structured
 
 Root = Annotated[
     Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and the local record.")

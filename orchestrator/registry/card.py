@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.published import published_error_pct
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
+from trainables.paper.published import published_error_pct
 
 _ROWS = (
     ("validation error", "final_val_error_pct"),

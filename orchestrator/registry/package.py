@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.tracking.mlflow_store import configure_mlflow
+from orchestrator.tracking.mlflow.store import configure_mlflow
 from trainables import export
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 
 ARTIFACT = "exported"
 _REQUIREMENTS = ("torch", "torchvision", "numpy", "pyarrow", "safetensors", "scikit-learn", "mlflow")

@@ -1,9 +1,9 @@
 """Whether this account may register, asked before a search spends hours on what it could not publish."""
 
 from orchestrator.errors import PreflightError
+from orchestrator.process.redact import scrub
 from orchestrator.registry.versions import DeniedModelError, UnknownModelError, answering
-from orchestrator.scrub import scrub
-from orchestrator.tracking.mlflow_store import mlflow_client
+from orchestrator.tracking.mlflow.store import mlflow_client
 
 
 def check_may_register(uri: str, name: str) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.tracking.figures import overlay_png
+from orchestrator.drawing.figures import overlay_png
 from trainables.data.crop import centre_crop
 from trainables.data.sources.pixels import decode_image, read_encoded
 from trainables.errors import DataError
+from trainables.evaluation.inference import infer
 from trainables.export import LoadedModel
-from trainables.inference import infer
 
 
 @dataclass(frozen=True)

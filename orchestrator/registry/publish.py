@@ -16,8 +16,8 @@ import numpy as np
 
 from orchestrator.registry.package import package
 from orchestrator.registry.versions import CHAMPION, MODEL_ID_TAG, Version, download, fetch, to_version
-from orchestrator.tracking.mlflow_store import mlflow_client
-from trainables.checkpoint import MANIFEST
+from orchestrator.tracking.mlflow.store import mlflow_client
+from trainables.checkpoints.checkpoint import MANIFEST
 from trainables.errors import CheckpointError
 from trainables.export import CONFIG, LoadedModel, load_exported
 

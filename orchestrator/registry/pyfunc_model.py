@@ -11,9 +11,9 @@ import mlflow.pyfunc
 import numpy as np
 
 from trainables.errors import ConfigError
-from trainables.evaluate import Draws, final_draws
+from trainables.evaluation.evaluate import Draws, final_draws
+from trainables.evaluation.inference import infer
 from trainables.export import LoadedModel, load_exported
-from trainables.inference import infer
 
 ARTIFACT = "exported"
 MAX_DRAWS = 1024

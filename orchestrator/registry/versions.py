@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.errors import PreflightError, first_line
+from orchestrator.process.redact import scrub
 from orchestrator.registry.package import exported_in
-from orchestrator.scrub import scrub
-from orchestrator.tracking.mlflow_store import advice, configure_mlflow, is_made, mlflow_client
+from orchestrator.tracking.mlflow.store import advice, configure_mlflow, is_made, mlflow_client
 from search_spaces.names import check_name
 from trainables.errors import CheckpointError, ConfigError
 from trainables.export import CONFIG

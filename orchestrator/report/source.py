@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.storage import recorded_storage
-from orchestrator.study import StudyView, view_study
-from orchestrator.study_paths import StudyPaths
-from trainables.checkpoint import has_tensors, read_state, read_tensors
+from orchestrator.study.checkpoint_storage import recorded_storage
+from orchestrator.study.paths import StudyPaths
+from orchestrator.study.study import StudyView, view_study
+from trainables.checkpoints.checkpoint import has_tensors, read_state, read_tensors
 from trainables.errors import StorageError
+from trainables.evaluation.predictions import Verdicts
 from trainables.interpretability.examples import Panels
-from trainables.verdicts import Verdicts
 
 
 @dataclass(frozen=True)

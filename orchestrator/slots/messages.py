@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestrator.failures import Failure
-from trainables.checkpoint_store import CheckpointStore
+from orchestrator.slots.failures import Failure
+from trainables.checkpoints.folder_store import CheckpointStore
 from trainables.errors import AIBError
 
 SlotState = Literal["starting", "idle", "leased", "leaving", "broken", "closed"]

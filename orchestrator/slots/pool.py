@@ -13,12 +13,12 @@ from typing import Any, Literal
 import ray
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.slots import orphans
-from orchestrator.slots.cluster import wanting
-from orchestrator.slots.lease import ask, statuses
-from orchestrator.slots.mailbox import OWNER_TIMEOUT_S
+from orchestrator.ray_cluster.connection import wanting
+from orchestrator.slots import placement_groups
+from orchestrator.slots.client import ask, statuses
 from orchestrator.slots.messages import PoolRef, SlotStatus
 from orchestrator.slots.slot import Slot, SlotSpec
+from orchestrator.slots.slot_state import OWNER_TIMEOUT_S
 from orchestrator.slots.worker import Fit, fit_trial
 
 CLOSE_S = 20.0
@@ -139,7 +139,7 @@ class SlotPool:
     def _free_groups(self, within_s: float) -> None:
         job_id, spec = ray.get_runtime_context().get_job_id(), self._spec
         try:
-            orphans.remove_all(job_id, spec.resources, within_s)
+            placement_groups.remove_all(job_id, spec.resources, within_s)
         except RayStateApiException:
             logger.warning("placement groups of ended slots could not be looked for", exc_info=True)
 

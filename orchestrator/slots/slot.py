@@ -16,13 +16,13 @@ import ray
 from ray._private.state import state
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.failures import Failure, cause_line
-from orchestrator.slots import orphans
-from orchestrator.slots.cluster import wanting
-from orchestrator.slots.mailbox import Mailbox
+from orchestrator.ray_cluster.connection import wanting
+from orchestrator.slots import placement_groups
+from orchestrator.slots.failures import Failure, cause_line
+from orchestrator.slots.hang_detector import Beat, Watchdog
 from orchestrator.slots.messages import SlotStatus
-from orchestrator.slots.watchdog import Beat, Watchdog
-from trainables.node_cache import node_cache
+from orchestrator.slots.slot_state import Mailbox
+from trainables.runtime.node_cache import node_cache
 
 if TYPE_CHECKING:
     from orchestrator.slots.worker import Fit
@@ -122,7 +122,7 @@ class Slot(Mailbox):
         return replace(super().status(), workers=self._workers)
 
     def _serve(self) -> None:
-        from orchestrator.slots.train_run import trainer
+        from orchestrator.slots.trainer import trainer
 
         while not self._closing:
             with self._changed:
@@ -160,9 +160,9 @@ class Slot(Mailbox):
                 empty = set()
                 continue
             try:
-                found = orphans.orphans(job_id, self._spec.resources)
+                found = placement_groups.orphans(job_id, self._spec.resources)
                 for group in found & empty:
-                    orphans.remove(group)
+                    placement_groups.remove(group)
             except RayStateApiException:
                 # The dashboard is busy; the next round asks again.
                 found = set()

@@ -18,16 +18,16 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 
+from orchestrator.slots.heartbeat import Pulse
 from orchestrator.slots.messages import Finished, Job
-from orchestrator.slots.process_state import ProcessState
-from orchestrator.slots.pulse import Pulse
-from trainables.checkpoint import read_history
-from trainables.checkpoint_store import CheckpointStore
+from orchestrator.slots.process_reset import ProcessState
+from trainables.checkpoints.checkpoint import read_history
+from trainables.checkpoints.folder_store import CheckpointStore
 from trainables.errors import AIBError
-from trainables.node_cache import node_cache
-from trainables.pause import Paused
-from trainables.progress import advance
-from trainables.runtime import Runtime
+from trainables.runtime.node_cache import node_cache
+from trainables.runtime.progress import advance
+from trainables.runtime.runtime import Runtime
+from trainables.training.pause import Paused
 
 TAKE_S = 2.0
 AGREE_S = 20.0
@@ -50,18 +50,18 @@ Fit = Callable[[Mapping[str, Any], Runtime, Path | None], Iterator[EpochReport]]
 
 def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
     """The science: one trial from `TrialConfig.to_dict()`."""
-    from trainables.config import TrialConfig
-    from trainables.fit import fit
+    from trainables.config.trial import TrialConfig
+    from trainables.training.fit import fit
 
     return fit(TrialConfig.from_dict(config), runtime, resume)
 
 
 def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
     """The same on this node's own copies of the data, which the first worker here makes."""
-    from trainables.config import TrialConfig
+    from trainables.config.trial import TrialConfig
     from trainables.data.node_copy import copied
-    from trainables.final import stores_needed
-    from trainables.fit import fit
+    from trainables.evaluation.final import stores_needed
+    from trainables.training.fit import fit
 
     trial = TrialConfig.from_dict(config)
     near = copied(runtime.data_root, node_cache(), stores_needed(trial, runtime.data_root))
@@ -98,7 +98,7 @@ def serve(config: Mapping[str, Any]) -> None:
 
 def _warm_up() -> None:
     """Imports what a first trial would: the slot starts beside its driver and the trials' actors, and a trial waits."""
-    importlib.import_module("trainables.fit")
+    importlib.import_module("trainables.training.fit")
     # PyTorch imports its compiler with a process's first optimizer.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 

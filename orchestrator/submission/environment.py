@@ -7,7 +7,7 @@ the cluster's own environment has the credentials, and those of the submitter tr
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.scrub import without_userinfo
+from orchestrator.process.redact import without_userinfo
 
 STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
 STOP_WAIT_S = "600"

@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from orchestrator.scrub import scrub
-from orchestrator.submission.job import Job
+from orchestrator.process.redact import scrub
 from orchestrator.submission.jobs_api import JobsApi, JobsUnreachableError
+from orchestrator.submission.ray_job import Job
 
 LOST_S = 120.0
 RETRY_S = 2.0

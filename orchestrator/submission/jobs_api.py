@@ -18,8 +18,15 @@ from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from orchestrator.errors import PreflightError, first_line
-from orchestrator.slots.cluster import NodeResources, knock, require_tokens, secure_token, token_path, token_place
-from orchestrator.submission.job import Job
+from orchestrator.ray_cluster.connection import (
+    NodeResources,
+    knock,
+    require_tokens,
+    secure_token,
+    token_path,
+    token_place,
+)
+from orchestrator.submission.ray_job import Job
 from trainables.errors import AIBError
 
 REQUEST_S = 30.0

@@ -7,12 +7,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
-from orchestrator.scrub import scrub
+from orchestrator.process.redact import scrub
 from orchestrator.submission.follow import follow
-from orchestrator.submission.job import jobs_of
 from orchestrator.submission.jobs_api import connect_jobs
-from orchestrator.submission.parcel import parcel
+from orchestrator.submission.ray_job import jobs_of
 from orchestrator.submission.submit import PYTHON
+from orchestrator.submission.upload import parcel
 
 BEGIN = "\n{\n"
 

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, PreflightError
-from orchestrator.resolve import check_trials
-from orchestrator.scrub import scrub
-from orchestrator.signature import spec_signature
+from orchestrator.planning.signature import spec_signature
+from orchestrator.planning.trials import check_trials
+from orchestrator.process.redact import scrub
 from orchestrator.submission.environment import JobEnvironment, job_environment
 from orchestrator.submission.follow import follow
-from orchestrator.submission.job import NO_PROGRAM, Job, exit_code_of, free_id, jobs_of
 from orchestrator.submission.jobs_api import (
     ROOT,
     SIGNATURE,
@@ -25,10 +24,11 @@ from orchestrator.submission.jobs_api import (
     JobsUnreachableError,
     connect_jobs,
 )
-from orchestrator.submission.parcel import parcel, spec_in_parcel
-from orchestrator.tracking.mlflow_store import check_tracking_uri
+from orchestrator.submission.ray_job import NO_PROGRAM, Job, exit_code_of, free_id, jobs_of
+from orchestrator.submission.upload import parcel, spec_in_parcel
+from orchestrator.tracking.mlflow.store import check_tracking_uri
 from search_spaces.schema import load_spec
-from trainables.bucket import Bucket
+from trainables.checkpoints.bucket import Bucket
 from trainables.errors import ConfigError
 
 PYTHON = "python"

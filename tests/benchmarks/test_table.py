@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import table
-from benchmarks.measure import RESULTS, to_dict
+from benchmarks.support.measure import RESULTS, to_dict
 from benchmarks.table import FRONT, README, ROWS, fill, recorded, render, render_short
-from tests.benchmarks.test_measure import figure
+from tests.benchmarks.support.test_measure import figure
 
 NAMES = [row.name for row in ROWS]
 
@@ -24,8 +24,8 @@ def test_a_recorded_figure_appears_in_its_row() -> None:
     assert "| 1 s (this) | 3 (that) | 0.333 (ours / other) | ≥ 20 |" in row
     assert fill(filled, render(recorded())) == README.read_text(encoding="utf-8")
     front = fill(FRONT.read_text(encoding="utf-8"), render_short({"input_pipeline": made}))
-    assert "| `input_pipeline` | 1 s | 3 | 0.333 (ours / other) | ≥ 20 |" in front
-    assert [line for line in front.splitlines() if line.startswith("| `trial_overhead")] == []
+    assert "| `systems.input_pipeline` | 1 s | 3 | 0.333 (ours / other) | ≥ 20 |" in front
+    assert [line for line in front.splitlines() if line.startswith("| `systems.trial_overhead")] == []
     assert fill(front, render_short(recorded())) == FRONT.read_text(encoding="utf-8")
 
 
@@ -49,5 +49,5 @@ def test_what_is_no_comparison_has_no_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
 def test_every_row_has_its_script_and_its_description(row: table.Row) -> None:
     script = row.command.split()[0]
-    assert Path(table.__file__).with_name(f"{script}.py").exists()
-    assert re.search(rf"^\*\*`{script}`\*\*", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert (Path(table.__file__).parent / f"{script.replace('.', '/')}.py").exists()
+    assert re.search(rf"^\*\*`{script.split('.')[-1]}`\*\*", README.read_text(encoding="utf-8"), re.MULTILINE)

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.cluster.files import CLUSTER, TEXT, documents
+from tests.support.cluster_files import CLUSTER, TEXT, documents
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.telemetry import METRICS, SLOT_STATES, TRIAL_STATES
-from tests.cluster.files import CLUSTER, ROOT
+from orchestrator.monitoring.readings import METRICS, SLOT_STATES, TRIAL_STATES
+from tests.support.cluster_files import CLUSTER, ROOT
 
 PROMETHEUS = "aib-prometheus"
 OURS = {f"ray_{metric.name}": metric for metric in METRICS}

@@ -7,7 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from tests.cluster.files import TEXT, documents
+from tests.support.cluster_files import TEXT, documents
 
 KUBERNETES = "1.34"
 FILES = ("kuberay/shared.yaml", "kuberay/data.yaml", "kuberay/raycluster.yaml", "kuberay/rayjob.yaml")

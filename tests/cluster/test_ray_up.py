@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from tests.cluster.files import TEXT, documents
+from tests.support.cluster_files import TEXT, documents
 
 
 @pytest.fixture

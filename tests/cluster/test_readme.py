@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.app import app
 from search_spaces.schema import load_spec
-from tests.cluster.files import ROOT
+from tests.support.cluster_files import ROOT
 
 DOCUMENT = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.files import CLUSTER, FILES, ROOT
+from tests.support.cluster_files import CLUSTER, FILES, ROOT
 
 SCRIPTS = [path for path in FILES if path.suffix in (".sh", ".sbatch")]
 

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-from tests.cluster.files import ROOT, TEXT, documents, image_names, pinned
+from tests.support.cluster_files import ROOT, TEXT, documents, image_names, pinned
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

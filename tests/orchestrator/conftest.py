@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.slots.cluster import Cluster, connect
+from orchestrator.ray_cluster.connection import Cluster, connect
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from search_spaces.errors import SpecError
 from search_spaces.overrides import parse_override
 from search_spaces.schema import SearchSpec, load_spec
 from search_spaces.trial_keys import SHORT, TRIAL_SECTIONS
-from trainables import config
+from trainables.config import trial as config
 
 BASE = """\
 name: s

@@ -13,7 +13,7 @@ from search_spaces.errors import SpecError
 from search_spaces.schema import SearchSpec, json_schema_text, load_spec
 
 FOLDER = Path(search_spaces.__file__).parent
-SHIPPED = sorted(FOLDER.glob("*.yaml"))
+SHIPPED = sorted(FOLDER.rglob("*.yaml"))
 MINIMAL = {"name": "s", "trial": {"epochs": 3}, "space": {"bottleneck.beta": {"power_of_ten": [1, 2]}}, "trials": 4}
 
 
@@ -36,7 +36,7 @@ def test_everything_but_name_trial_space_and_trials_has_a_default() -> None:
 
 
 def test_the_contracts_example_reads_as_written() -> None:
-    found = load_spec(FOLDER / "cifar10_vgg_aib_qt.yaml")
+    found = load_spec(FOLDER / "table1" / "cifar10_vgg_aib_qt.yaml")
     assert found.trial == {"model.name": "vgg-aib-qt", "data.name": "cifar10", "recipe": "paper", "epochs": 200}
     assert found.space["attention.num_anchors"].to_dict() == {"int": [2, 100], "log": True}
     assert found.first[0]["bottleneck.beta"] == 0.01

@@ -8,15 +8,15 @@ import pytest
 
 import search_spaces
 from orchestrator.cli.app import main
-from orchestrator.resolve import check_trials, resolve_trial
-from orchestrator.study_paths import data_root
+from orchestrator.planning.trials import check_trials, resolve_trial
+from orchestrator.study.paths import data_root
 from search_spaces.distributions import Choice, IntRange, PowerOfTen
 from search_spaces.schema import SearchSpec, load_spec
-from tests.trainables.data.images import write_prepared
+from tests.support.images import write_prepared
 from trainables.data.catalog import KNOWN, default_image_size
 
 FOLDER = Path(search_spaces.__file__).parent
-SHIPPED = sorted(FOLDER.glob("*.yaml"))
+SHIPPED = sorted(FOLDER.rglob("*.yaml"))
 DATA_SETS = ("cifar10", "cifar100", "svhn", "cub200")
 AIB = [f"{backbone}-aib{quantised}" for backbone in ("vgg", "wrn") for quantised in ("", "-qt")]
 AROUND_THE_PAPER = [(model, dataset) for model in AIB for dataset in DATA_SETS]
@@ -32,7 +32,12 @@ each_spec = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 
 
 def spec(stem: str) -> SearchSpec:
-    return load_spec(FOLDER / f"{stem}.yaml")
+    return load_spec(shipped(stem))
+
+
+def shipped(stem: str) -> Path:
+    (path,) = FOLDER.rglob(f"{stem}.yaml")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +106,12 @@ def test_each_aib_model_and_data_set_starts_at_the_papers_values(model: str, dat
 def test_a_data_set_that_is_not_prepared_is_told_with_its_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, found = plan(FOLDER / "cifar100_wrn_aib.yaml", tmp_path / "runs", capsys)
+    code, found = plan(shipped("cifar100_wrn_aib"), tmp_path / "runs", capsys)
     data = next(check for check in found["checks"] if check["name"] == "data")
     assert (code, data["ok"]) == (0, False)
     assert "aib data prepare cifar100 --from PATH" in data["message"]
     with pytest.raises(SystemExit) as leaving:
-        main(["search", str(FOLDER / "demo.yaml"), "--set", "dataset=cifar100", "--root", str(tmp_path / "runs")])
+        main(["search", str(shipped("demo")), "--set", "dataset=cifar100", "--root", str(tmp_path / "runs")])
     assert leaving.value.code == 3
     assert "aib data prepare cifar100 --from PATH" in capsys.readouterr().err
 

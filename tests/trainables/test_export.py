@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainables.tiny import tiny_trial
-from trainables.evaluate import final_draws, predict_batch
+from tests.support.tiny_trial import tiny_trial
+from trainables.evaluation.evaluate import final_draws, predict_batch
+from trainables.evaluation.inference import infer
 from trainables.export import export_model, load_exported
-from trainables.inference import infer
 from trainables.models.build import MODELS, build_model
 from trainables.models.traits import traits
-from trainables.randomness import stream
+from trainables.runtime.randomness import stream
 
 CLASSES = ("zero", "one", "two")
 

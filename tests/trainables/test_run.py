@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.full_disk import small_disk
-from tests.trainables.tiny import tiny_trial, without_timings
-from trainables.checkpoint import latest_checkpoint, read_tensors
+from tests.support.full_disk import small_disk
+from tests.support.tiny_trial import tiny_trial, without_timings
+from trainables.checkpoints.checkpoint import latest_checkpoint, read_tensors
 from trainables.errors import ConfigError
 from trainables.run import device_of, main
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from trainables.config import DataConfig
+from trainables.config.trial import DataConfig
 from trainables.errors import ConfigError
 
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainables.data.catalog import DIGITS
-from trainables.data.sources.source import Source
+from trainables.data.sources.image_source import Source
 from trainables.data.store import Split
 from trainables.errors import ConfigError
-from trainables.randomness import stream_seed
+from trainables.runtime.randomness import stream_seed
 
 NUM_IMAGES = {"train": 10_000, "test": 2_000}
 NUM_BLOCKS = {"train": 40, "test": 8}

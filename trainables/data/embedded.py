@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 from trainables.data.catalog import default_image_size
 from trainables.data.prepare import prepare
 from trainables.data.store import list_prepared

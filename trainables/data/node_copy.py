@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trainables.data.publish import publish
-from trainables.data.scratch import scratch_folder
+from trainables.data.put_in_place import publish
 from trainables.data.store import META_FILE, Meta, open_store, read_meta, store_folder
 from trainables.data.writer import sync
 from trainables.errors import DataError
-from trainables.progress import advance
+from trainables.runtime.progress import advance
+from trainables.runtime.scratch import scratch_folder
 
 UNUSED_S = 7 * 24 * 3600.0
 """A copy that no trial has opened for so long makes room for a new one."""

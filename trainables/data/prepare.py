@@ -9,16 +9,16 @@ from pathlib import Path
 
 from trainables.data.catalog import PARQUET, known, prepare_command
 from trainables.data.cluttered_digits import cluttered_digits_source
-from trainables.data.publish import publish
-from trainables.data.scratch import scratch_folder
+from trainables.data.put_in_place import publish
 from trainables.data.sources.bad_rows import BadRows
 from trainables.data.sources.download import download
+from trainables.data.sources.image_source import Request, Source
 from trainables.data.sources.official import OFFICIAL
 from trainables.data.sources.parquet import parquet_files, parquet_source
-from trainables.data.sources.source import Request, Source
 from trainables.data.store import SPLITS, Store, open_store, store_folder
 from trainables.data.writer import write_store
 from trainables.errors import ConfigError, DataError
+from trainables.runtime.scratch import scratch_folder
 
 Progress = Callable[[int, int | None], None]
 """Told (images done, images in all) after every piece."""

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trainables.config import DataConfig
+from trainables.config.trial import DataConfig
 from trainables.data.crop import centre_crop
 from trainables.data.store import Split, Store
 from trainables.errors import ConfigError, DataError
-from trainables.randomness import stream_seed
+from trainables.runtime.randomness import stream_seed
 
 VALIDATION_SHARE = 10
 """One training image in so many is set aside unless `data.val_images` says otherwise."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from trainables.data.catalog import KNOWN, known, prepare_command
 from trainables.errors import ConfigError, DataError
-from trainables.progress import advance
+from trainables.runtime.progress import advance
 
 FORMAT_VERSION = 1
 META_FILE = "meta.json"

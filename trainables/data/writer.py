@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.sources.source import Source
-from trainables.data.spool import LettingGo, Spool
+from trainables.data.growing_array import LettingGo, Spool
+from trainables.data.sources.image_source import Source
 from trainables.data.store import META_FILE, SPLITS, Meta, Split, SplitFile, begin_digest, hash_array
 from trainables.errors import DataError
 

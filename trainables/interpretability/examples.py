@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables import metrics
-from trainables.config import EvaluationConfig
+from trainables.config.trial import EvaluationConfig
 from trainables.interpretability.consistency import cosine
 from trainables.interpretability.modifications import modify, require_modifiable
 from trainables.interpretability.score import ImageSource, Predict, uint8_batch
-from trainables.randomness import stream
+from trainables.runtime.randomness import stream
 
 CLEAN = "clean"
 SHOWN = ("interp_color_p8", "interp_svhn_p8", metrics.HIGH_FREQUENCIES, metrics.LOW_FREQUENCIES)

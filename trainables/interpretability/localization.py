@@ -18,7 +18,7 @@ from trainables import metrics
 from trainables.errors import DataError, DivergedError
 from trainables.interpretability.consistency import stretch
 from trainables.interpretability.score import ImageSource, Predict, uint8_batch
-from trainables.sums import BatchSums
+from trainables.runtime.sums import BatchSums
 
 SUMS = ("located", "mask area", "mass in mask", "stretched mass in mask", "not finite")
 """Columns that `localization_sums` fills, for a BatchSums of the caller's own pass."""

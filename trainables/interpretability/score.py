@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from trainables import metrics
-from trainables.config import EvaluationConfig
+from trainables.config.trial import EvaluationConfig
 from trainables.errors import ConfigError, DivergedError
 from trainables.interpretability import contrast
 from trainables.interpretability.consistency import Reading, cosine
 from trainables.interpretability.modifications import modify, require_modifiable
-from trainables.randomness import stream
-from trainables.sums import BatchSums
+from trainables.runtime.randomness import stream
+from trainables.runtime.sums import BatchSums
 
 
 class Prediction(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models import vgg, vgg16, wrn, wrn50
 from trainables.models.aib import AIB
@@ -15,7 +15,7 @@ from trainables.models.classifier import Classifier
 from trainables.models.pretrained import require_pretrainable
 from trainables.models.quantizer import AnchorQuantizer
 from trainables.models.traits import MODELS, traits
-from trainables.randomness import stream
+from trainables.runtime.randomness import stream
 
 __all__ = ["MODELS", "assemble", "build_model"]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 from trainables.models.build import assemble
 from trainables.models.classifier import Noise
 

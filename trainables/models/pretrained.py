@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainables.config import ModelConfig
+from trainables.config.trial import ModelConfig
 from trainables.errors import ConfigError, DataError
-from trainables.progress import advance
+from trainables.runtime.progress import advance
 
 DOWNLOAD_STALL_S = 30.0
 _PIECE_BYTES = 1 << 20

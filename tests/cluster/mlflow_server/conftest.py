@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.mlflow_server.deployment import ADMIN, BUCKET, Account, Deployment
-from tests.cluster.mlflow_server.processes import listens, serving, without_ours
-from tests.cluster.mlflow_server.searches import Searched, end, start, write_spec
-from tests.free_port import free_port
+from tests.support.free_port import free_port
+from tests.support.mlflow_deployment import ADMIN, BUCKET, Account, Deployment
+from tests.support.repository import ROOT
+from tests.support.server_processes import listens, serving, without_ours
+from tests.support.server_searches import Searched, end, start, write_spec
 
-SERVE = Path(__file__).parents[3] / "cluster" / "mlflow" / "serve.sh"
+SERVE = ROOT / "cluster" / "mlflow" / "serve.sh"
 
 
 def _postgres_programs() -> Path:

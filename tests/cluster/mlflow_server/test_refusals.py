@@ -7,10 +7,10 @@ import pytest
 
 from orchestrator.errors import PreflightError
 from orchestrator.registry.permission import check_may_register
-from orchestrator.tracking.mlflow_store import prepare_store
-from tests.cluster.mlflow_server.deployment import Account, Deployment
-from tests.cluster.mlflow_server.searches import run, write_spec
-from tests.free_port import free_port
+from orchestrator.tracking.mlflow.store import prepare_store
+from tests.support.free_port import free_port
+from tests.support.mlflow_deployment import Account, Deployment
+from tests.support.server_searches import run, write_spec
 
 pytestmark = [pytest.mark.slow]
 

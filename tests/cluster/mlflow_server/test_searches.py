@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import mlflow_client
-from tests.cluster.mlflow_server.deployment import Account, Deployment
-from tests.cluster.mlflow_server.searches import MODEL, Searched, run
+from orchestrator.tracking.mlflow.store import mlflow_client
+from tests.support.mlflow_deployment import Account, Deployment
+from tests.support.server_searches import MODEL, Searched, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -8,8 +8,8 @@ import urllib.request
 import pytest
 
 from tests.cluster.mlflow_server.conftest import SERVE
-from tests.cluster.mlflow_server.deployment import Deployment
-from tests.cluster.mlflow_server.processes import without_ours
+from tests.support.mlflow_deployment import Deployment
+from tests.support.server_processes import without_ours
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import mlflow_client, run_page
-from tests.cluster.mlflow_server.browser import Page, chromium, tab
-from tests.cluster.mlflow_server.deployment import Account, Deployment
-from tests.cluster.mlflow_server.searches import MODEL, Searched
+from orchestrator.tracking.mlflow.store import mlflow_client, run_page
+from tests.support.mlflow_browser import Page, chromium, tab
+from tests.support.mlflow_deployment import Account, Deployment
+from tests.support.server_searches import MODEL, Searched
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("as_ann")]
 

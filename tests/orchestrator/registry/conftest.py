@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.registry.card import model_card
 from orchestrator.registry.versions import Version
-from orchestrator.tracking.mlflow_store import local_tracking_uri, mlflow_client, prepare_store
-from trainables.config import TrialConfig
+from orchestrator.tracking.mlflow.store import local_tracking_uri, mlflow_client, prepare_store
+from trainables.config.trial import TrialConfig
 from trainables.export import export_model
 from trainables.models.build import build_model
 

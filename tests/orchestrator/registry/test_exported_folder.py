@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from tests.orchestrator.registry.conftest import CLASSES, METRICS, export_tiny, random_images, tiny_config
-from trainables.checkpoint import seal
+from trainables.checkpoints.checkpoint import seal
 from trainables.errors import CheckpointError
-from trainables.evaluate import Draws
+from trainables.evaluation.evaluate import Draws
+from trainables.evaluation.inference import infer
 from trainables.export import CONFIG_BYTES, load_exported
-from trainables.inference import infer
 from trainables.models.build import build_model
 
 

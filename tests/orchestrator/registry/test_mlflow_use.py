@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from orchestrator.registry.versions import Version
-from tests.free_port import free_port
 from tests.orchestrator.registry.conftest import CLASSES, Registry, random_images
 from tests.orchestrator.registry.test_exported_folder import Poison
 from tests.orchestrator.registry.test_publish import NAME, publish_tiny
-from trainables.evaluate import Draws
+from tests.support.free_port import free_port
+from trainables.evaluation.evaluate import Draws
+from trainables.evaluation.inference import infer
 from trainables.export import load_exported
-from trainables.inference import infer
 
 pytestmark = pytest.mark.slow
 

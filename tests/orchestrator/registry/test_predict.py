@@ -14,12 +14,11 @@ from PIL import Image
 
 from orchestrator.registry.predict import predict_images, read_image
 from tests.orchestrator.registry.conftest import CLASSES, SIZE, export_tiny, random_images
+from tests.support.repository import ROOT
 from trainables.data.sources.pixels import MAX_BYTES, MAX_SCANS
 from trainables.errors import DataError
+from trainables.evaluation.inference import infer
 from trainables.export import LoadedModel, load_exported
-from trainables.inference import infer
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

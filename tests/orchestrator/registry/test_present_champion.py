@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.champion import CANDIDATE_TAG, ForeignChampionError, present_champion
+from orchestrator.finalists.promotion import CANDIDATE_TAG, ForeignChampionError, present_champion
 from orchestrator.registry.versions import CHAMPION
-from orchestrator.tracking.mlflow_store import mlflow_client
+from orchestrator.tracking.mlflow.store import mlflow_client
 from tests.orchestrator.registry.conftest import Registry
 from tests.orchestrator.registry.test_gate import candidate
 

@@ -13,12 +13,12 @@ import pytest
 from orchestrator.errors import PreflightError
 from orchestrator.registry.publish import MANIFEST_TAG, publish
 from orchestrator.registry.versions import UnknownModelError, Version, find_version, list_versions, split_reference
-from orchestrator.tracking.mlflow_store import mlflow_client
+from orchestrator.tracking.mlflow.store import mlflow_client
 from tests.orchestrator.registry.conftest import Registry, export_tiny, random_images
+from tests.support.repository import ROOT
 from trainables.errors import CheckpointError, ConfigError
 
 NAME = "tiny-model"
-ROOT = Path(__file__).parents[3]
 
 
 def publish_tiny(registry: Registry, folder: Path, alias: str = "champion", **tags: str) -> Version:
@@ -139,7 +139,7 @@ def test_a_kill_before_any_call_leaves_a_verified_champion_and_a_retry_finishes(
     publish_tiny(registry, export_tiny(tmp_path / "older", seed=0))
     publish_tiny(registry, export_tiny(tmp_path / "old", seed=1))
     new = export_tiny(tmp_path / "new", seed=2)
-    script = Path(__file__).with_name("publishing_process.py")
+    script = ROOT / "tests" / "support" / "publishing_process.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path), registry.run_id, str(new), *counted],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

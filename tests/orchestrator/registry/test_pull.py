@@ -14,8 +14,8 @@ from orchestrator.registry.versions import Version
 from tests.orchestrator.registry.conftest import Registry, random_images
 from tests.orchestrator.registry.test_publish import NAME, publish_tiny
 from trainables.errors import CheckpointError
+from trainables.evaluation.inference import infer
 from trainables.export import load_exported
-from trainables.inference import infer
 
 Locate = Callable[[Registry, Version], Path]
 

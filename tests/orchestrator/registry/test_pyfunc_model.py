@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.registry.pyfunc_model import ARTIFACT, AIBModel
 from tests.orchestrator.registry.conftest import export_tiny, random_images
+from trainables.evaluation.inference import infer
 from trainables.export import load_exported
-from trainables.inference import infer
 
 
 @pytest.mark.parametrize("model", ["vgg-att2", "vgg"])

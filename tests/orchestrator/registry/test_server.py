@@ -8,11 +8,11 @@ import pytest
 
 from orchestrator.registry.pull import pull
 from orchestrator.registry.versions import UnknownModelError, find_version
-from orchestrator.tracking.mlflow_store import mlflow_client, prepare_store
-from tests.free_port import free_port
+from orchestrator.tracking.mlflow.store import mlflow_client, prepare_store
 from tests.orchestrator.registry.conftest import Registry
 from tests.orchestrator.registry.test_publish import NAME, publish_tiny
-from tests.orchestrator.tracking.mlflow_server import mlflow_server
+from tests.support.free_port import free_port
+from tests.support.mlflow_server import mlflow_server
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.journal import StudyState
-from orchestrator.study import StudyView
+from orchestrator.study.journal import StudyState
+from orchestrator.study.study import StudyView
 from search_spaces.schema import SearchSpec
 from trainables import metrics
 

@@ -11,8 +11,8 @@ from PIL import Image
 from orchestrator.registry.gate import refuse
 from orchestrator.report.source import Source
 from orchestrator.report.write import write_report
-from tests.orchestrator.report.browser import CHROMIUM, Browser, browse
-from tests.orchestrator.report.kept import keep_answers
+from tests.support.kept_answers import keep_answers
+from tests.support.report_browser import CHROMIUM, Browser, browse
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: the Debian package chromium")
 

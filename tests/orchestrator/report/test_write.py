@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.registry.gate import refuse
-from orchestrator.report.page_script import SCRIPT_SOURCE
+from orchestrator.report.page.script import SCRIPT_SOURCE
 from orchestrator.report.source import Source
 from orchestrator.report.write import write_report
 from trainables import metrics

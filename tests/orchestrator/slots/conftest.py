@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from orchestrator.slots.lease import acquire
+from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report
-from trainables.checkpoint_store import FolderStore
+from trainables.checkpoints.folder_store import FolderStore
 
 
 class Ran(NamedTuple):

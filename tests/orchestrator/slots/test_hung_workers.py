@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from orchestrator.slots.cluster import Cluster
+from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.messages import Finished, Job, PoolRef
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
-from tests.orchestrator.slots.small_science import fit_small, small_trial
+from tests.support.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]

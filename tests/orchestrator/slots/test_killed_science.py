@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.slots.cluster import Cluster
+from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.messages import Finished, Job
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import EpochReport, fit_trial
 from tests.orchestrator.slots.conftest import Run
-from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
-from trainables import checkpoint
-from trainables.checkpoint import latest_checkpoint, read_tensors
-from trainables.checkpoint_store import FolderStore
-from trainables.config import TrialConfig
-from trainables.fit import fit
-from trainables.runtime import Runtime
+from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
+from trainables.checkpoints import checkpoint
+from trainables.checkpoints.checkpoint import latest_checkpoint, read_tensors
+from trainables.checkpoints.folder_store import FolderStore
+from trainables.config.trial import TrialConfig
+from trainables.runtime.runtime import Runtime
+from trainables.training.fit import fit
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 CONFIG = tiny_trial(epochs=2).to_dict()

@@ -14,13 +14,13 @@ import pytest
 import ray
 from ray.util.state import list_actors
 
-from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.lease import acquire, statuses
+from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.slots.client import acquire, statuses
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
-from tests.orchestrator.slots.small_science import fit_small, small_trial
-from trainables.checkpoint import latest_checkpoint
+from tests.support.small_science import fit_small, small_trial
+from trainables.checkpoints.checkpoint import latest_checkpoint
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]

@@ -8,14 +8,14 @@ import pytest
 import ray
 from ray.util.state import list_actors, list_placement_groups
 
-from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.elastic import elastic
-from orchestrator.slots.lease import acquire
-from orchestrator.slots.mailbox import FAILED_RUNS
+from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.slots.autoscaler import elastic
+from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Finished, Job, Report, SlotError
 from orchestrator.slots.pool import CLOSE_S, SlotPool
+from orchestrator.slots.slot_state import FAILED_RUNS
 from tests.orchestrator.slots.conftest import Run
-from tests.orchestrator.slots.small_science import fit_small, small_trial
+from tests.support.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]

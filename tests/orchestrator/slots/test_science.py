@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.slots.cluster import Cluster
+from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.messages import Finished, Job
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
-from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
-from trainables.checkpoint import latest_checkpoint, read_history
-from trainables.checkpoint_store import FolderStore
-from trainables.config import TrialConfig
-from trainables.fit import fit
-from trainables.runtime import Runtime
+from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
+from trainables.checkpoints.checkpoint import latest_checkpoint, read_history
+from trainables.checkpoints.folder_store import FolderStore
+from trainables.config.trial import TrialConfig
+from trainables.runtime.runtime import Runtime
+from trainables.training.fit import fit
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

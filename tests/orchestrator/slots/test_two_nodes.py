@@ -8,21 +8,21 @@ import pytest
 import torch
 from ray.util.state import list_actors
 
-from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.lease import acquire
+from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Finished, Job, Report
 from orchestrator.slots.pool import SlotPool
-from tests.orchestrator.slots.nodes import JoinedNode, second_node
-from tests.trainables.tiny import on_ranks, tiny_trial, without_timings
-from trainables.checkpoint import latest_checkpoint, read_tensors
-from trainables.checkpoint_store import FolderStore
-from trainables.config import TrialConfig
+from tests.support.nodes import JoinedNode, second_node
+from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
+from trainables.checkpoints.checkpoint import latest_checkpoint, read_tensors
+from trainables.checkpoints.folder_store import FolderStore
+from trainables.config.trial import TrialConfig
 from trainables.data.splits import select
 from trainables.data.store import open_store
-from trainables.evaluate import evaluate, final_draws
-from trainables.fit import fit
+from trainables.evaluation.evaluate import evaluate, final_draws
 from trainables.models.build import build_model
-from trainables.runtime import Runtime
+from trainables.runtime.runtime import Runtime
+from trainables.training.fit import fit
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 CONFIG = tiny_trial(epochs=2)

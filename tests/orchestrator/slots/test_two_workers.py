@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.slots.cluster import Cluster
-from orchestrator.slots.lease import acquire
+from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Finished, Job, PoolRef, Report
 from orchestrator.slots.pool import SlotPool
-from tests.free_port import free_port
 from tests.orchestrator.slots.conftest import Run
-from tests.orchestrator.slots.small_science import fit_small, small_trial
-from trainables.bucket import Bucket
-from trainables.object_store import ObjectStore
+from tests.support.free_port import free_port
+from tests.support.small_science import fit_small, small_trial
+from trainables.checkpoints.bucket import Bucket
+from trainables.checkpoints.object_store import ObjectStore
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewJob = Callable[..., Job]

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.submission import follow as follow_module
 from orchestrator.submission.follow import follow
-from orchestrator.submission.job import Job
 from orchestrator.submission.jobs_api import JobsUnreachableError
+from orchestrator.submission.ray_job import Job
 from orchestrator.submission.remote_status import last_object
 
 LOG = "preparing\npassword=hunter2x is kept\nt00000 completed\nlast, without an end of line"

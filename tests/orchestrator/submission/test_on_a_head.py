@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.orchestrator.submission.head import Head, ray_head
-from tests.orchestrator.test_search_end_to_end import SPEC
+from tests.orchestrator.workflow.test_search_end_to_end import SPEC
+from tests.support.ray_head import Head, ray_head
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -29,7 +30,6 @@ EPOCHS = 20
 CHANGES = ("trials=2", f"epochs={EPOCHS}", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
 SHORT = ("registered_model=aib-short", "trials=1", "epochs=1", "finalists.top=1", "data.train_images=100")
 SETS = [word for change in CHANGES for word in ("--set", change)]
-CODE = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def start(head: Head, *arguments: str, **changes: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=CODE,
+        cwd=ROOT,
         env=head.environment(**{**CREDENTIALS, **changes}),
         # As from a terminal: where the tests run in the background, their children would be deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (one system call)
@@ -78,7 +78,7 @@ def ray_job(head: Head, *arguments: str, timeout_s: float = 300) -> subprocess.C
     return subprocess.run(
         [sys.executable, "-m", "ray.scripts.scripts", "job", *arguments],
         env=head.environment(RAY_API_SERVER_ADDRESS=head.url, AIB_ROOT=""),
-        cwd=CODE,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -124,9 +124,9 @@ def wait_for_epochs(root: Path, epochs: int, *processes: subprocess.Popen[str]) 
 
 
 def trials_in(root: Path) -> dict[str, dict[str, Any]]:
-    from orchestrator.study import view_study
-    from orchestrator.study_paths import study_paths
-    from orchestrator.summary import trial_row
+    from orchestrator.status.summary import trial_row
+    from orchestrator.study.paths import study_paths
+    from orchestrator.study.study import view_study
 
     view = view_study(study_paths(root, "tiny"))
     return {name: trial_row(record) for name, record in view.state.trials.items()}
@@ -255,7 +255,7 @@ def test_rays_own_command_runs_a_search_too(head: Head, spec: Path, root: Path) 
 
 def test_a_refused_rayjob_stops_itself_and_ends_as_stopped(head: Head, root: Path) -> None:
     """KubeRay takes a stopped job for complete, and tries a failed one again on a new cluster."""
-    script = str(CODE / "cluster" / "kuberay" / "search.sh")
+    script = str(ROOT / "cluster" / "kuberay" / "search.sh")
     done = ray_job(head, "submit", "--submission-id", "refused", "--", "bash", script, "no-such.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no-such.yaml" in done.stdout

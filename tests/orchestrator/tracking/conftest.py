@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.tracking.mlflow_store import local_tracking_uri
+from orchestrator.tracking.mlflow.store import local_tracking_uri
 
 
 @pytest.fixture

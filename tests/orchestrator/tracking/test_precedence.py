@@ -4,11 +4,11 @@ import threading
 import time
 from pathlib import Path
 
-from orchestrator.precedence import Precedence, suggestions
-from orchestrator.tracking.buffered import BufferedTracker
-from orchestrator.tracking.mlflow_store import local_tracking_uri
-from orchestrator.tracking.mlflow_tracker import MlflowTracker
-from orchestrator.tracking.spool import Spool
+from orchestrator.process.precedence import Precedence, suggestions
+from orchestrator.tracking.buffer.buffered import BufferedTracker
+from orchestrator.tracking.buffer.spool import Spool
+from orchestrator.tracking.mlflow.store import local_tracking_uri
+from orchestrator.tracking.mlflow.tracker import MlflowTracker
 
 
 def test_others_wait_until_the_last_that_went_first_is_done() -> None:

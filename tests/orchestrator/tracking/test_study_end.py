@@ -11,21 +11,21 @@ from typing import Any, NamedTuple
 import pytest
 from rich.console import Console
 
-from orchestrator import study_record
+from orchestrator.checks.data import check_data
 from orchestrator.cli.app import main
-from orchestrator.journal import TrialRecord
-from orchestrator.preflight import check_data
-from orchestrator.resolve import resolve_trial
-from orchestrator.study import open_study, view_study
-from orchestrator.study_paths import StudyPaths, study_paths
-from orchestrator.study_record import open_record
-from orchestrator.tracking.mlflow_store import local_tracking_uri
-from orchestrator.where import Where
+from orchestrator.options import Where
+from orchestrator.planning.trials import resolve_trial
+from orchestrator.study.journal import TrialRecord
+from orchestrator.study.paths import StudyPaths, study_paths
+from orchestrator.study.study import open_study, view_study
+from orchestrator.tracking import open_recorder as study_record
+from orchestrator.tracking.mlflow.store import local_tracking_uri
+from orchestrator.tracking.open_recorder import open_record
 from search_spaces.schema import SearchSpec, load_spec
-from tests.orchestrator.garbage.some_study import tell
 from tests.orchestrator.registry.conftest import SIZE, export_tiny
-from tests.orchestrator.test_search_end_to_end import SPEC
-from tests.orchestrator.tracking.mlflow_reader import read_runs
+from tests.orchestrator.workflow.test_search_end_to_end import SPEC
+from tests.support.mlflow_reader import read_runs
+from tests.support.some_study import tell
 from trainables.data.store import open_store
 
 

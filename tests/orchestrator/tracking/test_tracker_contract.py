@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.tracking.buffered import BufferedTracker
-from orchestrator.tracking.mlflow_tracker import MlflowTracker
-from orchestrator.tracking.spool import Spool
+from orchestrator.tracking.buffer.buffered import BufferedTracker
+from orchestrator.tracking.buffer.spool import Spool
+from orchestrator.tracking.mlflow.tracker import MlflowTracker
 from orchestrator.tracking.tracker import DatasetInput, Tracker
-from tests.orchestrator.tracking.mlflow_reader import read_runs
-from tests.orchestrator.tracking.recording_tracker import RecordingTracker
+from tests.support.mlflow_reader import read_runs
+from tests.support.recording_tracker import RecordingTracker
 
 DATA = DatasetInput(name="cluttered-digits", digest="0123456789abcdef", source="/data", num_train=1000)
 Read = Callable[[], dict[str | None, dict[str, Any]]]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import DataConfig, TrialConfig
+from trainables.config.trial import DataConfig, TrialConfig
 from trainables.data.augment import NORMALIZATIONS, augment, draw, normalize
 from trainables.errors import ConfigError
 

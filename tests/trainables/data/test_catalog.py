@@ -1,8 +1,8 @@
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.support.repository import ROOT
 from trainables.data.catalog import KNOWN, default_image_size, known, prepare_command
 from trainables.errors import ConfigError
 
@@ -35,7 +35,7 @@ def test_default_image_size_of_own_data_is_32() -> None:
 
 
 def test_documentation_names_every_data_set_and_its_files() -> None:
-    text = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     for entry in KNOWN.values():
         rows = [line for line in text.splitlines() if line.startswith(f"| `{entry.name}`")]
         assert rows, entry.name

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.trainables.data.images import real_data, request
+from tests.support.images import real_data, request
 from trainables.data.prepare import prepare
 from trainables.data.sources.cifar import CIFAR10, CIFAR100, Cifar
 from trainables.data.sources.pixels import decode_image

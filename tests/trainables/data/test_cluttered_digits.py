@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 from trainables.data.cluttered_digits import cluttered_digits_source, compose, deal_blocks, load_digit_images
 from trainables.data.splits import select
 from trainables.data.store import Split, open_store

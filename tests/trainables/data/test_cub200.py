@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.trainables.data.images import encode, real_data, request, write_parquet
+from tests.support.images import encode, real_data, request, write_parquet
 from trainables.data.prepare import prepare
 from trainables.data.sources.cub200 import CUB200, Cub200
 from trainables.data.sources.parquet import parquet_source

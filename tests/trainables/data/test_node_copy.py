@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainables.tiny import tiny_trial
+from tests.support.tiny_trial import tiny_trial
 from trainables.data import node_copy
 from trainables.data.node_copy import UNUSED_S, copied
-from trainables.data.publish import publish
-from trainables.data.sources.source import Source
+from trainables.data.put_in_place import publish
+from trainables.data.sources.image_source import Source
 from trainables.data.store import META_FILE, Split, open_store, store_folder
 from trainables.data.writer import write_store
-from trainables.final import occluder_store, stores_needed
-from trainables.progress import done
+from trainables.evaluation.final import occluder_store, stores_needed
+from trainables.runtime.progress import done
 
 WANTED = [("cluttered-digits", 16)]
 

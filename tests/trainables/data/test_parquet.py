@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, request, write_parquet
+from tests.support.images import encode, parquet_folder, pixels, real_data, request, write_parquet
 from trainables.data.sources import parquet as parquet_module
 from trainables.data.sources.parquet import parquet_source
 from trainables.data.sources.pixels import MAX_BYTES, decode_image

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.trainables.data.images import encode, pixels
+from tests.support.images import encode, pixels
 from trainables.data.sources.pixels import decode_image, resize_images
 
 IMAGE = pixels(1, 12)[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.trainables.data.images import encode, parquet_folder, pixels, real_data, write_parquet
+from tests.support.images import encode, parquet_folder, pixels, real_data, write_parquet
 from trainables.data.prepare import prepare
 from trainables.data.sources.bad_rows import BadRows
 from trainables.data.store import list_prepared, open_store, read_meta

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from tests.trainables.tiny import tiny_trial, without_timings
+from tests.support.tiny_trial import tiny_trial, without_timings
 from trainables.data.resident import evaluated, resident
 from trainables.data.store import open_store
-from trainables.fit import fit
-from trainables.runtime import Runtime
+from trainables.runtime.runtime import Runtime
+from trainables.training.fit import fit
 
 CPU = torch.device("cpu")
 

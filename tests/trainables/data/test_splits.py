@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainables.data.images import store_of
-from trainables.config import DataConfig, TrialConfig
+from tests.support.images import store_of
+from trainables.config.trial import DataConfig, TrialConfig
 from trainables.data.splits import Subset, select, stratified_order
 from trainables.errors import ConfigError, DataError
 

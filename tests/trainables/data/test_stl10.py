@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.trainables.data.images import pixels, real_data, request
+from tests.support.images import pixels, real_data, request
 from trainables.data.prepare import prepare
 from trainables.data.sources.pixels import decode_image
 from trainables.data.sources.stl10 import STL10, Stl10

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.io import savemat
 
-from tests.trainables.data.images import encode, pixels, real_data, request, write_parquet
+from tests.support.images import encode, pixels, real_data, request, write_parquet
 from trainables.data.sources.parquet import parquet_source
 from trainables.data.sources.pixels import decode_image
 from trainables.data.sources.svhn import SVHN, Svhn

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import torch
 
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 from trainables.interpretability.examples import CLEAN, SHOWN, example_panels
 from trainables.interpretability.score import Prediction
 

@@ -5,7 +5,7 @@ from trainables import metrics
 from trainables.errors import DataError, DivergedError
 from trainables.interpretability.localization import SUMS, localization_metrics, localization_sums, score_localization
 from trainables.interpretability.score import Prediction
-from trainables.sums import BatchSums
+from trainables.runtime.sums import BatchSums
 
 
 def located(maps: torch.Tensor, masks: torch.Tensor) -> dict[str, float]:

@@ -3,7 +3,7 @@ import torch
 
 from trainables.errors import ConfigError
 from trainables.interpretability.occlusion import occlude_with_color, occlude_with_images
-from trainables.randomness import stream
+from trainables.runtime.randomness import stream
 
 MID_GREY = 128
 

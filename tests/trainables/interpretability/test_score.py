@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from trainables import metrics
-from trainables.config import EvaluationConfig, TrialConfig
+from trainables.config.trial import EvaluationConfig, TrialConfig
 from trainables.errors import ConfigError, DivergedError
 from trainables.interpretability.score import Predict, Prediction, score_interpretability
 

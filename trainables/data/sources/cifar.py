@@ -17,8 +17,8 @@ from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
+from trainables.data.sources.image_source import Request, Source, rows_per_piece
 from trainables.data.sources.pixels import resize_images
-from trainables.data.sources.source import Request, Source, rows_per_piece
 from trainables.data.store import Split
 from trainables.errors import DataError
 

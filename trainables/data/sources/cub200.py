@@ -10,8 +10,8 @@ from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
+from trainables.data.sources.image_source import Request, Source, rows_per_piece
 from trainables.data.sources.pixels import decode_image, read_encoded
-from trainables.data.sources.source import Request, Source, rows_per_piece
 from trainables.data.store import Split
 from trainables.errors import DataError
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from trainables.data.sources.cifar import CIFAR10, CIFAR100
 from trainables.data.sources.cub200 import CUB200
 from trainables.data.sources.download import Download
-from trainables.data.sources.source import Request, Source
+from trainables.data.sources.image_source import Request, Source
 from trainables.data.sources.stl10 import STL10
 from trainables.data.sources.svhn import SVHN
 

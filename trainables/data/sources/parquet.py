@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.class_names import parquet_class_names
+from trainables.data.sources.image_source import Request, Source, rows_per_piece
 from trainables.data.sources.pixels import decode_image
-from trainables.data.sources.source import Request, Source, rows_per_piece
 from trainables.data.store import SPLITS, Split
 from trainables.errors import DataError
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainables.config import TrialConfig
+from trainables.config.trial import TrialConfig
 from trainables.models import vgg, wrn
 from trainables.models.backbone import Backbone
 from trainables.models.baselines.abn import AttentionBranchNetwork

@@ -1,0 +1,105 @@
+"""A trial of the paper on CIFAR-10 as a value, how it departs from its recipe, and what scripts that train it share."""
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.paper.visit import Visit
+from trainables.config.trial import TrialConfig
+from trainables.data.prepare import prepare
+from trainables.data.store import list_prepared
+from trainables.run import settings
+
+DATASET, OCCLUDER, EMBEDDED_OCCLUDER = "cifar10", "svhn", "cluttered-digits"
+
+FAST: Mapping[str, Any] = {
+    "numerics.precision": "bf16",
+    "numerics.channels_last": True,
+    "numerics.compile": True,
+    "numerics.deterministic": False,
+}
+"""The same mathematics in the GPU's quick arithmetic; not bit for bit that of fp32."""
+
+QUICK: Mapping[str, Any] = {
+    "model.width": 0.0625,
+    "epochs": 2,
+    "data.train_images": 160,
+    "data.val_images": 40,
+    "data.test_images": 40,
+    "optim.batch_size": 32,
+    "optim.lr": 0.01,
+    "evaluation.batch_size": 20,
+    "evaluation.attention_samples": 2,
+    "evaluation.latent_samples": 2,
+    "evaluation.interp_images": 20,
+}
+"""Seconds on a processor."""
+
+
+def options(parser: argparse.ArgumentParser, out: str) -> None:
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="a field of the trial, by dotted key")
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the trials: all that a visit leaves")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of this visit; started again, it goes on")
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fast", action="store_true", help="bf16, channels_last, compiled, not deterministic")
+    parser.add_argument("--save-every", type=int, default=25, metavar="N", help="epochs from checkpoint to checkpoint")
+    parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
+    parser.add_argument("--from", dest="source", type=Path, help="CIFAR-10 in Parquet or official form, to prepare it")
+    parser.add_argument("--svhn", type=Path, help="SVHN likewise; without it the embedded digits occlude")
+    parser.add_argument("--quick", action="store_true", help="seconds on a processor; the figure means nothing")
+    parser.add_argument("--record", action="store_true", help="keep what there is under benchmarks/results")
+
+
+def begin(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> Visit:
+    """The visit, from now on; SVHN is prepared if it is given."""
+    if chosen.quick and chosen.record:
+        parser.error("a figure of --quick is not recorded; leave one of --quick and --record out")
+    visit = Visit(
+        data_root=chosen.data_root,
+        sources={} if chosen.source is None else {DATASET: chosen.source},
+        minutes=chosen.minutes,
+        save_every=chosen.save_every,
+        started_s=time.monotonic(),
+    )
+    if chosen.svhn is not None and not _prepared(chosen.data_root, OCCLUDER):
+        prepare(OCCLUDER, chosen.data_root, 32, chosen.svhn)
+    return visit
+
+
+def paper_trial(model: str, recipe: str, chosen: argparse.Namespace, **changes: Any) -> TrialConfig:
+    """One of Table 1's models on CIFAR-10 under a recipe, and what the command line changes of it."""
+    occluder = OCCLUDER if _prepared(chosen.data_root, OCCLUDER) else EMBEDDED_OCCLUDER
+    return TrialConfig.from_dict(
+        {
+            "model.name": model,
+            "data.name": DATASET,
+            "recipe": recipe,
+            "epochs": chosen.epochs,
+            "seed": chosen.seed,
+            "evaluation.occluder_dataset": occluder,
+        }
+    ).override(
+        {**(FAST if chosen.fast else {}), **(QUICK if chosen.quick else {}), **changes, **settings(chosen.settings)}
+    )
+
+
+def departures(config: TrialConfig) -> dict[str, Any]:
+    """Every field that is not as in the trial's own recipe, but the seed."""
+    own = TrialConfig.from_dict(
+        {"recipe": config.recipe, "model.name": config.model.name, "data.name": config.data.name}
+    )
+    ours, theirs = config.to_dict(), own.to_dict()
+    return {key: value for key, value in ours.items() if value != theirs[key] and key != "seed"}
+
+
+def result_name(kind: str, model: str, recipe: str, seed: int) -> str:
+    """`reproduce_cifar10_vgg_aib_qt`; another recipe than the paper's and another seed than 0 follow."""
+    further: Sequence[str] = [*([recipe] if recipe != "paper" else []), *([f"seed{seed}"] if seed else [])]
+    return "_".join([kind, DATASET, model.replace("-", "_"), *further])
+
+
+def _prepared(data_root: Path, name: str) -> bool:
+    return any(meta.name == name for meta in list_prepared(data_root))

@@ -1,0 +1,34 @@
+"""Images to measure on: a prepared data set where there is one, else random pixels in a store of the same form."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trainables.data.catalog import known
+from trainables.data.sources.image_source import Source
+from trainables.data.store import Split, Store, list_prepared, open_store, store_folder
+from trainables.data.writer import write_store
+
+
+def cifar10_or_random(data_root: Path, scratch: Path, num_train: int, num_test: int) -> tuple[Store, Path]:
+    """CIFAR-10 if it is prepared under `data_root`, else random images under `scratch`; with the root it is in."""
+    if any((meta.name, meta.image_size) == ("cifar10", 32) for meta in list_prepared(data_root)):
+        return open_store(data_root, "cifar10", 32), data_root
+    return random_store(scratch, "cifar10", num_train, num_test), scratch
+
+
+def random_store(data_root: Path, name: str, num_train: int, num_test: int, side: int = 32) -> Store:
+    """Random pixels under a known data set's name and classes."""
+    sizes = {"train": num_train, "test": num_test}
+    classes = known(name).class_names or tuple(str(i) for i in range(known(name).num_classes))
+
+    def chunks(split: str) -> Iterator[Split]:
+        rng = np.random.default_rng(len(split))
+        images_NHWC = rng.integers(0, 256, (sizes[split], side, side, 3), dtype=np.uint8)
+        yield Split(images_NHWC, np.arange(sizes[split], dtype=np.int64) % len(classes))
+
+    folder = store_folder(data_root, name, side)
+    folder.mkdir(parents=True)
+    write_store(folder, name, side, Source(classes, "random pixels", sizes, chunks), lambda done: None, ())
+    return open_store(data_root, name, side)

@@ -1,0 +1,157 @@
+"""What a search needs of data and pretrained weights, checked before anything starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from orchestrator.planning.capacity import Node
+from orchestrator.planning.trials import OCCLUDERS, any_maps, probed_trials, resolve_trial
+from orchestrator.process.machine import usable_cpus
+from orchestrator.study.paths import StudyPaths
+from orchestrator.tracking.tracker import DatasetInput
+from search_spaces.schema import SearchSpec
+from trainables.config.trial import TrialConfig
+from trainables.data.catalog import known, prepare_command
+from trainables.data.embedded import EMBEDDED, prepare_embedded
+from trainables.data.splits import Subsets, select
+from trainables.data.store import SPLITS, Store, list_prepared, open_store, read_meta, store_folder
+from trainables.errors import ConfigError
+from trainables.evaluation import cross_domain
+from trainables.evaluation.final import occluder_store
+from trainables.metrics import cross_domain_metric
+from trainables.models.build import assemble
+from trainables.models.pretrained import cached, fetch
+
+TRAIN_IMAGES = "data.train_images"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data a study runs on."""
+
+    store: Store
+    dataset: DatasetInput
+
+
+def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
+    """Opens the data set and compares its digest; prepares the embedded one where it is not there yet.
+
+    ImageNet weights are downloaded where the trial starts from them and they are not there yet.
+    Raises DataError for a missing or altered data set or weight file, and ConfigError for an unknown data set or
+    model, or where the trial asks for more images than there are.
+    """
+    config, scored = resolve_trial(spec, {}), any_maps(spec)
+    assemble(config, num_classes=2)
+    fetch(config.model)
+    # What can be missing is looked for before anything is composed.
+    if config.data.name != EMBEDDED:
+        open_store(data_root, config.data.name, config.data.stored_size)
+    if scored and config.evaluation.occluder_dataset != EMBEDDED:
+        occluder_store(config, data_root)
+    prepare_embedded(config, data_root, console.print)
+    # Damaged images are better found now than after the last epoch.
+    store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
+    if scored:
+        occluder_store(config, data_root, verify=True)
+    if _cross_domain_prepared(config, data_root):
+        open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
+    subsets = _selected(spec, store)
+    dataset = DatasetInput(
+        name=store.name,
+        digest=store.digest,
+        source=f"{store.name} at {store.image_size} px",
+        num_train=len(subsets.train),
+        num_val=len(subsets.val),
+        num_test=len(subsets.test),
+    )
+    return Prepared(store, dataset)
+
+
+def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
+    """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message).
+
+    The spec as it was given: what is put in the place of occluders that it did not choose is told.
+    """
+    config = resolve_trial(spec, {})
+    there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
+    wanted = (config.data.name, config.data.stored_size)
+    if wanted in there:
+        _selected(spec, open_store(paths.data, *wanted))
+        data = ("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
+    elif wanted[0] == EMBEDDED:
+        data = ("data", True, f"{EMBEDDED} is composed when the search starts")
+    else:
+        known(wanted[0])
+        data = ("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
+    found = [data]
+    if any_maps(spec):
+        asked = config.evaluation.occluder_dataset
+        used = resolve_trial(with_occluders(spec, paths, Console(quiet=True)), {}).evaluation.occluder_dataset
+        as_asked = f"images of {asked}, as {OCCLUDERS} says"
+        found.append(("occluders", used == asked, as_asked if used == asked else _other_occluders(asked, used)))
+    if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
+        found.append(("cross-domain", False, _without_cross_domain(config)))
+    if config.model.pretrained != "none":
+        weights = cached(config.model)
+        there_text = f"ImageNet weights are in {weights}"
+        absent_text = f"ImageNet weights are not in {weights}; the search downloads them when it starts"
+        found.append(("weights", weights.is_file(), there_text if weights.is_file() else absent_text))
+    if paths.study_json.exists():
+        found.append(("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
+    return found
+
+
+def _selected(spec: SearchSpec, store: Store) -> Subsets:
+    """The images of the trial section; ConfigError where it, or a trial of the search, asks for more than there are."""
+    if TRAIN_IMAGES in spec.space:
+        most = max(probed_trials(spec, TRAIN_IMAGES), key=lambda trial: trial.data.train_images or 0)
+        try:
+            select(store, most.data)
+        except ConfigError as error:
+            raise ConfigError(f"space '{TRAIN_IMAGES}': {error}") from None
+    return select(store, resolve_trial(spec, {}).data)
+
+
+def _cross_domain_prepared(config: TrialConfig, data_root: Path) -> bool:
+    """Whether the trial's models will be scored on STL-10 as well."""
+    folder = store_folder(data_root, cross_domain.EVALUATED_ON, config.data.stored_size)
+    return config.data.name == cross_domain.TRAINED_ON and read_meta(folder) is not None
+
+
+def _without_cross_domain(config: TrialConfig) -> str:
+    name, size = cross_domain.EVALUATED_ON, config.data.stored_size
+    missing = " and ".join(cross_domain_metric(name, split, "") for split in SPLITS)
+    return f"{name} at {size} px is not prepared, so {missing} will be missing; run: {prepare_command(name, size)}"
+
+
+def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> SearchSpec:
+    """The spec with its choice of occluding data set written out; a study that is resumed keeps its own.
+
+    Where SVHN, the paper's occluder, is not prepared and the spec does not insist on it, the embedded digits take its
+    place, and the trial's parameters say so. Models without maps are not scored and need none.
+    """
+    if OCCLUDERS in spec.trial or OCCLUDERS in spec.space or not any_maps(spec):
+        return spec
+    wanted: str = resolve_trial(spec, {}).evaluation.occluder_dataset
+    stored = paths.stored()
+    if stored is not None:
+        wanted = stored["spec"]["trial"].get(OCCLUDERS, wanted)
+    elif all(meta.name != wanted for meta in list_prepared(paths.data)):
+        console.print(_other_occluders(wanted, EMBEDDED))
+        wanted = EMBEDDED
+    return SearchSpec.from_dict({**spec.to_dict(), "trial": {**spec.trial, OCCLUDERS: wanted}})
+
+
+def _other_occluders(asked: str, used: str) -> str:
+    return (
+        f"images of {used} occlude others in the interpretability score, in the place of {asked}, which was not "
+        f"prepared ({OCCLUDERS}), so that the score departs from the paper's; for its protocol run first: "
+        f"{prepare_command(asked, 32)}"
+    )
+
+
+def this_machine() -> Node:
+    """What a local cluster would offer."""
+    return Node("local", float(usable_cpus()), float(torch.cuda.device_count()))

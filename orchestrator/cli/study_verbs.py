@@ -1,0 +1,154 @@
+"""Verbs that read a running or finished study: status, watch, trials, best, pareto."""
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import Json, Root, err, out, print_json
+from orchestrator.options import DEFAULT_ROOT
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
+
+
+def status(
+    study: StudyName,
+    root: Root = DEFAULT_ROOT,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Ask a cluster whose folder is not seen from here: http://HEAD:8265."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Where a study stands: stage, trials by state, best so far, what was registered, and where to look at it."""
+    from orchestrator.study.resume import is_left, resume_command
+
+    look: list[str] = []
+    paths = _paths(root, study)
+    if address is None:
+        from orchestrator.status.links import interface_lines
+        from orchestrator.status.summary import status_of
+        from orchestrator.study.lock import is_held
+
+        # Asked before reading: what a driver wrote before it left is then read after it.
+        held = is_held(paths.folder)
+        view = _view(root, study)
+        found, look = {**status_of(view), "driver_running": held}, interface_lines(paths, view)
+        going_on = resume_command(view.spec, view.state, root)
+    else:
+        from orchestrator.submission.remote_status import status_there
+
+        found = status_there(study, address, str(root))
+        going_on = f"aib submit SPEC --address {address}, and the --set that it was begun with"
+    if as_json:
+        print_json(found)
+        return
+    left = is_left(found)
+    out.print(f"{found['study']}: {found['stage'] or 'not begun'}")
+    if left:
+        out.print(f"no process runs it now; continue with: {going_on}", markup=False)
+    if found.get("job"):
+        out.print(f"job {found['job']['id']}: {found['job']['status'].lower()}")
+    if found["stage"] is None:
+        return
+    counts = found["trials"]
+    out.print(
+        f"trials: {counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "
+        f"{counts['failed']} failed, {counts['running']} {'unfinished' if left else 'running'}"
+    )
+    if found["best"]:
+        out.print(f"best so far: {found['best']['trial']}  {_shown(found['best']['metrics'])}")
+    if found["registered"]:
+        out.print(f"registered: {found['registered']['name']} version {found['registered']['version']}")
+    for line in look:
+        out.print(line, markup=False)
+
+
+def watch(
+    study: StudyName,
+    root: Root = DEFAULT_ROOT,
+    every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """The live table of a study that another process runs, until that process leaves; Ctrl-C leaves it running.
+
+    With --json the table is on stderr, and what `status --json` says of the study at the end is the object on stdout.
+    """
+    from orchestrator.status.links import interface_lines
+    from orchestrator.status.summary import status_of
+    from orchestrator.status.watch import watch as watch_study
+
+    paths = _paths(root, study)
+    console = err if as_json else out
+    for line in interface_lines(paths, _view(root, study)):
+        console.print(line)
+    state = watch_study(paths, console, every)
+    if as_json:
+        print_json({**status_of(_view(root, study)), "driver_running": False})
+        return
+    ended = sum(record.state != "running" for record in state.trials.values())
+    out.print(f"{study}: {state.stage}, no process runs it now; {ended} of {len(state.trials)} trials ended")
+
+
+def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
+    """Every trial with its state, epoch, metrics and parameters."""
+    from orchestrator.status.live_view import trial_table
+    from orchestrator.status.summary import trial_row
+    from orchestrator.study.lock import is_held
+
+    held = is_held(_paths(root, study).folder)
+    view = _view(root, study)
+    records = list(view.state.trials.values())
+    if as_json:
+        print_json({"study": study, "trials": [trial_row(record) for record in records]})
+        return
+    out.print(trial_table(records, held))
+
+
+def best(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
+    """The best trial of full length that meets every constraint."""
+    from orchestrator.status.summary import trial_row
+    from orchestrator.study.ranking import best_trials
+
+    view = _view(root, study)
+    ordered = best_trials(view.spec, list(view.state.trials.values()))
+    if as_json:
+        print_json({"study": study, "best": trial_row(ordered[0]) if ordered else None})
+        return
+    if not ordered:
+        err.print(f"{study}: no trial has run to its last epoch within every constraint yet; see: aib trials {study}")
+        return
+    out.print(f"{ordered[0].trial}  {_shown(ordered[0].outcome)}")
+    for key, value in ordered[0].params.items():
+        out.print(f"  {key} = {value}")
+
+
+def pareto(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
+    """The trials no other beats in every objective: full length and within every constraint only."""
+    from orchestrator.status.live_view import trial_table
+    from orchestrator.status.summary import trial_row
+    from orchestrator.study.ranking import pareto_front
+
+    view = _view(root, study)
+    front = pareto_front(view.spec, list(view.state.trials.values()))
+    if as_json:
+        objectives = [o.metric for o in view.spec.objectives]
+        print_json({"study": study, "objectives": objectives, "front": [trial_row(record) for record in front]})
+        return
+    out.print(trial_table(front))
+
+
+def _view(root: Any, study: str) -> Any:
+    from orchestrator.study.study import view_study
+
+    return view_study(_paths(root, study))
+
+
+def _paths(root: Any, study: str) -> Any:
+    from orchestrator.study.paths import study_paths
+
+    return study_paths(root, study)
+
+
+def _shown(metrics: dict[str, float]) -> str:
+    names = ("val_error_pct", "final_test_error_pct", "interp_centered_pct", "val_attention_std")
+    return "  ".join(f"{name} {metrics[name]:.3g}" for name in names if name in metrics)

@@ -1,0 +1,108 @@
+"""How the program logs: lines for people, or one JSON object a line with study and trial for a log collector."""
+
+import io
+import json
+import logging
+import math
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from orchestrator.process.redact import scrub
+
+LogFormat = Literal["text", "json"]
+OURS = ("aib", "orchestrator", "trainables", "search_spaces")
+
+_bound: dict[str, str] = {}
+_structured = False
+
+
+class JsonLines(logging.Formatter):
+    """time, level, logger, message, what is bound (study), then the event's own fields; secrets are hidden."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_bound,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = scrub(self.formatException(record.exc_info))
+        # Standard JSON has no NaN and no infinity.
+        return json.dumps({key: _plain(value) for key, value in line.items()}, default=str)
+
+
+class LineLog(io.TextIOBase):
+    """A stream whose lines become log events: what is printed for people keeps its place among the JSON lines."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger, self._rest = logger, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in filter(str.strip, lines):
+            self._logger.info(line.rstrip())
+        return len(text)
+
+
+def configure(log_format: LogFormat, stream: TextIO | None = None) -> None:
+    """Sets up logging for the process. As text, warnings and errors; as JSON, our own events too, on stderr."""
+    global _structured  # noqa: PLW0603 - one process logs in one way
+    logging.setLogRecordFactory(_without_secrets)
+    _structured = log_format == "json"
+    if not _structured:
+        return
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.getLogger().handlers = [handler]
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def _without_secrets(*arguments: Any, **options: Any) -> logging.LogRecord:
+    """Every message of the process, ours or a library's, whoever handles it; a traceback in it too."""
+    record = logging.LogRecord(*arguments, **options)
+    try:
+        record.msg, record.args = scrub(record.getMessage()), None
+    except (TypeError, ValueError, KeyError):
+        # Arguments that do not fit the message: the handler will say so, and where.
+        return record
+    if record.exc_info:
+        record.exc_text = scrub("".join(traceback.format_exception(*record.exc_info)).rstrip())
+    return record
+
+
+def structured() -> bool:
+    """Whether events go out as JSON lines."""
+    return _structured
+
+
+@contextmanager
+def bound(**fields: str) -> Iterator[None]:
+    """Adds fields to every line of the process while the context lasts, whichever thread logs."""
+    before = dict(_bound)
+    _bound.update(fields)
+    try:
+        yield
+    finally:
+        _bound.clear()
+        _bound.update(before)
+
+
+def event(logger: logging.Logger, message: str, **fields: Any) -> None:
+    """Something happened; `fields` are shown in JSON lines alone."""
+    logger.info(message, extra={"fields": fields})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return scrub(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

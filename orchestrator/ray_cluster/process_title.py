@@ -1,0 +1,14 @@
+"""What others see of this process: its command line, which Ray also stores as the job's entrypoint."""
+
+import sys
+
+from ray._raylet import setproctitle  # type: ignore[attr-defined]  # compiled
+
+from orchestrator.process.redact import scrub
+
+
+def hide_secrets_in_title() -> None:
+    """Replaces the command line where an argument holds a secret, such as the password in --tracking-uri."""
+    command = " ".join(sys.orig_argv)
+    if (shown := scrub(command)) != command:
+        setproctitle(shown)

@@ -1,0 +1,107 @@
+"""Figures of one finished trial: what its bottleneck lets through, what its attention scores are, where it errs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from orchestrator.drawing.figures import overlay
+from orchestrator.report.figures.looks import BLUE, INK, ORANGE, one_axes
+from trainables.evaluation.predictions import Verdicts
+
+_MAX_NAMED = 20
+_IMAGE_PX = 96
+
+
+def information_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+    """The run as a path: information that the latent carries about the image (KL to its prior) against error."""
+    rows = [row for row in history if "val_kl_nats" in row]
+    figure, axes = one_axes("KL of the latent to its prior on validation images (nats)", "validation error (%)")
+    kl, error = [row["val_kl_nats"] for row in rows], [row["val_error_pct"] for row in rows]
+    axes.plot(kl, error, color=BLUE, marker="o", markersize=3.5, linewidth=1.2)
+    for row in {rows[0]["epoch"]: rows[0], rows[-1]["epoch"]: rows[-1]}.values():
+        axes.annotate(
+            f"epoch {row['epoch']:.0f}",
+            (row["val_kl_nats"], row["val_error_pct"]),
+            (6, 6),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.margins(0.1)
+    if max(kl) > 20 * max(min(kl), 1e-6):
+        axes.set_xscale("symlog", linthresh=1.0)
+    return figure
+
+
+def scores_figure(verdicts: Verdicts) -> Figure:
+    """Attention scores of all cells of all test images, before they are quantised; with the anchors where there are
+    any, each as high as the share of cells that it takes."""
+    counts, edges = verdicts.score_counts, verdicts.score_edges
+    assert counts is not None
+    assert edges is not None
+    figure, axes = one_axes("attention score of a cell", "share of cells (%)")
+    axes.stairs(100 * counts / counts.sum(), edges, fill=True, color=BLUE, alpha=0.55, label="scores")
+    axes.stairs(100 * counts / counts.sum(), edges, color=INK, linewidth=0.8)
+    if verdicts.anchors_Q is not None and verdicts.anchor_counts_Q is not None:
+        shares_Q = 100 * verdicts.anchor_counts_Q / max(1, verdicts.anchor_counts_Q.sum())
+        axes.vlines(verdicts.anchors_Q, 0, shares_Q, color=ORANGE, linewidth=1.2)
+        label = f"{len(shares_Q)} anchors: share of cells each takes"
+        axes.plot(verdicts.anchors_Q, shares_Q, "D", color=ORANGE, markersize=4, markeredgecolor=INK, label=label)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def confusion_figure(counts_CC: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+    """Share of each true class (row) by predicted class (column); numbers and names where there is room for them."""
+    shares_CC = 100 * counts_CC / np.maximum(1, counts_CC.sum(1, keepdims=True))
+    named = len(class_names) <= _MAX_NAMED
+    side = min(8.0, 3.2 + 0.32 * len(class_names)) if named else 6.4
+    figure = Figure(figsize=(side + 0.9, side), layout="constrained")
+    axes = figure.add_subplot()
+    drawn = axes.imshow(shares_CC, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
+    axes.set(xlabel="predicted class", ylabel="true class")
+    if named:
+        axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(class_names)), class_names, fontsize=8)
+        for row, column in np.argwhere(shares_CC >= 0.5):
+            share = shares_CC[row, column]
+            # Not one of the theme's colours: the cells under the figures keep theirs.
+            color = "#111111" if share > 55 else "#fafafa"
+            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=color)
+    figure.colorbar(drawn, ax=axes, label="share of the true class (%)", shrink=0.8)
+    return figure
+
+
+def worst_figure(verdicts: Verdicts, class_names: Sequence[str]) -> Figure:
+    """The errors with the highest cross-entropy, each with its map over it where the model has one."""
+    count = len(verdicts.worst_W)
+    columns = min(4, count)
+    rows = -(-count // columns)
+    wide = 2 if verdicts.worst_maps_Whw is not None else 1
+    figure = Figure(figsize=(1.5 * wide * columns + 0.4, 2.05 * rows), layout="constrained")
+    cells = figure.subplots(rows, columns, squeeze=False).flatten()
+    for cell in cells:
+        cell.set_axis_off()
+    for place, cell in zip(range(count), cells, strict=False):
+        position = verdicts.worst_W[place]
+        shown = beside_its_map(
+            verdicts.worst_images_WHWC[place],
+            None if verdicts.worst_maps_Whw is None else verdicts.worst_maps_Whw[place],
+        )
+        cell.imshow(shown)
+        true, said = (class_names[int(of[position])] for of in (verdicts.labels_N, verdicts.predicted_N))
+        cell.set_title(f"{said} ({verdicts.worst_probability_W[place]:.0%})\ntrue: {true}", fontsize=8)
+    return figure
+
+
+def beside_its_map(image_HWC: NDArray[np.uint8], map_hw: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """The image enlarged and, where there is a map, the map over it to the right."""
+    factor = -(-_IMAGE_PX // min(image_HWC.shape[:2]))
+    size = (image_HWC.shape[1] * factor, image_HWC.shape[0] * factor)
+    enlarged = np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.NEAREST))
+    if map_hw is None:
+        return enlarged
+    return np.concatenate([enlarged, overlay(image_HWC, map_hw.astype(np.float32), _IMAGE_PX)], axis=1)

@@ -1,0 +1,88 @@
+"""The section on the registry: champion against challenger, the gate's reasons, and where the version comes from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.report.page.document import MISSING, Block, Facts, Row, Table, Text, number, signed, spread
+from orchestrator.study.study import StudyView
+
+_COMPARED = (
+    ("validation error (%)", "val_error_pct", 2),
+    ("interpretability, centred (%)", "interp_centered_pct", 1),
+    ("its chance level (%)", "interp_centered_chance_pct", 1),
+    ("map's standard deviation", "attention_std", 4),
+    ("recorded error (%)", "recorded_error_pct", 4),
+    ("error of the reloaded files (%)", "reloaded_error_pct", 4),
+)
+
+
+def registry_blocks(view: StudyView) -> tuple[Block, ...]:
+    """The gate's decision as the journal has it; a note while there is none."""
+    gate = view.state.gate
+    if gate is None:
+        return (
+            Text("The gate has not decided yet: no finalist has been compared with the champion.", "note"),
+            *_lineage(view),
+        )
+    outcome = "made the best finalist champion" if gate["promote"] else "refused the best finalist"
+    rows = (Row((r["rule"], "passed" if r["passed"] else "failed", r["text"])) for r in gate["reasons"])
+    return (
+        Table(
+            "gate",
+            f"The gate {outcome}.",
+            ("rule", "outcome", "reason"),
+            tuple(rows),
+            frozenset({"outcome"}),
+            frozenset({"reason"}),
+        ),
+        *_comparison(gate),
+        *_lineage(view),
+    )
+
+
+def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
+    challenger, champion = gate.get("challenger"), gate.get("champion")
+    if challenger is None:
+        return ()
+    if champion is None:
+        return (Text(f"There was no champion to compare {challenger['name']} with."),)
+    rows = []
+    for words, field, digits in _COMPARED:
+        new, old = challenger[field], champion[field]
+        difference = MISSING if new is None or old is None else signed(new - old, digits)
+        rows.append(Row((words, _figure(challenger, field, digits), _figure(champion, field, digits), difference)))
+    rows.append(Row(("seeds", str(challenger["num_seeds"]), str(champion["num_seeds"]), MISSING)))
+    same = "the same" if challenger["data_digest"] == champion["data_digest"] else "other"
+    return (
+        Table(
+            "champion",
+            f"Challenger {challenger['name']} against champion {champion['name']}, on {same} validation images; mean ± "
+            "standard deviation over seeds.",
+            ("figure", "challenger", "champion", "difference"),
+            tuple(rows),
+        ),
+    )
+
+
+def _figure(candidate: Mapping[str, Any], field: str, digits: int) -> str:
+    if field == "val_error_pct":
+        return spread(candidate[field], candidate["val_error_std_pct"], digits)
+    return number(candidate[field], digits)
+
+
+def _lineage(view: StudyView) -> tuple[Block, ...]:
+    """From the version back to the bytes it was trained on."""
+    version, facts, record = view.state.registered, view.facts, view.state.mlflow or {}
+    provenance, data = facts.get("provenance") or {}, facts.get("data")
+    rows = [
+        ("Version", f"{version['name']} version {version['version']}, alias {version['alias']}" if version else "none"),
+        ("Trial", version["trial"] if version and "trial" in version else "none"),
+        ("Its run", (version or {}).get("run_id") or "not recorded"),
+        ("Parent run", record.get("run_id") or "not recorded"),
+        ("Experiment", f"{record['experiment_id']} in {record['tracking_uri']}" if record else "not recorded"),
+        ("Spec signature", facts["signature"]),
+        ("Data digest", f"{data['digest']} ({data['name']})" if data else "not recorded"),
+        ("Git commit", provenance.get("git_commit", "not recorded")),
+    ]
+    packages = ", ".join(f"{name} {value}" for name, value in provenance.items() if name != "git_commit")
+    return (Text("Lineage, from the version to the data:"), Facts((*rows, ("Versions", packages or "not recorded"))))

@@ -1,0 +1,118 @@
+"""After a loss: Optuna's study and the tracking store are brought to agree with the journal, which alone is believed.
+
+Every function may be called again at any time, and then changes nothing.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState as OptunaState
+
+from orchestrator.search.optuna_space import from_params
+from orchestrator.search.optuna_study import (
+    ending,
+    is_whole,
+    locks_explained,
+    open_optuna_study,
+    tell,
+    trial_name,
+    trial_number,
+    write_study,
+)
+from orchestrator.study.journal import TrialRecord
+from orchestrator.study.ranking import violations
+from orchestrator.tracking.recorder import Recorder
+from search_spaces.schema import SearchSpec
+from trainables.config.trial import TrialConfig
+
+STORE_WAIT_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+def reconcile_optuna(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> optuna.Study:
+    """The search's Optuna study as the journal has it: every trial under its number, every end told.
+
+    A file that is lost, damaged or of another opinion is written anew; the former one is kept beside it. A trial that
+    runs in Optuna without being in the journal is a suggestion that a kill cut short: the searcher makes it whole.
+    """
+    with locks_explained():
+        wrong = _wrong(spec, database, records)
+        if wrong:
+            logger.warning("%s is written anew from the journal: %s", database, wrong)
+            _write_anew(spec, database, records)
+        study = open_optuna_study(spec, database)
+        trials = study.get_trials(deepcopy=False)
+        for record in records:
+            known = trials[trial_number(record)]
+            if record.state != "running" and not known.state.is_finished():
+                tell(spec, study, optuna.trial.Trial(study, known._trial_id), record)
+        return study
+
+
+def reap(study: optuna.Study, records: Sequence[TrialRecord]) -> None:
+    """At the search's end: what still runs in Optuna and not in the journal was asked for by somebody else, or by a
+    driver that died; it fails."""
+    running = {record.trial for record in records if record.state == "running"}
+    for trial in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+        if trial_name(trial.number) not in running:
+            study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
+
+
+def reconcile_store(recorder: Recorder, config: Callable[[TrialRecord], TrialConfig]) -> None:
+    """Tells the tracking store again of every trial that has ended and of which it does not have the end.
+
+    That may be for a kill between the journal's line and the store's, or because the store lost it or is another one.
+    While the store does not answer, those are told that no process has told of yet.
+    """
+    there = recorder.tracker.ended_trials(STORE_WAIT_S)
+    for record in list(recorder.journal.state.trials.values()):
+        if record.state == "running" or (record.recorded and (there is None or record.trial in there)):
+            continue
+        recorder.trial_started(record.trial, record.kind, record.params, config(record), record.of)
+        recorder.trial_ended(record.trial, record.state, record.reason, record.failure_kind)
+    recorder.settle()
+
+
+def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> str:
+    """What keeps Optuna's study from being continued; empty where nothing does."""
+    if not records:
+        # Not a suggestion was recorded; what Optuna may have is taken up.
+        return "" if not database.exists() or is_whole(database) else "it is damaged"
+    if not database.exists():
+        return "it is not there"
+    if not is_whole(database):
+        return "it is damaged"
+    trials = open_optuna_study(spec, database).get_trials(deepcopy=False)
+    for record in records:
+        if (number := trial_number(record)) >= len(trials):
+            return f"{record.trial} is not in it"
+        trial = trials[number]
+        if trial.params != from_params(spec.space, record.params):
+            return f"{record.trial} has {trial.params} in it"
+        if trial.state.is_finished() and (record.state == "running" or trial.state != ending(spec, record)[0]):
+            return f"{record.trial} is {record.state} and in it {trial.state.name}"
+        if strange := trial.constraints.keys() - violations(spec, record.outcome).keys():
+            # Earlier versions named a constraint by its metric alone, and of two on one metric told only one.
+            return f"{record.trial} has the constraint '{min(strange)}' in it"
+    return ""
+
+
+def _write_anew(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> None:
+    """Beside the former file first, then in its place: whenever a kill comes, one of the two is there or none."""
+    aside = database.with_name(f"{database.name}.new")
+    for path in (aside, _rollback(aside)):
+        path.unlink(missing_ok=True)
+    write_study(spec, aside, records)
+    if database.exists():
+        os.replace(database, database.with_name(f"{database.name}.replaced"))
+    # SQLite would roll the new file back to what it holds.
+    _rollback(database).unlink(missing_ok=True)
+    os.replace(aside, database)
+
+
+def _rollback(database: Path) -> Path:
+    return database.with_name(f"{database.name}-journal")

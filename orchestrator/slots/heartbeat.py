@@ -1,0 +1,79 @@
+"""The worker's side of the watch over it: beats that tell its progress, and in their answers whether to leave.
+
+Beats come from a thread of their own, so that they go on while a step takes its time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError
+
+from orchestrator.slots.hang_detector import BEAT_S, Beat
+from trainables.runtime.progress import done
+
+ANSWER_S = 10.0
+AGREE_EVERY_S = 1.0
+T = TypeVar("T")
+
+
+class Pulse:
+    """Context manager around all that a worker does for its slot."""
+
+    def __init__(self, slot: Any, group: str, rank: int, world_size: int, broadcast: Callable[[Any, int], Any]) -> None:
+        self._slot, self._group, self._rank, self._world_size = slot, group, rank, world_size
+        self._broadcast = broadcast
+        self._epochs = 0
+        self._asked_to_leave = False
+        self._steps, self._agree_at, self._agreed_s = 0, 1, time.monotonic()
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Pulse":
+        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+
+    def begin(self) -> None:
+        """A trial begins, on all ranks: nothing is known of its steps."""
+        self._epochs, self._steps, self._agree_at = 0, 0, 1
+
+    def epoch_done(self) -> None:
+        """From the first epoch on, the slot knows how long this trial's steps take."""
+        self._epochs += 1
+
+    def leave(self) -> bool:
+        """Whether all ranks are to leave now, with a checkpoint; collective, called by every rank after each step.
+
+        Rank 0's answer is everybody's. It is passed on about once a second, at a step that all know beforehand, so
+        that fast steps are not slowed.
+        """
+        if self._world_size == 1:
+            return self._asked_to_leave
+        self._steps += 1
+        if self._steps < self._agree_at:
+            return False
+        now_s = time.monotonic()
+        pace = self._steps / max(now_s - self._agreed_s, 1e-3)
+        leave, self._agree_at = self._broadcast((self._asked_to_leave, max(1, int(pace * AGREE_EVERY_S))), self._rank)
+        self._steps, self._agreed_s = 0, now_s
+        return bool(leave)
+
+    def _beat(self) -> None:
+        context = ray.get_runtime_context()
+        me, node = context.current_actor, context.get_node_id()
+        while True:
+            try:
+                beat = Beat(self._rank, self._world_size, done(), self._epochs)
+                self._asked_to_leave = ray.get(self._slot.beat.remote(self._group, beat, me, node), timeout=ANSWER_S)
+            except (RayActorError, GetTimeoutError):
+                # A slot that is gone takes this worker with it; one that is slow is asked again.
+                pass
+            if self._over.wait(BEAT_S):
+                return

@@ -1,0 +1,141 @@
+"""A study in numbers: the JSON objects of `status`, `trials`, `best` and `search`."""
+
+from collections import Counter
+from typing import Any
+
+from orchestrator.study.journal import TrialRecord
+from orchestrator.study.ranking import best_trials
+from orchestrator.study.study import StudyView
+from orchestrator.tracking.mlflow.store import run_page
+
+
+def trial_row(record: TrialRecord) -> dict[str, Any]:
+    """One trial: `metrics` is what it is judged by (`TrialRecord.outcome`)."""
+    return {
+        "trial": record.trial,
+        "kind": record.kind,
+        "of": record.of,
+        "state": record.state,
+        "reason": record.reason,
+        "failure_kind": record.failure_kind,
+        "epoch": record.epoch,
+        "seed": record.seed,
+        "params": record.params,
+        "metrics": record.outcome,
+    }
+
+
+def status_of(view: StudyView) -> dict[str, Any]:
+    """The keys of `aib search --json`, with `stage` and the number still running."""
+    # A study is a search or, from `aib train`, one trial of fixed values.
+    trials = [*view.state.of_kind("search"), *view.state.of_kind("train")]
+    counts = Counter(record.state for record in trials)
+    ordered = best_trials(view.spec, trials)
+    return {
+        "study": view.spec.name,
+        "stage": view.state.stage,
+        "spec_signature": view.facts["signature"],
+        "trials": {
+            "planned": view.spec.trials,
+            **{state: counts[state] for state in ("completed", "stopped", "failed", "running")},
+        },
+        "best": _best(ordered[0]) if ordered else None,
+        "finalists": finalist_rows(view.state.of_kind("finalist")),
+        "gate": view.state.gate,
+        "mlflow": view.state.mlflow,
+        "registered": view.state.registered,
+        "report": view.state.report,
+    }
+
+
+def finalist_rows(records: list[TrialRecord]) -> list[dict[str, Any]]:
+    """One row a finalist: every metric's mean and standard deviation over its seeds."""
+    rows = []
+    for of in dict.fromkeys(record.of for record in records):
+        seeds = [record for record in records if record.of == of]
+        done = [record.outcome for record in seeds if record.state == "completed"]
+        shared = [name for name in (done[0] if done else {}) if all(name in outcome for outcome in done)]
+        rows.append(
+            {
+                "of": of,
+                "params": seeds[0].params,
+                "seeds": [record.seed for record in seeds],
+                "trials": [record.trial for record in seeds],
+                "completed": len(done),
+                "mean": {name: mean([o[name] for o in done]) for name in shared},
+                "std": {name: sample_std([o[name] for o in done]) for name in shared},
+            }
+        )
+    return rows
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def sample_std(values: list[float]) -> float | None:
+    """Standard deviation with n - 1; None for a single value, which has no spread to tell."""
+    if len(values) < 2:
+        return None
+    centre = mean(values)
+    return float((sum((v - centre) ** 2 for v in values) / (len(values) - 1)) ** 0.5)
+
+
+def _best(record: TrialRecord) -> dict[str, Any]:
+    return {"trial": record.trial, "params": record.params, "metrics": record.outcome}
+
+
+def summary_lines(view: StudyView) -> list[str]:
+    """What a person reads when a study ends."""
+    found = status_of(view)
+    counts = found["trials"]
+    lines = [
+        f"study {found['study']}: {found['stage']}; of {counts['planned']} trials {counts['completed']} completed, "
+        f"{counts['stopped']} stopped early, {counts['failed']} failed"
+    ]
+    for record in view.state.of_kind("train"):
+        lines.append(f"{record.trial}: {record.state} {record.reason}".rstrip())
+        lines += [f"  {name} {value:.4g}" for name, value in _shown(record.outcome)]
+    for row in found["finalists"]:
+        if row["completed"]:
+            lines.append(f"finalist {row['of']}, {row['completed']} seeds:")
+            lines += [f"  {name} {value:.4g}{_spread(row['std'][name])}" for name, value in _shown(row["mean"])]
+    if found["gate"]:
+        lines.append("gate: " + ("passed" if found["gate"]["promote"] else "refused"))
+        lines += [f"  {'ok' if r['passed'] else 'NO'}  {r['text']}" for r in found["gate"]["reasons"]]
+    if found["registered"]:
+        version = found["registered"]
+        lines.append(
+            f"registered: models:/{version['name']}@{version['alias']} (version {version['version']}), trial "
+            f"{version['trial']}:"
+        )
+        lines += [f"  {name} {value:.4g}" for name, value in _shown(view.state.trials[version["trial"]].outcome)]
+    if found["mlflow"]:
+        lines.append(f"record: {found['mlflow']['tracking_uri']}, experiment {found['study']}")
+        page = run_page(**found["mlflow"])
+        lines += [f"open: {page}"] if page else []
+    if found["report"]:
+        lines.append(f"report: {found['report']}")
+    return lines
+
+
+SHOWN = (
+    "final_val_error_pct",
+    "final_test_error_pct",
+    "interp_centered_pct",
+    "interpretability_pct",
+    "interp_chance_pct",
+    "final_val_attention_std",
+    "attention_in_mask_pct",
+    "mask_area_pct",
+    "stl10_train_error_pct",
+    "stl10_test_error_pct",
+)
+
+
+def _shown(metrics: dict[str, float]) -> list[tuple[str, float]]:
+    return [(name, metrics[name]) for name in SHOWN if name in metrics]
+
+
+def _spread(std: float | None) -> str:
+    return "" if std is None else f" ± {std:.2g}"

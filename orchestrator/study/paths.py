@@ -1,0 +1,172 @@
+"""Where things are under the root folder. Names are checked here; nothing outside the root is ever meant.
+
+ROOT/mlflow.db  ROOT/artifacts/  ROOT/data/
+ROOT/reports/NAME+NAME/
+ROOT/studies/NAME/{study.json, journal.jsonl, optuna.db, trials/ID/, spool/, scratch/, report/}
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import PreflightError
+from orchestrator.study.private_folder import check_private
+from search_spaces.names import check_name
+from trainables.errors import ConfigError
+
+JOB_FOLDERS = "working_dir_files"
+"""Ray keeps the working directories of submitted jobs in a folder of this name."""
+_MAX_JOINED = 80
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """One study's files, absolute, since workers run in folders of their own."""
+
+    root: Path
+    name: str
+
+    @property
+    def mlflow_db(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "studies" / self.name
+
+    @property
+    def study_json(self) -> Path:
+        return self.folder / "study.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    @property
+    def optuna_db(self) -> Path:
+        return self.folder / "optuna.db"
+
+    @property
+    def trials(self) -> Path:
+        return self.folder / "trials"
+
+    @property
+    def spool(self) -> Path:
+        """Records on their way to the tracking server."""
+        return self.folder / "spool"
+
+    @property
+    def scratch(self) -> Path:
+        """Ray's own files; nothing in it is read again."""
+        return self.folder / "scratch"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    def trial(self, trial: str) -> Path:
+        """A trial's own folder; ConfigError for an id that is no plain name."""
+        return inside(self.trials, trial, "trial")
+
+    def stored(self) -> dict[str, Any] | None:
+        """What `study.json` holds, for whoever goes on from it; None where the study is not there.
+
+        Raises PreflightError where the folder is somebody else's to write, or the file is damaged.
+        """
+        check_private(self.folder)
+        return self.read_stored()
+
+    def read_stored(self) -> dict[str, Any] | None:
+        """The same for whoever only looks at the study, which may be another user's."""
+        try:
+            stored = json.loads(self.study_json.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                raise ValueError("no JSON object")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise PreflightError(
+                f"{self.study_json} cannot be read ({error}); restore it from a copy, or choose another name with "
+                "--name."
+            ) from None
+        return stored
+
+    def create(self) -> None:
+        """Makes the study's folders, readable by their owner only: what a resume reads must not be anybody's to write.
+
+        Raises PreflightError where the folder cannot be made, or was somebody else's to write.
+        """
+        check_private(self.folder)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.chmod(0o700)
+            for part in (self.trials, self.spool, self.scratch):
+                part.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise PreflightError(
+                f"the study's folder {self.folder} cannot be made ({error.strerror}); choose another --root."
+            ) from None
+
+
+def study_paths(root: Path | str, name: str) -> StudyPaths:
+    """The paths of a study; ConfigError for a name that is not allowed or that leads out of the root.
+
+    Raises PreflightError for a root that would not outlive a submitted job.
+    """
+    paths = StudyPaths(_lasting(Path(root).resolve()), _checked(name, "study"))
+    _under(paths.root / "studies", name)
+    return paths
+
+
+def data_root(root: Path | str) -> Path:
+    """The folder of prepared data sets."""
+    return _lasting(Path(root).resolve()) / "data"
+
+
+def _lasting(root: Path) -> Path:
+    """The root itself, unless it is in the folder that Ray unpacks for one job and deletes after it."""
+    if JOB_FOLDERS in root.parts:
+        raise PreflightError(
+            f"the root {root} lies in this job's own folder, which is deleted with the job; give --root, or set "
+            "AIB_ROOT for the job or on the cluster, to a folder that every node reaches."
+        )
+    return root
+
+
+def inside(folder: Path, name: str, what: str) -> Path:
+    """FOLDER/NAME; ConfigError for a name that is not plain, or that a link leads out of the folder."""
+    return _under(folder, _checked(name, what))
+
+
+def reports_folder(root: Path | str, names: Sequence[str]) -> Path:
+    """Where the common report of several studies goes; a long list of names is cut and told apart by its digest."""
+    joined = "+".join(names)
+    if len(joined) > _MAX_JOINED:
+        joined = f"{joined[:_MAX_JOINED]}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
+    return Path(root).resolve() / "reports" / joined
+
+
+def _checked(name: str, what: str) -> str:
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise ConfigError(f"the name of a {what} {error}.") from None
+
+
+def _under(folder: Path, name: str) -> Path:
+    """FOLDER/NAME; ConfigError where a link leads it out of FOLDER."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder):
+        raise ConfigError(f"{path} is a link that leads out of {folder}; remove it, or choose another name.")
+    return path

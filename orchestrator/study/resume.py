@@ -1,0 +1,54 @@
+"""Going on with a study by its name alone: the spec it keeps, with what --set changed, and the command that says so."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.options import DEFAULT_ROOT
+from orchestrator.study.journal import StudyState
+from orchestrator.study.paths import study_paths
+from orchestrator.study.study import StudyView, view_study
+from search_spaces.names import check_name
+from search_spaces.schema import SearchSpec
+from trainables.errors import ConfigError
+
+Verb = Literal["search", "train"]
+
+
+def resume_command(spec: SearchSpec, state: StudyState, root: Path = DEFAULT_ROOT) -> str:
+    """What a person types to go on, wherever the spec's file is now."""
+    where = "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}"
+    return f"aib {_verb(spec, state)} {spec.name} --resume{where}"
+
+
+def spec_to_resume(given: Path, verb: Verb, root: Path, changed: bool) -> SearchSpec | None:
+    """The stored spec of the study of that name; None where there is no such study, or where it is a file's name.
+
+    Raises ConfigError where the study was begun by the other verb, or where its spec is to be `changed`.
+    """
+    try:
+        paths = study_paths(root, check_name(str(given)))
+    except (ValueError, ConfigError):
+        return None
+    if given.exists() or paths.stored() is None:
+        return None
+    view: StudyView = view_study(paths)
+    if _verb(view.spec, view.state) != verb or changed:
+        raise ConfigError(
+            f"the study '{given}' in {paths.folder} goes on by its name as it was begun; leave out --set and --name: "
+            f"{resume_command(view.spec, view.state, root)}"
+        )
+    return view.spec
+
+
+def is_left(status: Mapping[str, Any]) -> bool:
+    """Whether no process runs a study that is not done: of the keys of `aib status --json`."""
+    job = status.get("job")
+    starts = job is not None and job["exit_code"] is None
+    # A cluster of an earlier version does not say.
+    return status["stage"] not in (None, "new", "done") and not status.get("driver_running", True) and not starts
+
+
+def _verb(spec: SearchSpec, state: StudyState) -> Verb:
+    return "search" if spec.space or state.of_kind("search") else "train"

@@ -1,0 +1,119 @@
+"""A study's folder: the resolved spec it was started with, its journal, its lease. Opened once, by the driver."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import PreflightError
+from orchestrator.planning.signature import spec_signature
+from orchestrator.study.checkpoint_storage import TrialStorage, recorded_storage
+from orchestrator.study.journal import Journal, StudyState, read_state
+from orchestrator.study.lock import check_free, study_lease
+from orchestrator.study.paths import StudyPaths
+from search_spaces.schema import SearchSpec
+from trainables.errors import ConfigError, StorageError
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that this process may write to."""
+
+    spec: SearchSpec
+    signature: str
+    paths: StudyPaths
+    journal: Journal
+    resumed: bool
+    storage: TrialStorage
+
+
+def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
+    """Whether this would be a resume; ConfigError where a study of that name is there and may not be continued.
+
+    Writes nothing. `resume` of a study that is not there starts it, so that one command serves first run and retry.
+    PreflightError while another process runs it.
+    """
+    resumes = _may_start(spec, paths, resume)
+    check_free(paths.folder)
+    return resumes
+
+
+def _may_start(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
+    stored = paths.stored()
+    if stored is None:
+        return False
+    if not resume:
+        raise ConfigError(
+            f"a study named '{spec.name}' exists in {paths.folder}; continue it with --resume, or choose another "
+            "name with --name."
+        )
+    if stored["signature"] != spec_signature(spec):
+        changed = sorted(
+            key for key, value in spec.to_dict().items() if json.loads(json.dumps(value)) != stored["spec"].get(key)
+        )
+        raise ConfigError(
+            f"the study '{spec.name}' in {paths.folder} was started with another spec (differs in "
+            f"{', '.join(changed)}); resume it with the spec it was started with, for which its name alone stands in "
+            "the file's place, or choose another name with --name."
+        )
+    return True
+
+
+@contextmanager
+def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping[str, Any]) -> Iterator[Study]:
+    """Creates the study, or opens it to be continued, and holds its lease.
+
+    `facts` (tracking URI, data digest, versions) are stored beside the spec when it is created.
+    """
+    check_startable(spec, paths, resume)
+    paths.create()
+    with study_lease(paths.folder):
+        # Once more: it may have been made, and its driver have died, just before.
+        resumed = _may_start(spec, paths, resume)
+        signature = spec_signature(spec)
+        if not resumed:
+            record = {"signature": signature, "spec": spec.to_dict(), **facts}
+            _write(paths, record)
+        journal = Journal(paths.journal)
+        try:
+            storage = recorded_storage(paths.stored() or {}, paths.trials, spec.name)
+            yield Study(spec, signature, paths, journal, resumed, storage)
+        finally:
+            journal.close()
+
+
+def _write(paths: StudyPaths, record: Mapping[str, Any]) -> None:
+    """Whole or not there, and the owner's alone whatever the umask: what others may write is not resumed."""
+    aside = paths.study_json.with_suffix(".tmp")
+    try:
+        aside.touch(mode=0o600)
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, paths.study_json)
+    except OSError as error:
+        raise StorageError.at(paths.study_json, error) from None
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study as a reader sees it, running or finished."""
+
+    spec: SearchSpec
+    facts: dict[str, Any]
+    state: StudyState
+
+
+def view_study(paths: StudyPaths) -> StudyView:
+    """Reads a study; PreflightError names the studies there are when this one is not there."""
+    facts = paths.read_stored()
+    if facts is None:
+        there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))
+        raise PreflightError(
+            f"there is no study '{paths.folder.name}' in {paths.folder.parent}; "
+            + (f"studies there: {', '.join(there)}." if there else "start one with: aib search SPEC.")
+        )
+    return StudyView(SearchSpec.from_dict(facts["spec"]), facts, read_state(paths.journal))

@@ -1,0 +1,72 @@
+"""A search as a Ray job: its names, what to do about those there already, and what its end means."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_PREFLIGHT, EXIT_TERMINATED
+from orchestrator.process.redact import scrub
+
+NO_PROGRAM = (126, 127)
+"""What a shell answers where there is no such program to start."""
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class Job(NamedTuple):
+    """One job as the cluster describes it. Of a job that is no search of ours, `study` is None."""
+
+    id: str
+    status: str
+    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    study: str | None = None
+    root: str | None = None
+    signature: str | None = None
+    message: str = ""
+    exit_code: int | None = None
+    """The entrypoint's own; None until it has ended, and after a stop."""
+    started_s: float | None = None
+    ended_s: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "status": self.status,
+            "exit_code": exit_code_of(self) if self.ended else None,
+            # Ray appends the end of the log, which has its own place.
+            "message": scrub(next(iter(self.message.splitlines()), "")),
+            "root": self.root,
+            "started_s": self.started_s,
+            "ended_s": self.ended_s,
+        }
+
+
+def exit_code_of(job: Job) -> int:
+    """The contract's code of an ended job: the search's own where it came to tell one."""
+    if job.status == "STOPPED":
+        return EXIT_TERMINATED
+    if job.exit_code is None:
+        return EXIT_DONE if job.status == "SUCCEEDED" else EXIT_FAILED
+    if job.exit_code in NO_PROGRAM:
+        return EXIT_PREFLIGHT
+    return job.exit_code if job.exit_code >= 0 else EXIT_FAILED
+
+
+def jobs_of(study: str, jobs: Iterable[Job]) -> list[Job]:
+    """The study's searches, oldest first."""
+    return sorted((job for job in jobs if job.study == study), key=lambda job: job.started_s or 0.0)
+
+
+def free_id(study: str, jobs: Iterable[Job]) -> str:
+    """The study's name, or NAME~2, NAME~3, … where the cluster knows it already: Ray gives an id away only once.
+
+    Two submitters who see the same jobs choose the same id, so that Ray itself refuses the second. No study's name
+    has a `~` in it: ids of different studies cannot meet.
+    """
+    taken = {job.id for job in jobs}
+    number = 1
+    while (name := study if number == 1 else f"{study}~{number}") in taken:
+        number += 1
+    return name

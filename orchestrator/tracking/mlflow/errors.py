@@ -1,0 +1,50 @@
+"""What an exception from MLflow means for the record at hand: refused for good, or to be tried again."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.errors import PreflightError
+from orchestrator.process.redact import scrub
+from orchestrator.tracking.tracker import RecordRejectedError, TrackerUnavailableError
+
+_REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "NOT_FOUND"}
+_AWAY = {
+    "TEMPORARILY_UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "CANCELLED",
+    "ABORTED",
+    # Credentials can be renewed and a proxy's 404 passes; the record itself is sound.
+    "ENDPOINT_NOT_FOUND",
+    "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
+    "CUSTOMER_UNAUTHORIZED",
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises what MLflow raises as the errors of the seam. An error that tells neither (HTTP 500) passes unchanged."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except (RecordRejectedError, TrackerUnavailableError):
+        raise
+    except PreflightError as error:
+        raise RecordRejectedError(str(error)) from error
+    except MlflowException as error:
+        message = scrub(str(error))
+        if error.error_code in _REFUSED:
+            raise RecordRejectedError(message) from error
+        # MLflow reports a refused connection and a 503 as INTERNAL_ERROR; what it caught is an OSError of requests.
+        unreachable = isinstance(error.__context__, OSError) and "too many 500 error responses" not in message
+        if error.error_code in _AWAY or unreachable:
+            raise TrackerUnavailableError(message) from error
+        raise
+    # An answer that is no JSON comes from a proxy, or was cut: it says nothing about the record.
+    except (OSError, OperationalError, json.JSONDecodeError) as error:
+        raise TrackerUnavailableError(scrub(f"{type(error).__name__}: {error}")) from error

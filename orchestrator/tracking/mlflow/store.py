@@ -1,0 +1,229 @@
+"""The MLflow store before anything is written to it: limits of its client, where it is, whether it answers.
+
+`configure_mlflow` is the one place that sets MLflow's environment variables; a value the user set wins.
+"""
+
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from orchestrator.errors import PreflightError, first_line
+from orchestrator.process.redact import scrub, without_userinfo
+from trainables.errors import ConfigError
+
+_SETTINGS = {
+    # MLflow's own defaults (7 retries, 120 s) hold a call to a dead server for minutes; ours waits on disk instead.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Otherwise every run that ends over HTTP prints its address to stdout, which belongs to --json.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A bar a file would be drawn over our own table.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_TRAINING = ("mlflow.experimentKind", "custom_model_development")
+"""Tells user interfaces that read it that an experiment holds training runs, not traces of language models."""
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+FORMS = "http(s)://HOST:PORT of an MLflow server, sqlite:////ABSOLUTE/PATH/mlflow.db, or postgresql://HOST/NAME"
+
+
+def configure_mlflow() -> None:
+    """To be called before MLflow is imported: its telemetry decides at import."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow.store.db.utils", "mlflow.system_metrics", "alembic"):
+        # They print a traceback for what is raised to us anyway, and a line per migration.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # It announces that it waits for a new version, which is there at once.
+    logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
+
+
+def mlflow_client(tracking_uri: str) -> Any:
+    """An MlflowClient under our settings; ConfigError for an address that is none."""
+    check_tracking_uri(tracking_uri)
+    configure_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri)
+
+
+def local_tracking_uri(root: str | Path) -> str:
+    """The default store: `ROOT/mlflow.db`."""
+    return f"sqlite:///{Path(root).resolve() / 'mlflow.db'}"
+
+
+def tracking_uri_or_local(root: str | Path, given: str | None) -> str:
+    """The server that was named, or the default store."""
+    return given or local_tracking_uri(root)
+
+
+def check_tracking_uri(tracking_uri: str) -> None:
+    """ConfigError for what cannot be the address of a store of runs and models."""
+    if fault := _fault_of(tracking_uri):
+        shown = scrub(tracking_uri)
+        raise ConfigError(f"--tracking-uri (or MLFLOW_TRACKING_URI) is '{shown}', {fault}; allowed: {FORMS}.")
+
+
+def is_made(tracking_uri: str) -> bool:
+    """False for a SQLite database that nobody has made yet; MLflow would make it for whoever only looks."""
+    file = _database_file(tracking_uri)
+    return file is None or file.exists()
+
+
+def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: str | Path | None = None) -> str | None:
+    """Makes sure that the store answers, with its schema and the study's experiment in place.
+
+    A local database is created (7-8 s the first time). Returns the experiment's id where a study is named. Raises
+    ConfigError for an address that is none, and PreflightError, within seconds, where the store is unreachable,
+    refuses us, or holds a deleted experiment of that name.
+    """
+    shown = scrub(tracking_uri)
+    check_tracking_uri(tracking_uri)
+    _make_database(tracking_uri)
+    _check_host(tracking_uri, shown)
+    try:
+        with _environment(_QUICK):
+            client = mlflow_client(tracking_uri)
+            client.search_experiments(max_results=1)
+            return find_or_create_experiment(client, study, artifact_root) if study is not None else None
+    except PreflightError:
+        raise
+    except Exception as error:
+        raise PreflightError(
+            f"the tracking store {shown} cannot be used: {scrub(first_line(error))}. {advice(tracking_uri, error)}"
+        ) from error
+
+
+def find_or_create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> str:
+    """The id of the study's experiment; PreflightError where one of that name was deleted.
+
+    Its artifacts go under `artifact_root/study`, or where the server decides if there is no root. The tag is written
+    every time: a server that lets this account read the experiment and not change it refuses here, not after an epoch.
+    """
+    found = client.get_experiment_by_name(study) or _create_experiment(client, study, artifact_root)
+    if found.lifecycle_stage != "active":
+        raise PreflightError(
+            f"the MLflow experiment '{study}' was deleted. Give the study another --name, or bring it back with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`."
+        )
+    client.set_experiment_tag(found.experiment_id, *_TRAINING)
+    return str(found.experiment_id)
+
+
+def run_page(tracking_uri: str, experiment_id: str, run_id: str | None) -> str | None:
+    """The page of a run, or of its experiment, in the server's user interface; None where there is no server.
+
+    Without its setting for training runs the interface opens on an overview of language-model traces.
+    """
+    if urlsplit(tracking_uri).scheme not in ("http", "https"):
+        return None
+    server = without_userinfo(tracking_uri).rstrip("/")
+    where = f"experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "/runs")
+    return f"{server}/#/{where}?workflowType=machine_learning"
+
+
+def _create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    location = None
+    if artifact_root is not None:
+        location = Path(artifact_root).resolve().as_uri() + "/" + quote(study)
+    try:
+        client.create_experiment(study, artifact_location=location)
+    except MlflowException as error:
+        # Another driver was faster.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.get_experiment_by_name(study)
+
+
+def _fault_of(tracking_uri: str) -> str | None:
+    try:
+        parts = urlsplit(tracking_uri)
+        _ = parts.port
+    except ValueError:
+        # What Python says of it may quote a password.
+        return "whose host or port cannot be read"
+    kind = parts.scheme.partition("+")[0]
+    if kind in ("", "file"):
+        return "and MLflow no longer writes to plain folders"
+    if kind not in ("http", "https", "sqlite", *_PORTS):
+        return "where MLflow keeps no records"
+    if kind == "sqlite":
+        return None if _database_file(tracking_uri) else "which names no file"
+    return "which names no host" if kind.startswith("http") and not parts.hostname else None
+
+
+def _database_file(tracking_uri: str) -> Path | None:
+    """The file of a SQLite database; relative paths have three slashes before them, absolute ones four."""
+    scheme, _, rest = tracking_uri.partition(":///")
+    file = rest.partition("?")[0]
+    return Path(file) if file and scheme.partition("+")[0] == "sqlite" else None
+
+
+def _make_database(tracking_uri: str) -> None:
+    """An empty file where a SQLite database is to be, unless there is one."""
+    path = _database_file(tracking_uri)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(path, timeout=5) as database:
+            database.execute("PRAGMA user_version")
+    except (OSError, sqlite3.Error) as error:
+        raise PreflightError(
+            f"the tracking database {path} cannot be opened: {error}. Choose another --root or --tracking-uri."
+        ) from error
+
+
+def _check_host(tracking_uri: str, shown: str) -> None:
+    """A dead host fails here in 5 s; SQLAlchemy would try ten times."""
+    parts = urlsplit(tracking_uri)
+    port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+    if parts.scheme == "sqlite" or parts.hostname is None or port is None:
+        return
+    try:
+        socket.create_connection((parts.hostname, port), timeout=5).close()
+    except OSError as error:
+        raise PreflightError(
+            f"the tracking store {shown} cannot be reached: {error}. Start it, or correct --tracking-uri "
+            "(or MLFLOW_TRACKING_URI)."
+        ) from error
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    configure_mlflow()
+    before = {name: os.environ[name] for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def advice(tracking_uri: str, error: BaseException) -> str:
+    """What to do about a store that answers with an error, or not at all."""
+    code = getattr(error, "error_code", "")
+    if "Invalid Host header" in str(error):
+        return "Add its name, as written in --tracking-uri, to the server's --allowed-hosts."
+    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
+        return "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+    if code == "PERMISSION_DENIED":
+        account = os.environ.get("MLFLOW_TRACKING_USERNAME")
+        return (
+            f"The account {account!r} is not allowed to do this; " if account else "This account may not do this; "
+        ) + "ask the owner or the server's administrator for permission, or give the study another --name."
+    if "out-of-date database schema" in str(error):
+        return "Back it up and run `mlflow db upgrade URI`."
+    if tracking_uri.startswith("sqlite"):
+        return "Choose another --root or --tracking-uri, or move the file away."
+    return "Check --tracking-uri (or MLFLOW_TRACKING_URI) and the server's log."

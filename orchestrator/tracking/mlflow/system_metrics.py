@@ -1,0 +1,65 @@
+"""The driver machine's load on the study's run, by MLflow's own monitor."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from orchestrator.process.redact import scrub
+
+_LOG = logging.getLogger(__name__)
+_STOP_TIMEOUT_S = 5.0
+
+
+class SystemMetrics:
+    """One point (`system/...`) per `sample_s * samples` seconds. Never raises: a study does not depend on it.
+
+    MLflow's monitor gives up for good when the store is away once; `keep_alive` starts it again.
+    """
+
+    def __init__(self, tracking_uri: str, sample_s: float = 10.0, samples: int = 3) -> None:
+        self._tracking_uri = tracking_uri
+        self._sample_s, self._samples = sample_s, samples
+        self._run_id: str | None = None
+        self._monitor: Any = None
+        self._started_s = 0.0
+
+    @property
+    def running(self) -> bool:
+        thread = getattr(self._monitor, "_process", None)
+        return thread is not None and thread.is_alive()
+
+    def start(self, run_id: str) -> None:
+        """Samples onto this run, after the last step it holds."""
+        if run_id == self._run_id and self.running:
+            return
+        self.stop()
+        self._run_id = run_id
+        self._started_s = time.monotonic()
+        try:
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            self._monitor = SystemMetricsMonitor(
+                run_id,
+                sampling_interval=self._sample_s,
+                samples_before_logging=self._samples,
+                resume_logging=True,
+                tracking_uri=self._tracking_uri,
+            )
+            self._monitor.start()
+        except Exception as error:  # a counter that this machine lacks must not cost the record
+            _LOG.warning("no system metrics: %s", scrub(str(error)))
+
+    def keep_alive(self) -> None:
+        """Starts again what died in an outage, at most once per sampling interval."""
+        if self._run_id and not self.running and time.monotonic() - self._started_s > self._sample_s:
+            self.start(self._run_id)
+
+    def stop(self) -> None:
+        """Ends sampling and sends what was sampled, in at most 5 s."""
+        monitor, self._monitor, self._run_id = self._monitor, None, None
+        if monitor is not None:
+            # Its last request may hang on a dead server; that must not hold up the end of the study.
+            finishing = threading.Thread(target=monitor.finish, name="system-metrics-stop", daemon=True)
+            finishing.start()
+            finishing.join(_STOP_TIMEOUT_S)

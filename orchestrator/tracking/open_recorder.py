@@ -1,0 +1,82 @@
+"""A study's record, open while its driver runs: brought to agree with the journal first, delivered to the end."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.checks.data import Prepared
+from orchestrator.options import Where
+from orchestrator.planning.plan import resolve_trial
+from orchestrator.process.redact import scrub
+from orchestrator.search.reconcile import reconcile_store
+from orchestrator.study.study import Study
+from orchestrator.tracking.buffer.buffered import BufferedTracker
+from orchestrator.tracking.buffer.spool import Spool
+from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_local
+from orchestrator.tracking.mlflow.tracker import MlflowTracker
+from orchestrator.tracking.recorder import Recorder
+from orchestrator.tracking.trial_artifacts import log_trial_artifacts
+from search_spaces.schema import SearchSpec
+
+FLUSH_S = 120.0
+RUN_ID_WAIT_S = 30.0
+
+
+def open_record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, console: Console) -> Recorder:
+    """The study's record, open until the stack unwinds; what the server has not taken by then waits on disk."""
+    uri = tracking_uri_or_local(where.root, where.tracking_uri)
+    artifact_root = None if where.tracking_uri else study.paths.artifacts
+    experiment_id = prepare_store(uri, study.spec.name, artifact_root)
+    tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
+    stack.callback(tracker.close)
+    tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
+    now_ms = int(study.journal.now_s() * 1000)
+    tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms)
+    run_id = tracker.run_id(None, RUN_ID_WAIT_S)
+    record = {"tracking_uri": scrub(uri), "experiment_id": experiment_id, "run_id": run_id}
+    if record != study.journal.state.mlflow:
+        study.journal.append("mlflow", record=record)
+    recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
+    recorder.on_end = lambda record: log_trial_artifacts(tracker, study.storage.of(record.trial), record)
+    stack.push(_closing(recorder, tracker, console))
+    reconcile_store(recorder, lambda ended: resolve_trial(study.spec, ended.params).override({"seed": ended.seed}))
+    return recorder
+
+
+def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> Callable[..., None]:
+    def close(kind: type[BaseException] | None, *_: object) -> None:
+        with suppress(Exception):
+            # Every stage has settled: what fails here ended the search already, and the record is closed all the same.
+            recorder.settle()
+        if recorder.journal.lost:
+            # The record is another driver's now.
+            return
+        recorder.leave_unfinished()
+        stage, now_ms = recorder.journal.state.stage, int(recorder.journal.now_s() * 1000)
+        failed = kind is not None and issubclass(kind, Exception)
+        ended = "failed" if failed else "completed" if stage == "done" else "interrupted"
+        tracker.close_study(ended, {}, {}, timestamp_ms=now_ms)  # type: ignore[arg-type]
+        left = tracker.flush(FLUSH_S)
+        if left:
+            why = tracker.last_error or "it has not answered yet"
+            console.print(
+                f"{left} records wait on disk for the tracking server ({why}); once it is back, the same command with "
+                "--resume sends them.",
+                markup=False,
+            )
+        if tracker.num_rejected:
+            console.print(
+                f"{tracker.num_rejected} records were refused by the tracking server; they are kept, each with the "
+                f"reason, in {tracker.rejected_file}.",
+                markup=False,
+            )
+
+    return close
+
+
+def _study_params(spec: SearchSpec) -> Mapping[str, Any]:
+    """The spec's own choices, for the parent run."""
+    resolved = spec.to_dict()
+    return {key: value for key, value in resolved.items() if key not in ("name", "trial")}

@@ -1,0 +1,146 @@
+"""What lives while a study runs: cluster, study, slots and record, in the order in which each can still refuse."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from orchestrator.checks.data import Prepared
+from orchestrator.checks.storage import check_storage
+from orchestrator.checks.storage_marks import needed_data
+from orchestrator.errors import PreflightError
+from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
+from orchestrator.monitoring.monitored import monitored
+from orchestrator.options import Where
+from orchestrator.planning.capacity import Capacity, Node
+from orchestrator.planning.plan import capacity_for, make_plan, retrain_capacity_for
+from orchestrator.planning.trials import resolve_trial
+from orchestrator.process.code_version import provenance
+from orchestrator.process.machine import is_local_disk
+from orchestrator.process.signals import Interruption, interruptible
+from orchestrator.ray_cluster.connection import connect, nodes
+from orchestrator.search.tune_run import trials_left
+from orchestrator.slots.autoscaler import elastic
+from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
+from orchestrator.status.live_view import LiveView
+from orchestrator.study.checkpoint_storage import choose_storage
+from orchestrator.study.paths import study_paths
+from orchestrator.study.study import Study, open_study
+from orchestrator.tracking.mlflow.store import tracking_uri_or_local
+from orchestrator.tracking.open_recorder import open_record
+from orchestrator.tracking.recorder import Recorder
+from search_spaces.schema import SearchSpec
+
+
+@dataclass
+class Run:
+    """What lives while a study runs."""
+
+    study: Study
+    recorder: Recorder
+    pool: SlotPool
+    interruption: Interruption
+    uri: str
+    open_retrain_pool: Callable[[], SlotPool] | None
+    """Where retraining wants other slots than those there are."""
+
+    def retrain(self, planned: list[PlannedTrial]) -> None:
+        if self.open_retrain_pool is not None:
+            self.pool.close()
+            self.pool = self.open_retrain_pool()
+        self.train(planned)
+
+    def train(self, planned: list[PlannedTrial]) -> None:
+        run_trials(
+            planned,
+            self.recorder,
+            self.pool,
+            self.study.storage,
+            self.study.paths.data,
+            self.study.spec.max_failures_per_trial,
+            self.interruption.requested,
+        )
+
+
+@contextmanager
+def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool, console: Console) -> Iterator[Run]:
+    """Cluster, record and slots, in the order in which each can still refuse before the next is begun."""
+    paths = study_paths(where.root, spec.name)
+    uri = tracking_uri_or_local(where.root, where.tracking_uri)
+    storage = choose_storage(where.storage, paths)
+    with ExitStack() as stack:
+        interruption = stack.enter_context(interruptible(console.print))
+        stack.enter_context(connect(where.address))
+        # Ray's start has put its own SIGTERM handler in the place of ours, and that one ends the process.
+        interruption.listen()
+        # The cluster itself has the last word on what fits.
+        alive = nodes()
+        plan = make_plan(spec, [Node(*node) for node in alive])
+        check_storage(storage, paths.root, needed_data(resolve_trial(spec, {}), paths.data))
+        facts = {
+            "data": {"name": prepared.store.name, "digest": prepared.store.digest},
+            "provenance": provenance(),
+            **storage.facts,
+        }
+        study = stack.enter_context(open_study(spec, paths, resume, facts))
+        copies = where.copy_data if where.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
+
+        def tell(text: str) -> None:
+            console.print(text, markup=False, soft_wrap=True)
+
+        def open_pool(capacity: Callable[[], Capacity], least: int) -> SlotPool:
+            return stack.enter_context(_following_pool(study, capacity, least, copies, tell))
+
+        open_retrain_pool = None
+        if spec.finalists.worker_range is not None:
+            least, _ = spec.finalists.worker_range
+            open_retrain_pool = functools.partial(open_pool, lambda: retrain_capacity_for(spec, nodes()), least)
+        if open_retrain_pool is not None and trials_left(spec, study.journal.state) <= 0:
+            pool, open_retrain_pool = open_retrain_pool(), None
+        else:
+            pool = open_pool(lambda: capacity_for(spec, nodes()), spec.resources.workers_per_trial)
+        # While the slots start: a new database takes seconds of its own.
+        recorder = open_record(stack, study, where, prepared, console)
+        run = Run(study, recorder, pool, interruption, uri, open_retrain_pool)
+        stack.enter_context(monitored(study, recorder, lambda: run.pool))
+        view = LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: run.pool.size)
+        recorder.on_change = stack.enter_context(view).update
+        yield run
+
+
+@contextmanager
+def _following_pool(
+    study: Study, capacity: Callable[[], Capacity], least: int, copies: bool, tell: Callable[[str], None]
+) -> Iterator[SlotPool]:
+    """Slots that follow the cluster's capacity; one of `least` workers stays when there is room for none.
+
+    `tell` hears of slots that wait for resources which others use.
+    """
+    asked = study.spec.resources
+
+    def shape() -> tuple[int, ...]:
+        try:
+            return capacity().shape
+        except PreflightError:
+            # What was there at the start has left; it may come back.
+            return (least,)
+
+    pool = SlotPool(
+        shape(),
+        cpus_per_worker=asked.cpus_per_worker,
+        gpus_per_worker=asked.gpus_per_worker,
+        # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
+        storage=study.paths.scratch if study.storage.bucket is None else None,
+        placement="PACK" if asked.placement == "pack" else "SPREAD",
+        trials_per_slot=asked.trials_per_slot,
+        hang_timeout_s=asked.hang_timeout_s,
+        fit=fit_trial_on_copies if copies else fit_trial,
+    )
+    # Before the pool takes anything itself; later it hears from Ray Train, which waits for two minutes first.
+    if (crowded := pool.crowded()) is not None:
+        tell(crowded)
+    with pool, elastic(pool, shape, tell):
+        yield pool

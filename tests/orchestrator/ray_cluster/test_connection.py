@@ -1,0 +1,149 @@
+"""Connecting: tokens, the dashboard, clear refusals."""
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from orchestrator.ray_cluster.connection import Cluster, nodes, secure_token, token_path
+from tests.support.repository import ROOT
+
+
+@pytest.fixture
+def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "ray" / "auth_token"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    return token_path()
+
+
+def test_new_token_is_readable_by_its_owner_alone(token_file: Path) -> None:
+    secure_token(create=True)
+    assert token_file.stat().st_mode & 0o777 == 0o600
+    assert len(token_file.read_text()) >= 32
+
+
+def test_existing_token_is_kept_and_closed_to_others(token_file: Path) -> None:
+    token_file.parent.mkdir()
+    token_file.write_text("known")
+    token_file.chmod(0o644)
+    secure_token(create=False)
+    assert token_file.read_text() == "known"
+    assert token_file.stat().st_mode & 0o777 == 0o600
+
+
+FIRST_RUN = """
+import os, sys
+from orchestrator.ray_cluster.connection import secure_token, token_path
+folder = os.path.dirname(os.environ["RAY_AUTH_TOKEN_PATH"])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(100):
+    os.environ["RAY_AUTH_TOKEN_PATH"] = f"{folder}/{number}"
+    secure_token(create=True)
+    print(token_path().read_text(), end=" ")
+"""
+
+
+def test_first_runs_at_the_same_moment_agree_on_one_whole_token(token_file: Path) -> None:
+    command = [sys.executable, "-c", FIRST_RUN]
+    runs = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write("\n")
+        run.stdin.flush()
+    tokens = {run.communicate(timeout=60)[0].strip() for run in runs}
+    assert [run.returncode for run in runs] == [0] * len(runs)
+    (agreed,) = tokens
+    assert [len(token) for token in agreed.split()] == [64] * 100
+    assert len(list(token_file.parent.iterdir())) == 100, "nothing else is left there"
+
+
+def test_joining_a_cluster_makes_up_no_token(token_file: Path) -> None:
+    secure_token(create=False)
+    assert not token_file.exists()
+
+
+@pytest.mark.ray
+def test_local_cluster_shows_its_nodes_and_keeps_its_dashboard_on_loopback(cluster: Cluster) -> None:
+    (node,) = nodes()
+    assert (node.cpus, node.gpus) == (2.0, 0.0)
+    assert cluster.dashboard_url.startswith("127.0.0.1:")
+
+
+@pytest.mark.ray
+def test_job_without_a_token_is_refused(cluster: Cluster) -> None:
+    request = urllib.request.Request(
+        f"http://{cluster.dashboard_url}/api/jobs/",
+        data=b'{"entrypoint": "true"}',
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code in (401, 403)
+
+
+REFUSED = """
+import sys
+from ray.cluster_utils import Cluster
+from orchestrator.errors import PreflightError
+from orchestrator.ray_cluster.connection import connect
+
+address = sys.argv[1]
+if address == "without a dashboard":
+    address = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}).address
+try:
+    with connect(address):
+        print("connected")
+except PreflightError as error:
+    print(error)
+"""
+
+
+def refusal(address: str, token_file: Path) -> str:
+    """What connecting says in a process that has no cluster yet."""
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
+    environment.pop("RAY_ADDRESS", None)
+    secure_token(create=True)
+    return subprocess.run(
+        [sys.executable, "-c", REFUSED, address],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if address != "without a dashboard" else subprocess.PIPE,
+        text=True,
+        timeout=90,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_cluster_without_a_dashboard_is_refused(token_file: Path) -> None:
+    said = refusal("without a dashboard", token_file)
+    assert "has no dashboard" in said
+    assert "--include-dashboard=true" in said
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_another_token_is_named_in_one_line(cluster: Cluster, token_file: Path) -> None:
+    said = refusal(cluster.address, token_file)
+    assert said.splitlines() == [
+        f"the Ray cluster at '{cluster.address}' does not take our token, that of {token_file}; it has to be the head "
+        "node's."
+    ]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
+def test_unreachable_cluster_is_one_clear_error(address: str, token_file: Path) -> None:
+    assert refusal(address, token_file).startswith(f"no Ray cluster answers at '{address}'")

@@ -1,0 +1,25 @@
+"""A process to kill: opens a study and logs epochs of two trials for ever, printing each once its call returned.
+
+python spooling_process.py ROOT FIRST_EPOCH
+"""
+
+import sys
+from itertools import count
+from pathlib import Path
+
+from orchestrator.tracking.buffer.buffered import BufferedTracker
+from orchestrator.tracking.buffer.spool import Spool
+from orchestrator.tracking.mlflow.store import local_tracking_uri
+from orchestrator.tracking.mlflow.tracker import MlflowTracker
+
+root, first = Path(sys.argv[1]), int(sys.argv[2])
+tracker = BufferedTracker(
+    MlflowTracker(local_tracking_uri(root), root / "artifacts", system_metrics=False), Spool(root / "spool")
+)
+tracker.open_study("study", "s1", {}, {})
+for trial in ("t1", "t2"):
+    tracker.open_trial(trial, trial, {"a": 1}, {}, None)
+for epoch in count(first):
+    for trial in ("t1", "t2"):
+        tracker.log_epoch(trial, epoch, {"x": float(epoch), "y": 0.5}, epoch)
+    print(epoch, flush=True)

@@ -1,0 +1,129 @@
+"""Many-sample evaluation: features once per image, encoder once per attention draw, decoder once per latent draw.
+
+Batches are whole on one rank or another and their noise is keyed by the batch, so any number of ranks gives the same
+numbers to the last bit.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from trainables.config.trial import TrialConfig
+from trainables.data.augment import normalize
+from trainables.data.resident import evaluated
+from trainables.data.splits import Subset
+from trainables.interpretability import contrast
+from trainables.models.classifier import Classifier, Output
+from trainables.runtime import numerics
+from trainables.runtime.progress import advance
+from trainables.runtime.randomness import stream
+from trainables.runtime.runtime import Runtime
+from trainables.runtime.sums import BatchSums
+from trainables.training.losses import kl_nats
+
+_QUANTITIES = ("images", "errors", "top5_errors", "nll")
+_OF_LATENT = ("kl_nats",)
+_OF_MAP = ("attention_std", "attention_entropy")
+
+
+Watch = Callable[[slice, torch.Tensor, torch.Tensor, Output], None]
+"""Told of every batch of the rank: rows of the subset, labels (B), averaged logits (B, C), the model's output."""
+
+
+class Draws(NamedTuple):
+    """How many attention maps a, and for each how many latents z."""
+
+    attention: int
+    latent: int
+
+
+def search_draws(config: TrialConfig) -> Draws:
+    """Draws of the evaluations during training."""
+    return Draws(config.evaluation.search_attention_samples, config.evaluation.search_latent_samples)
+
+
+def final_draws(config: TrialConfig) -> Draws:
+    """Draws of the evaluation at the end (Supplement C: 4 of a, 12 of z)."""
+    return Draws(config.evaluation.attention_samples, config.evaluation.latent_samples)
+
+
+def predict_batch(
+    model: Classifier, images_BHWC: torch.Tensor, config: TrialConfig, draws: Draws, generator: torch.Generator
+) -> tuple[torch.Tensor, Output]:
+    """Logits averaged over the draws (B, C), and the model's whole output, for raw uint8 images on its device."""
+    # Draws that quantise to one map share a run of the encoder, whose batch then has another size almost every time.
+    varying = config.quantized and draws.attention > 1
+    odd = varying or len(images_BHWC) != config.evaluation.batch_size
+    with (
+        torch.inference_mode(),
+        numerics.autocast(config, images_BHWC.device),
+        numerics.untuned() if varying else nullcontext(),
+        numerics.uncompiled() if odd else nullcontext(),
+    ):
+        x_BCHW = normalize(images_BHWC, config.data)
+        noise = model.draw_noise(len(x_BCHW), draws.attention, draws.latent, generator)
+        output = model(x_BCHW, noise)
+        advance()
+        return output.logits_STBC.float().mean((0, 1)), output
+
+
+def batches(num_images: int, batch_size: int, runtime: Runtime) -> Iterator[tuple[int, slice]]:
+    """The rank's own batches: (number, slice of image positions)."""
+    for number in range(runtime.rank, -(-num_images // batch_size), runtime.world_size):
+        yield number, slice(number * batch_size, min((number + 1) * batch_size, num_images))
+
+
+def evaluate(
+    model: Classifier,
+    subset: Subset,
+    split: str,
+    config: TrialConfig,
+    runtime: Runtime,
+    draws: Draws,
+    watch: Watch | None = None,
+) -> dict[str, float]:
+    """Error, top-5 error, cross-entropy in nats; KL in nats of a model with a bottleneck; spread and entropy of the
+    headline map of a model with maps. Collective over the ranks.
+
+    `attention_std` and `attention_entropy` are `interpretability.contrast` of each image's map, averaged over images.
+    """
+    model.eval()
+    size = config.evaluation.batch_size
+    images_NHWC, labels_N = evaluated(subset, runtime.device)
+    found = (*(_OF_LATENT if model.latent_dim is not None else ()), *(_OF_MAP if model.map_sizes else ()))
+    sums = BatchSums(-(-len(subset) // size), (*_QUANTITIES, *found))
+    for number, rows in batches(len(subset), size, runtime):
+        generator = stream(config.seed, "evaluate", split, number, device=runtime.device)
+        logits_BC, output = predict_batch(model, images_NHWC[rows], config, draws, generator)
+        sums.add(number, _batch_sums(logits_BC, labels_N[rows], output))
+        if watch is not None:
+            watch(rows, labels_N[rows], logits_BC, output)
+    total = sums.totals(runtime.world_size)
+    n = total["images"]
+    return {
+        "error_pct": 100.0 * total["errors"] / n,
+        "error_top5_pct": 100.0 * total["top5_errors"] / n,
+        "nll": total["nll"] / n,
+        **{name: total[name] / n for name in found},
+    }
+
+
+def _batch_sums(logits_BC: torch.Tensor, labels_B: torch.Tensor, output: Output) -> dict[str, float | torch.Tensor]:
+    num_top = min(5, logits_BC.shape[1])
+    top_BT = logits_BC.topk(num_top, dim=1).indices
+    sums: dict[str, float | torch.Tensor] = {
+        "images": float(len(labels_B)),
+        "errors": (logits_BC.argmax(1) != labels_B).sum(),
+        "top5_errors": (top_BT != labels_B[:, None]).all(1).sum(),
+        "nll": functional.cross_entropy(logits_BC, labels_B, reduction="sum").double(),
+    }
+    if output.latent is not None:
+        sums["kl_nats"] = kl_nats(output.latent.mean_SBK, output.latent.std_SBK).mean(0).double().sum()
+    if output.maps:
+        map_BHW = next(iter(output.maps.values()))
+        sums["attention_std"] = contrast.std(map_BHW).sum()
+        sums["attention_entropy"] = contrast.entropy(map_BHW).sum()
+    return sums
