@@ -6,8 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from search_spaces.errors import shown
-from search_spaces.rules import BrokenRulesError
+from search_spaces.errors import BrokenRulesError, shown
 from search_spaces.trial_keys import TRIAL_SECTIONS
 
 Path = tuple[str | int, ...]

@@ -1,23 +1,14 @@
 """What must hold between the sections of a specification, found all at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.distributions import Choice, Distribution
+from search_spaces.errors import BrokenRulesError, Problem
 
 if TYPE_CHECKING:
     from search_spaces.schema import SearchSpec
-
-Problem = tuple[tuple[str | int, ...], str]
-
-
-class BrokenRulesError(ValueError):
-    """Several problems, each with the place it belongs to."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(message for _, message in problems))
-        self.problems = tuple(problems)
 
 
 def grid_size(space: Mapping[str, Distribution]) -> int | None:

@@ -42,7 +42,7 @@ from search_spaces.sections import (
     Resources,
     Sampler,
     Scheduler,
-    Section,
+    SpecSection,
     complete_scheduler,
     listed,
     named,
@@ -76,7 +76,7 @@ Varied = Annotated[
 ]
 
 
-class SearchSpec(Section):
+class SearchSpec(SpecSection):
     """One search, complete: defaults are filled in, so that equal searches are equal values."""
 
     name: Name

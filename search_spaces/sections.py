@@ -20,18 +20,18 @@ def listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class Section(BaseModel):
+class SpecSection(BaseModel):
     """Frozen, with no unknown keys and no conversions between kinds of values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Objective(Section):
+class Objective(SpecSection):
     metric: Metric
     goal: Goal
 
 
-class Constraint(Section):
+class Constraint(SpecSection):
     """A bound that a trial's metric must keep; exactly one of the two."""
 
     metric: Metric
@@ -52,12 +52,12 @@ class Constraint(Section):
         return f"{self.metric} at most {self.at_most:g}"
 
 
-class Sampler(Section):
+class Sampler(SpecSection):
     name: Literal["tpe", "gp", "nsga2", "cmaes", "random", "grid"] = "tpe"
     seed: Annotated[int, Field(ge=0, le=SEED_LIMIT)] = 0
 
 
-class Scheduler(Section):
+class Scheduler(SpecSection):
     """Early stopping. `metric` defaults to the first objective's, `goal` to that of the objective it names."""
 
     name: Literal["asha", "none"] = "none"
@@ -69,7 +69,7 @@ class Scheduler(Section):
     """One trial in so many goes on from each rung."""
 
 
-class Finalists(Section):
+class Finalists(SpecSection):
     """The best trials, retrained in full: the `top` best, each over `seeds` seeds."""
 
     top: Annotated[int, Field(ge=1, le=1000)] = 3
@@ -92,7 +92,7 @@ class Finalists(Section):
         return self
 
 
-class Resources(Section):
+class Resources(SpecSection):
     workers_per_trial: WorkerCount = 1
     cpus_per_worker: Annotated[int, Field(ge=1, le=65_536)] = 1
     gpus_per_worker: Annotated[float, Field(ge=0, le=65_536, allow_inf_nan=False)] = 0.0
@@ -118,7 +118,7 @@ class Resources(Section):
         return self
 
 
-class Gate(Section):
+class Gate(SpecSection):
     """What a finalist must keep to replace the present champion."""
 
     error_margin_pct: Annotated[float, Field(ge=0, le=100)] = 0.0

@@ -107,7 +107,7 @@ def result(found: Mapping[str, tuple[Trial, Mapping[str, float]]], quick: bool =
         "closest_in_points": min(compared, key=lambda row: row["mean_distance_points"]),
         "compared": compared,
         "trials": {name: _trial(trial, values) for name, (trial, values) in found.items()},
-        "command": f"python -m benchmarks.{NAME} {' '.join(sys.argv[1:])}",
+        "command": f"python -m benchmarks.paper.{NAME} {' '.join(sys.argv[1:])}",
         "quick": quick,
         "machine": machine(),
         "versions": versions(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.catalog import known
-from trainables.data.sources.image_source import Source
+from trainables.data.sources.image_source import ImageSource
 from trainables.data.store import Split, Store, list_prepared, open_store, store_folder
 from trainables.data.writer import write_store
 
@@ -30,5 +30,5 @@ def random_store(data_root: Path, name: str, num_train: int, num_test: int, side
 
     folder = store_folder(data_root, name, side)
     folder.mkdir(parents=True)
-    write_store(folder, name, side, Source(classes, "random pixels", sizes, chunks), lambda done: None, ())
+    write_store(folder, name, side, ImageSource(classes, "random pixels", sizes, chunks), lambda done: None, ())
     return open_store(data_root, name, side)

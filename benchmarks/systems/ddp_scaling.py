@@ -16,7 +16,7 @@ from benchmarks.support.local_ray import cluster, joined_node
 from benchmarks.support.measure import Figure, interleave, median, run
 from benchmarks.support.small_data import random_store
 from orchestrator.slots.client import acquire
-from orchestrator.slots.messages import Job, Report
+from orchestrator.slots.messages import Assignment, EpochResult
 from orchestrator.slots.pool import SlotPool
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
@@ -91,7 +91,7 @@ def images_per_s(
 ) -> float:
     """Of a trial in a slot of its own; the median of its epochs but the first."""
     folder = Path(tempfile.mkdtemp(dir=root))
-    job = Job(
+    job = Assignment(
         trial="t00000",
         config=config.to_dict(),
         checkpoints=FolderStore(folder / "trial"),
@@ -104,7 +104,7 @@ def images_per_s(
         acquire(pool.ref, "the benchmark") as lease,
     ):
         lease.start(job)
-        while isinstance(message := lease.next(), Report):
+        while isinstance(message := lease.next(), EpochResult):
             found.append(message.metrics["images_per_s"])
     if message.state != "completed":
         raise RuntimeError(f"the trial {message.state}: {message.reason}")

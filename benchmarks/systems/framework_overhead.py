@@ -20,7 +20,7 @@ from benchmarks.support.local_ray import cluster
 from benchmarks.support.measure import Figure, interleave, median, run
 from benchmarks.support.small_data import random_store
 from orchestrator.slots.client import acquire
-from orchestrator.slots.messages import Job, PoolRef, Report
+from orchestrator.slots.messages import Assignment, EpochResult, PoolRef
 from orchestrator.slots.pool import SlotPool
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
@@ -111,11 +111,13 @@ def in_worker(pool: PoolRef, config: TrialConfig, root: Path) -> tuple[list[floa
     seconds_E, rows_E = [], []
     with acquire(pool, "the benchmark") as lease:
         started_s = time.perf_counter()
-        job = Job(trial="t00000", config=config.to_dict(), checkpoints=checkpoints, data_root=root, max_failures=0)
+        job = Assignment(
+            trial="t00000", config=config.to_dict(), checkpoints=checkpoints, data_root=root, max_failures=0
+        )
         lease.start(job)
         for _ in range(EPOCHS):
             message = lease.next()
-            if not isinstance(message, Report):
+            if not isinstance(message, EpochResult):
                 raise RuntimeError(f"the trial {message.state}: {message.reason}")
             now_s = time.perf_counter()
             seconds_E.append(now_s - started_s)

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from orchestrator.planning.capacity import Node
+from orchestrator.planning.check import Check
 from orchestrator.planning.trials import OCCLUDERS, any_maps, probed_trials, resolve_trial
 from orchestrator.process.machine import usable_cpus
 from orchestrator.study.paths import StudyPaths
@@ -69,7 +70,7 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     return Prepared(store, dataset)
 
 
-def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
+def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
     """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message).
 
     The spec as it was given: what is put in the place of occluders that it did not choose is told.
@@ -79,27 +80,27 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[tuple[str, bool, str]]:
     wanted = (config.data.name, config.data.stored_size)
     if wanted in there:
         _selected(spec, open_store(paths.data, *wanted))
-        data = ("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
+        data = Check("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
     elif wanted[0] == EMBEDDED:
-        data = ("data", True, f"{EMBEDDED} is composed when the search starts")
+        data = Check("data", True, f"{EMBEDDED} is composed when the search starts")
     else:
         known(wanted[0])
-        data = ("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
+        data = Check("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
     found = [data]
     if any_maps(spec):
         asked = config.evaluation.occluder_dataset
         used = resolve_trial(with_occluders(spec, paths, Console(quiet=True)), {}).evaluation.occluder_dataset
         as_asked = f"images of {asked}, as {OCCLUDERS} says"
-        found.append(("occluders", used == asked, as_asked if used == asked else _other_occluders(asked, used)))
+        found.append(Check("occluders", used == asked, as_asked if used == asked else _other_occluders(asked, used)))
     if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
-        found.append(("cross-domain", False, _without_cross_domain(config)))
+        found.append(Check("cross-domain", False, _without_cross_domain(config)))
     if config.model.pretrained != "none":
         weights = cached(config.model)
         there_text = f"ImageNet weights are in {weights}"
         absent_text = f"ImageNet weights are not in {weights}; the search downloads them when it starts"
-        found.append(("weights", weights.is_file(), there_text if weights.is_file() else absent_text))
+        found.append(Check("weights", weights.is_file(), there_text if weights.is_file() else absent_text))
     if paths.study_json.exists():
-        found.append(("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
+        found.append(Check("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
     return found
 
 

@@ -5,13 +5,13 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from orchestrator.checks.doctor_cluster import cluster_checks, jobs_api
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.options import is_dashboard
+from orchestrator.planning.check import Check
 from orchestrator.process.code_version import provenance
 from orchestrator.process.machine import usable_cpus
 from orchestrator.process.redact import scrub
@@ -23,12 +23,6 @@ from trainables.data.store import list_prepared
 from trainables.errors import AIBError
 
 FREE_GIB = 2.0
-
-
-class Check(NamedTuple):
-    name: str
-    ok: bool
-    message: str
 
 
 def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ray: bool) -> list[Check]:

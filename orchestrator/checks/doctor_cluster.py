@@ -5,9 +5,11 @@ from pathlib import Path
 
 from orchestrator.checks.storage import check_storage
 from orchestrator.errors import PreflightError
-from orchestrator.ray_cluster.connection import Cluster, NodeResources, token_place
+from orchestrator.planning.capacity import Node
+from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.ray_cluster.metrics_endpoints import metrics_endpoints
 from orchestrator.ray_cluster.node_probe import ProbedNode, versions
+from orchestrator.ray_cluster.tokens import token_place
 from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.submission.jobs_api import connect_jobs
 
@@ -42,7 +44,7 @@ def jobs_api(address: str) -> str:
     return f"{api.url} takes jobs with a token only, {_offer(found)}, {running} jobs running, token in {token_place()}"
 
 
-def _offer(found: list[NodeResources]) -> str:
+def _offer(found: list[Node]) -> str:
     cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
     return f"{len(found)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
 

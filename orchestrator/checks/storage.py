@@ -4,18 +4,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from orchestrator.checks.storage_marks import BucketMarks, FolderMarks, Marks, NeededData, fault_of, new_mark, probe
 from orchestrator.errors import PreflightError, first_line
+from orchestrator.ray_cluster.node_tasks import on_every_node
 from orchestrator.study.checkpoint_storage import TrialStorage
 
 NODE_S = 120.0
 NODES_NAMED = 3
-ATTEMPTS = 3
-"""How often a node is asked whose worker dies of it: a call that the network drops ends a worker too."""
 
 
 def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData], timeout_s: float = NODE_S) -> None:
@@ -35,7 +30,8 @@ def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData],
     shared = new_mark("driver")
     try:
         marks.write(shared)
-        faults = _faults(marks, shared, data, timeout_s)
+        answers = on_every_node(fault_of, marks, "node", shared, data, timeout_s=timeout_s)
+        faults = [(one.address, fault) for one in answers if (fault := one.error or one.value) is not None]
     except OSError as error:
         raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
     finally:
@@ -54,26 +50,3 @@ def _check_driver(marks: Marks, place: str, advice: str) -> None:
         probe(marks, "driver")
     except OSError as error:
         raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
-
-
-def _faults(marks: Marks, shared: str, data: Sequence[NeededData], timeout_s: float) -> list[tuple[str, str]]:
-    """The address of every node that cannot serve, and why; one that is lost meanwhile is no longer asked to."""
-    asked = {}
-    for node in ray.nodes():
-        if node["Alive"]:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task = ray.remote(fault_of).options(num_cpus=0, max_retries=ATTEMPTS - 1, scheduling_strategy=there)
-            asked[task.remote(marks, "node", shared, data)] = node
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s)
-    faults = [(asked[ref], f"it did not answer within {timeout_s:g} s") for ref in silent]
-    for ref in silent:
-        ray.cancel(ref, force=True)
-    for ref in answered:
-        try:
-            fault = ray.get(ref)
-        except RayError as error:
-            fault = f"the check did not run there ({str(error).strip().splitlines()[0]})"
-        if fault is not None:
-            faults.append((asked[ref], fault))
-    lost = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
-    return [(node["NodeManagerAddress"], fault) for node, fault in faults if node["NodeID"] not in lost]

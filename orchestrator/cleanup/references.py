@@ -7,7 +7,7 @@ best trial of a study that no gate has judged).
 
 from typing import NamedTuple
 
-from orchestrator.report.runs.subject import find_subject, find_subjects
+from orchestrator.report.runs import find_subject, find_subjects
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import best_trials
 from orchestrator.study.study import StudyView

@@ -22,12 +22,12 @@ def report(
 
     Several studies share one set of the paper's tables; then each follows by itself.
     """
-    from orchestrator.report.source import Source
+    from orchestrator.report.source import StudySource
     from orchestrator.report.write import write_report
     from orchestrator.study.paths import reports_folder, study_paths
 
     paths = [study_paths(root, study) for study in dict.fromkeys(studies)]
-    sources = [Source.of(one) for one in paths]
+    sources = [StudySource.of(one) for one in paths]
     default = paths[0].report if len(paths) == 1 else reports_folder(root, [source.name for source in sources])
     page = write_report(sources, to or default)
     if as_json:

@@ -47,7 +47,7 @@ def plan(
     from rich.console import Console
 
     from orchestrator.checks.data import checks, this_machine, with_occluders
-    from orchestrator.planning.capacity import Node, imagined
+    from orchestrator.planning.capacity import imagined
     from orchestrator.planning.plan import make_plan
     from orchestrator.study.paths import study_paths
 
@@ -60,10 +60,10 @@ def plan(
         nodes = [this_machine()]
     else:
         from orchestrator.ray_cluster.connection import connect
-        from orchestrator.ray_cluster.connection import nodes as cluster_nodes
+        from orchestrator.ray_cluster.nodes import nodes as cluster_nodes
 
         with connect(address):
-            nodes = [Node(*node) for node in cluster_nodes()]
+            nodes = cluster_nodes()
     made = make_plan(resolved, nodes, seconds_per_epoch, checks(loaded, paths))
     if as_json:
         print_json(made.to_json())

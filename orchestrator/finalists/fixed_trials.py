@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.slots.client import Lease, acquire, this_process
-from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.messages import Assignment, Finished
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.tracking.recorder import Recorder
@@ -70,7 +70,7 @@ def run_trials(
 
     def run_in_slot(one: PlannedTrial) -> None:
         record = recorder.journal.state.trials[one.trial]
-        job = Job(
+        job = Assignment(
             trial=one.trial,
             config=one.config.to_dict(),
             checkpoints=storage.of(one.trial),

@@ -4,7 +4,7 @@ Their seeds are new: the search chose its winners by the results of its own seed
 """
 
 from orchestrator.finalists.fixed_trials import PlannedTrial
-from orchestrator.planning.plan import resolve_trial
+from orchestrator.planning.trials import resolve_trial
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import best_trials, violations
 from search_spaces.schema import SearchSpec

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from orchestrator.monitoring.readings import Reading, record_readings, slot_readings, study_readings
+from orchestrator.monitoring.readings import METRICS, record_readings, slot_readings, study_readings
 from orchestrator.process.logs import bound
+from orchestrator.ray_cluster.metric import Reading
 from orchestrator.ray_cluster.metrics_exporter import Losses, exported
 from orchestrator.slots.client import statuses
 from orchestrator.slots.pool import SlotPool
@@ -33,5 +34,5 @@ def monitored(study: Study, recorder: Recorder, pool: Callable[[], SlotPool]) ->
             *record_readings(name, *waiting),
         ]
 
-    with bound(study=name), exported(read):
+    with bound(study=name), exported(METRICS, read):
         yield

@@ -5,22 +5,13 @@ Prometheus finds them as `ray_` + name, since Ray's own endpoints carry them.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
 
+from orchestrator.ray_cluster.metric import Metric, Reading
 from orchestrator.slots.messages import SlotStatus
 from orchestrator.study.journal import StudyState
 
 TRIAL_STATES = ("running", "completed", "stopped", "failed")
 SLOT_STATES = ("starting", "idle", "leased", "leaving", "broken", "closed", "unreachable")
-
-
-class Metric(NamedTuple):
-    """A metric; a counter counts from the driver's start, so that `rate()` sees a resume as a restart."""
-
-    name: str
-    kind: Literal["gauge", "counter"]
-    description: str
-    labels: tuple[str, ...]
 
 
 METRICS = (
@@ -36,14 +27,6 @@ METRICS = (
     Metric("aib_records_pending", "gauge", "Records that wait for the tracking server.", ("study",)),
     Metric("aib_records_rejected_total", "counter", "Records that the tracking server refused.", ("study",)),
 )
-
-
-class Reading(NamedTuple):
-    """One value; a counter's is its total so far."""
-
-    name: str
-    value: float
-    labels: dict[str, str]
 
 
 def study_readings(study: str, state: StudyState, planned: int) -> list[Reading]:

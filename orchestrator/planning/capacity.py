@@ -63,9 +63,9 @@ def imagined(cluster: str) -> list[Node]:
     return nodes
 
 
-def num_slots(nodes: Iterable[tuple[str, float, float]], need: Need, max_concurrent: int | None = None) -> Capacity:
+def num_slots(nodes: Iterable[Node], need: Need, max_concurrent: int | None = None) -> Capacity:
     """Slots that fit at the same time, at least 1; PreflightError for a request that can never be met."""
-    cluster = [Node(*node) for node in nodes]
+    cluster = list(nodes)
     places = sum(min(_by_cpu(node, need), _by_gpu(node, need)) for node in cluster)
     shape = shares(places, need.workers, need.most_workers or need.workers)
     if not shape:

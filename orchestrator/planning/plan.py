@@ -2,26 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from orchestrator.planning.capacity import Capacity, Need, num_slots
+from orchestrator.planning.capacity import Capacity, Need, Node, num_slots
+from orchestrator.planning.check import Check
 from orchestrator.planning.cost import LowHigh, Part, wall_seconds, worker_seconds
 from orchestrator.planning.signature import spec_signature
-from orchestrator.planning.trials import INTERP_EVERY, check_trials, interp_metrics, models_in_play, resolve_trial
+from orchestrator.planning.trials import INTERP_EVERY, check_trials, interp_metrics, models_in_play
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models.traits import fields_without_effect
-
-__all__ = ["Check", "LowHigh", "Plan", "make_plan", "resolve_trial"]
-
-
-class Check(NamedTuple):
-    """Something worth knowing before the start. What makes a search impossible is an error instead."""
-
-    name: str
-    ok: bool
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +140,9 @@ class Plan:
 
 def make_plan(
     spec: SearchSpec,
-    nodes: Iterable[tuple[str, float, float]],
+    nodes: Iterable[Node],
     seconds_per_epoch: float | None = None,
-    checks: Iterable[tuple[str, bool, str]] = (),
+    checks: Iterable[Check] = (),
 ) -> Plan:
     """Plans a search on a cluster of `nodes` (id, CPUs, GPUs); `checks` of others are passed on.
 
@@ -175,18 +166,18 @@ def make_plan(
         search_epochs=search_epochs(spec.trials, trial.epochs, rungs, spec.scheduler.reduction_factor),
         num_finalists=_num_finalists(spec),
         seconds_per_epoch=seconds_per_epoch,
-        checks=(*(Check(*check) for check in checks), *_notes(spec, trial)),
+        checks=(*checks, *_notes(spec, trial)),
     )
 
 
-def capacity_for(spec: SearchSpec, nodes: Iterable[tuple[str, float, float]]) -> Capacity:
+def capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
     """The slots that these nodes hold; PreflightError where they hold none."""
     asked = spec.resources
     need = Need(asked.workers_per_trial, asked.cpus_per_worker, asked.gpus_per_worker, asked.placement)
     return num_slots(nodes, need, asked.max_concurrent)
 
 
-def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[tuple[str, float, float]]) -> Capacity:
+def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
     """The slots in which these nodes retrain the finalists, no more than those; PreflightError where they hold none."""
     if spec.finalists.worker_range is None:
         return capacity_for(spec, nodes)

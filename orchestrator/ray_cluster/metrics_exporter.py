@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from ray.util import metrics as ray_metrics
 
-from orchestrator.monitoring.readings import METRICS, Reading
+from orchestrator.ray_cluster.metric import Metric, Reading
 
 LOOK_S = 5.0
 JOIN_S = 2.0
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 class Exporter:
     """Ray's gauges and counters under our names. A counter's first total is where it counts from."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Sequence[Metric]) -> None:
         self._gauges = {
-            m.name: ray_metrics.Gauge(m.name, m.description, m.labels) for m in METRICS if m.kind == "gauge"
+            m.name: ray_metrics.Gauge(m.name, m.description, m.labels) for m in metrics if m.kind == "gauge"
         }
         self._counters = {
-            m.name: ray_metrics.Counter(m.name, m.description, m.labels) for m in METRICS if m.kind == "counter"
+            m.name: ray_metrics.Counter(m.name, m.description, m.labels) for m in metrics if m.kind == "counter"
         }
         self._totals: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._began = False
@@ -59,7 +59,9 @@ class Losses:
 
 
 @contextmanager
-def exported(read: Callable[[], Sequence[Reading]], look_s: float = LOOK_S) -> Iterator[None]:
+def exported(
+    metrics: Sequence[Metric], read: Callable[[], Sequence[Reading]], look_s: float = LOOK_S
+) -> Iterator[None]:
     """Exports `read()` now and every `look_s` seconds, and once more at the end."""
     over = threading.Event()
 
@@ -68,7 +70,7 @@ def exported(read: Callable[[], Sequence[Reading]], look_s: float = LOOK_S) -> I
         while True:
             last = over.is_set()
             try:
-                exporter = exporter or Exporter()
+                exporter = exporter or Exporter(metrics)
                 exporter.export(read())
             except Exception:
                 if not warned:

@@ -11,8 +11,9 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.planning.capacity import Node
 from orchestrator.process.code_version import provenance
-from orchestrator.ray_cluster.connection import NodeResources, nodes
+from orchestrator.ray_cluster.nodes import nodes
 
 ANSWER_S = 90.0
 CLOCK_READINGS = 5
@@ -53,7 +54,7 @@ class _Probe:
 class ProbedNode:
     """A node with a probe on it."""
 
-    def __init__(self, resources: NodeResources, probe: Any) -> None:
+    def __init__(self, resources: Node, probe: Any) -> None:
         self.resources, self._probe = resources, probe
 
     def facts(self) -> NodeFacts:

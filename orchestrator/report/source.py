@@ -14,7 +14,7 @@ from trainables.interpretability.examples import Panels
 
 
 @dataclass(frozen=True)
-class Source:
+class StudySource:
     view: StudyView
     trials: Path
     """The trials' folders."""
@@ -22,9 +22,9 @@ class Source:
     """Root of the prepared data sets."""
 
     @staticmethod
-    def of(paths: StudyPaths) -> "Source":
+    def of(paths: StudyPaths) -> "StudySource":
         """PreflightError where there is no such study."""
-        return Source(view_study(paths), paths.trials, paths.data)
+        return StudySource(view_study(paths), paths.trials, paths.data)
 
     @property
     def name(self) -> str:

@@ -9,12 +9,12 @@ from orchestrator.report.page.html import html_page
 from orchestrator.report.page.markdown import markdown_page
 from orchestrator.report.sections.contents import studies_report, study_report
 from orchestrator.report.sections.tables import trials_csv
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 
 FILES = ("report.html", "report.md", "trials.csv")
 
 
-def write_report(sources: Sequence[Source], out: Path) -> Path:
+def write_report(sources: Sequence[StudySource], out: Path) -> Path:
     """Writes FILES into `out`, and returns the page's path.
 
     A study may be running, or have nothing to show yet. Same studies, same bytes.

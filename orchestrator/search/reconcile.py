@@ -1,11 +1,11 @@
-"""After a loss: Optuna's study and the tracking store are brought to agree with the journal, which alone is believed.
+"""Brings Optuna's study into agreement with the journal after a loss; the journal is the source of truth.
 
-Every function may be called again at any time, and then changes nothing.
+Every function is idempotent.
 """
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -24,11 +24,7 @@ from orchestrator.search.optuna_study import (
 )
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import violations
-from orchestrator.tracking.recorder import Recorder
 from search_spaces.schema import SearchSpec
-from trainables.config.trial import TrialConfig
-
-STORE_WAIT_S = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -60,21 +56,6 @@ def reap(study: optuna.Study, records: Sequence[TrialRecord]) -> None:
     for trial in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
         if trial_name(trial.number) not in running:
             study.tell(trial.number, state=OptunaState.FAIL, skip_if_finished=True)
-
-
-def reconcile_store(recorder: Recorder, config: Callable[[TrialRecord], TrialConfig]) -> None:
-    """Tells the tracking store again of every trial that has ended and of which it does not have the end.
-
-    That may be for a kill between the journal's line and the store's, or because the store lost it or is another one.
-    While the store does not answer, those are told that no process has told of yet.
-    """
-    there = recorder.tracker.ended_trials(STORE_WAIT_S)
-    for record in list(recorder.journal.state.trials.values()):
-        if record.state == "running" or (record.recorded and (there is None or record.trial in there)):
-            continue
-        recorder.trial_started(record.trial, record.kind, record.params, config(record), record.of)
-        recorder.trial_ended(record.trial, record.state, record.reason, record.failure_kind)
-    recorder.settle()
 
 
 def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> str:

@@ -12,7 +12,7 @@ import ray
 from ray import tune
 
 from orchestrator.slots.client import Lease, acquire, this_process
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, PoolRef, SlotError
 from orchestrator.study.checkpoint_storage import TrialStorage
 from trainables.config.trial import TrialConfig
 
@@ -95,8 +95,8 @@ class Trial(tune.Trainable):
         self.config, self._epoch = new_config, 0
         return True
 
-    def _job(self) -> Job:
-        return Job(
+    def _job(self) -> Assignment:
+        return Assignment(
             trial=self.config["trial"],
             config=self.config["config"],
             checkpoints=self._checkpoints.of(self.config["trial"]),
@@ -105,12 +105,12 @@ class Trial(tune.Trainable):
             max_failures=self._max_failures,
         )
 
-    def _end(self, message: Report | Finished) -> dict[str, Any]:
+    def _end(self, message: EpochResult | Finished) -> dict[str, Any]:
         assert isinstance(message, Finished)
         self.cleanup()
         ended = {"done": True, _STATE: message.state}
         return {**ended, _FAILURE: message.reason, _KIND: message.kind} if message.state == "failed" else ended
 
 
-def _result(report: Report) -> dict[str, Any]:
+def _result(report: EpochResult) -> dict[str, Any]:
     return {**report.metrics, "epoch": report.epoch, _METRICS: dict(report.metrics), _STATE: "running"}

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from orchestrator.slots.failures import Failure, decide
-from orchestrator.slots.messages import Finished, Job, Moved, PoolRef, Report, SlotError, SlotStatus
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, Moved, PoolRef, SlotError, SlotStatus
 
 HEARTBEAT_S = 2.0
 NEXT_S = 5.0
@@ -48,13 +48,13 @@ class Lease:
     def __init__(self, pool: PoolRef, owner: str, slot: Any, token: str, cancelled: Callable[[], bool]) -> None:
         self._pool, self._owner, self._slot, self._token = pool, owner, slot, token
         self._cancelled = cancelled
-        self._job: Job | None = None
+        self._job: Assignment | None = None
         self._stopped = False
         self._released = threading.Event()
         # The slot frees itself when these cease: its owner's process has died.
         threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True).start()
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Assignment) -> None:
         """Starts the trial; it goes on from its newest checkpoint where it has one."""
         self._job = job
         try:
@@ -63,7 +63,7 @@ class Lease:
             # `next` finds the lease lost and starts the trial in another slot.
             return
 
-    def next(self) -> Report | Finished:
+    def next(self) -> EpochResult | Finished:
         """Waits for the next epoch or the end. A lost slot is replaced, which counts as one of the trial's failures."""
         job = self._started()
         while True:
@@ -71,7 +71,7 @@ class Lease:
                 message = ray.get(self._slot.next.remote(self._token, NEXT_S))
             except RayActorError:
                 message = "lost"
-            if isinstance(message, Report):
+            if isinstance(message, EpochResult):
                 self._job = replace(job, epochs_known=message.epoch, failures=message.failures)
                 return message
             if isinstance(message, Finished):
@@ -112,7 +112,7 @@ class Lease:
     ) -> None:
         self.release()
 
-    def _started(self) -> Job:
+    def _started(self) -> Assignment:
         assert self._job is not None, "start(job) comes before next()"
         return self._job
 
@@ -128,7 +128,7 @@ class Lease:
         self._go_on(replace(job, failures=failures))
         return None
 
-    def _go_on(self, job: Job) -> None:
+    def _go_on(self, job: Assignment) -> None:
         """In another slot."""
         owner_id = f"{self._owner} ({uuid.uuid4().hex})"
         self._slot, self._token = _acquire(self._pool, owner_id, None, self._cancelled)

@@ -12,7 +12,7 @@ SlotState = Literal["starting", "idle", "leased", "leaving", "broken", "closed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Assignment:
     """One trial to run."""
 
     trial: str
@@ -35,7 +35,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Report:
+class EpochResult:
     """One epoch of a trial."""
 
     epoch: int

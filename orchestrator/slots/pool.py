@@ -13,12 +13,13 @@ from typing import Any, Literal
 import ray
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.ray_cluster.connection import wanting
+from orchestrator.ray_cluster.nodes import wanting
 from orchestrator.slots import placement_groups
 from orchestrator.slots.client import ask, statuses
 from orchestrator.slots.messages import PoolRef, SlotStatus
-from orchestrator.slots.slot import Slot, SlotSpec
+from orchestrator.slots.slot import Slot
 from orchestrator.slots.slot_state import OWNER_TIMEOUT_S
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.slots.worker import Fit, fit_trial
 
 CLOSE_S = 20.0

@@ -8,24 +8,24 @@ import logging
 import os
 import shutil
 import threading
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray._private.state import state
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.ray_cluster.connection import wanting
+from orchestrator.ray_cluster.nodes import wanting
 from orchestrator.slots import placement_groups
 from orchestrator.slots.failures import Failure, cause_line
 from orchestrator.slots.hang_detector import Beat, Watchdog
 from orchestrator.slots.messages import SlotStatus
 from orchestrator.slots.slot_state import Mailbox
+from orchestrator.slots.spec import SlotSpec
 from trainables.runtime.node_cache import node_cache
 
 if TYPE_CHECKING:
-    from orchestrator.slots.worker import Fit
+    pass
 
 RETRY_S = 2.0
 LOOK_S = 1.0
@@ -46,33 +46,6 @@ TRAIN_SETTINGS = {
 
 NO_ROOM = "WorkerGroupStartupTimeoutError"
 """Ray Train's error, by a name that it does not export, of a run whose workers found no place in the time given."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlotSpec:
-    """What every slot of a pool is made of."""
-
-    workers: int
-    """At the start; `Slot.resize` changes them."""
-    cpus_per_worker: float
-    gpus_per_worker: float
-    storage: Path | None
-    """For Train's own small files; None: the cache of the node that the slot is on."""
-    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
-    trials_per_slot: int | None
-    """Fresh workers after so many trials; None: never."""
-    fit: "Fit"
-    owner_timeout_s: float
-    start_timeout_s: float
-    watch_preemption: bool
-    hang_timeout_s: float | None
-    """How long a worker may make no progress (`watchdog.Watchdog`)."""
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """Of one worker."""
-        gpus = {"GPU": self.gpus_per_worker} if self.gpus_per_worker > 0 else {}
-        return {"CPU": self.cpus_per_worker, **gpus}
 
 
 class Slot(Mailbox):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.slots.failures import Failure, decide
-from orchestrator.slots.messages import Finished, Job, Moved, Report, SlotState, SlotStatus
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, Moved, SlotState, SlotStatus
 
 OWNER_TIMEOUT_S = 15.0
 DECISION_WAIT_S = 5.0
@@ -28,7 +28,7 @@ class _Lease:
     token: str
     owner: str
     heard_s: float
-    job: Job | None = None
+    job: Assignment | None = None
     taken: bool = False
     """A worker group is running the job."""
     leaving: bool = False
@@ -41,7 +41,7 @@ class _Lease:
     failures: tuple[Failure, ...] = ()
     asking: int = 0
     """Calls of the owner that wait for an epoch."""
-    reports: deque[Report] = field(default_factory=deque)
+    reports: deque[EpochResult] = field(default_factory=deque)
     finished: Finished | None = None
 
 
@@ -85,7 +85,7 @@ class Mailbox:
             self._lease = _Lease(uuid.uuid4().hex, owner, self._clock())
             return self._lease.token
 
-    def start(self, token: str, job: Job) -> bool:
+    def start(self, token: str, job: Assignment) -> bool:
         """Hands the job to the workers; False if the lease is lost. A lease has one job."""
         with self._changed:
             lease = self._owned(token)
@@ -96,7 +96,7 @@ class Mailbox:
                 self._changed.notify_all()
             return True
 
-    def next(self, token: str, timeout_s: float) -> Report | Finished | Moved | Literal["wait", "lost"]:
+    def next(self, token: str, timeout_s: float) -> EpochResult | Finished | Moved | Literal["wait", "lost"]:
         """The next epoch, each exactly once, or the trial's end, or its move; "wait" if there is none of them yet."""
         with self._changed:
             lease = self._owned(token)
@@ -147,7 +147,7 @@ class Mailbox:
 
     # The workers' side.
 
-    def take(self, group: str, timeout_s: float) -> Job | Literal["wait", "close"]:
+    def take(self, group: str, timeout_s: float) -> Assignment | Literal["wait", "close"]:
         """The next job for an idle group. A new group's first call, with a job in progress, is that job's failure."""
         with self._changed:
             if not self._of_this_run(group):
@@ -183,7 +183,7 @@ class Mailbox:
             took_s = self._clock() - self._last_put_s
             if epoch > lease.passed:
                 lease.passed = epoch
-                lease.reports.append(Report(epoch, metrics, lease.failures))
+                lease.reports.append(EpochResult(epoch, metrics, lease.failures))
                 self._changed.notify_all()
             if epoch < lease.job.epochs:
                 self._changed.wait_for(

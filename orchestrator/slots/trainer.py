@@ -11,7 +11,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from orchestrator.slots.failures import failure_of_group
-from orchestrator.slots.slot import SlotSpec
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.slots.worker import serve
 from trainables.runtime.node_cache import node_cache
 

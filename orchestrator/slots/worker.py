@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 
 from orchestrator.slots.heartbeat import Pulse
-from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.messages import Assignment, Finished
 from orchestrator.slots.process_reset import ProcessState
 from trainables.checkpoints.checkpoint import read_history
 from trainables.checkpoints.folder_store import CheckpointStore
@@ -34,7 +34,7 @@ AGREE_S = 20.0
 T = TypeVar("T")
 
 
-class EpochReport(Protocol):
+class FitReport(Protocol):
     """What the science yields once an epoch."""
 
     @property
@@ -45,10 +45,10 @@ class EpochReport(Protocol):
     def save(self) -> Callable[[Path], Path]: ...
 
 
-Fit = Callable[[Mapping[str, Any], Runtime, Path | None], Iterator[EpochReport]]
+Fit = Callable[[Mapping[str, Any], Runtime, Path | None], Iterator[FitReport]]
 
 
-def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
+def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
     """The science: one trial from `TrialConfig.to_dict()`."""
     from trainables.config.trial import TrialConfig
     from trainables.training.fit import fit
@@ -56,7 +56,7 @@ def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
     return fit(TrialConfig.from_dict(config), runtime, resume)
 
 
-def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
+def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
     """The same on this node's own copies of the data, which the first worker here makes."""
     from trainables.config.trial import TrialConfig
     from trainables.data.node_copy import copied
@@ -103,7 +103,7 @@ def _warm_up() -> None:
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
 
-def _run_job(job: Job, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finished | None:
+def _run_job(job: Assignment, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finished | None:
     """The trial's end in this group; None where the group was called away and the trial goes on in another one."""
     pulse.begin()
     runtime = Runtime(
@@ -158,13 +158,13 @@ def _resumed(checkpoints: CheckpointStore, rank: int) -> Iterator[Path | None]:
         yield newest
 
 
-def _resend(job: Job, resume: Path | None, ranks: "_Ranks") -> bool:
+def _resend(job: Assignment, resume: Path | None, ranks: "_Ranks") -> bool:
     """Reports the checkpoint's epochs that the owner lacks; True if one of them is answered with a stop."""
     rows = read_history(resume) if resume is not None else []
     return any(ranks.put(int(row["epoch"]), row) for row in rows if row["epoch"] > job.epochs_known)
 
 
-def _publish(job: Job, report: EpochReport, ranks: "_Ranks") -> Finished | None:
+def _publish(job: Assignment, report: FitReport, ranks: "_Ranks") -> Finished | None:
     """Checkpoint first, report second: what was reported is never lost. None means to go on."""
     try:
         job.checkpoints.save(report.epoch, report.save)
@@ -183,14 +183,14 @@ class _Ranks:
     world_size: int
     group: str
 
-    def take(self) -> Job | None:
+    def take(self) -> Assignment | None:
         """The next trial on all ranks, or None when the slot closes. Every wait is short, so that no other rank's
         broadcast comes near the process group's timeout."""
         while True:
             taken = ray.get(self.slot.take.remote(self.group, TAKE_S)) if self.rank == 0 else None
             taken = _broadcast(taken, self.rank)
             advance()
-            if isinstance(taken, Job):
+            if isinstance(taken, Assignment):
                 return taken
             if taken == "close":
                 return None

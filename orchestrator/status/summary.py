@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from orchestrator.study.averages import mean, sample_std
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import best_trials
 from orchestrator.study.study import StudyView
@@ -67,18 +68,6 @@ def finalist_rows(records: list[TrialRecord]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def sample_std(values: list[float]) -> float | None:
-    """Standard deviation with n - 1; None for a single value, which has no spread to tell."""
-    if len(values) < 2:
-        return None
-    centre = mean(values)
-    return float((sum((v - centre) ** 2 for v in values) / (len(values) - 1)) ** 0.5)
 
 
 def _best(record: TrialRecord) -> dict[str, Any]:

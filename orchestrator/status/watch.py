@@ -6,7 +6,7 @@ from itertools import chain
 
 from rich.console import Console
 
-from orchestrator.planning.plan import resolve_trial
+from orchestrator.planning.trials import resolve_trial
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.journal import JournalTail, StudyState
 from orchestrator.study.lock import is_held

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from orchestrator.process.redact import scrub
 from orchestrator.submission.jobs_api import JobsApi, JobsUnreachableError
-from orchestrator.submission.ray_job import Job
+from orchestrator.submission.ray_job import RayJob
 
 LOST_S = 120.0
 RETRY_S = 2.0
 
 
-def follow(api: JobsApi, job_id: str, write: Callable[[str], None], lost_s: float = LOST_S) -> Job:
+def follow(api: JobsApi, job_id: str, write: Callable[[str], None], lost_s: float = LOST_S) -> RayJob:
     """Writes the log, whole lines with secrets removed, and gives the job as it ended.
 
     Raises JobsUnreachableError where the cluster stays away for `lost_s`; the job may well go on.

@@ -18,15 +18,10 @@ from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from orchestrator.errors import PreflightError, first_line
-from orchestrator.ray_cluster.connection import (
-    NodeResources,
-    knock,
-    require_tokens,
-    secure_token,
-    token_path,
-    token_place,
-)
-from orchestrator.submission.ray_job import Job
+from orchestrator.planning.capacity import Node
+from orchestrator.ray_cluster.connection import probe_port
+from orchestrator.ray_cluster.tokens import require_tokens, secure_token, token_path, token_place
+from orchestrator.submission.ray_job import RayJob
 from trainables.errors import AIBError
 
 REQUEST_S = 30.0
@@ -60,12 +55,12 @@ class JobsApi:
         self._client = client
         self.url: str = client.get_address()
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[RayJob]:
         """Every job that was submitted to the cluster."""
         with _answering(self.url):
             return [_job(details) for details in self._client.list_jobs() if details.submission_id]
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> RayJob:
         with _answering(self.url):
             return _job(self._client.get_job_info(job_id))
 
@@ -114,14 +109,14 @@ class JobsApi:
         with _answering(self.url):
             self._client.delete_job(job_id)
 
-    def nodes(self) -> list[tuple[NodeResources, dict[str, str]]]:
+    def nodes(self) -> list[tuple[Node, dict[str, str]]]:
         """The alive nodes and their labels."""
         with _answering(self.url):
             # Not filtered there: Ray takes nodes that the filter left out for lost ones, and refuses to answer.
             found = list_nodes(address=self.url, detail=True, limit=10_000)
         return [
             (
-                NodeResources(node.node_id, node.resources_total.get("CPU", 0.0), node.resources_total.get("GPU", 0.0)),
+                Node(node.node_id, node.resources_total.get("CPU", 0.0), node.resources_total.get("GPU", 0.0)),
                 dict(node.labels or {}),
             )
             for node in found
@@ -187,7 +182,7 @@ def _url(address: str) -> str:
     """The dashboard's URL. HOST:PORT may be the dashboard or the cluster's own port: the former speaks HTTP."""
     parts = urlsplit(address if "://" in address else f"http://{address}")
     if parts.hostname and address != "auto":
-        knock(f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}")
+        probe_port(f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}")
     if "://" in address or address == "auto":
         return address
     try:
@@ -223,9 +218,9 @@ def _answering(url: str) -> Iterator[None]:
         raise JobsUnreachableError(f"the Jobs API at {url} failed: {error}") from error
 
 
-def _job(details: Any) -> Job:
+def _job(details: Any) -> RayJob:
     metadata = details.metadata or {}
-    return Job(
+    return RayJob(
         id=details.submission_id,
         status=str(getattr(details.status, "value", details.status)),
         study=metadata.get(STUDY),

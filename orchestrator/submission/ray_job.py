@@ -11,7 +11,7 @@ NO_PROGRAM = (126, 127)
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
-class Job(NamedTuple):
+class RayJob(NamedTuple):
     """One job as the cluster describes it. Of a job that is no search of ours, `study` is None."""
 
     id: str
@@ -43,7 +43,7 @@ class Job(NamedTuple):
         }
 
 
-def exit_code_of(job: Job) -> int:
+def exit_code_of(job: RayJob) -> int:
     """The contract's code of an ended job: the search's own where it came to tell one."""
     if job.status == "STOPPED":
         return EXIT_TERMINATED
@@ -54,12 +54,12 @@ def exit_code_of(job: Job) -> int:
     return job.exit_code if job.exit_code >= 0 else EXIT_FAILED
 
 
-def jobs_of(study: str, jobs: Iterable[Job]) -> list[Job]:
+def jobs_of(study: str, jobs: Iterable[RayJob]) -> list[RayJob]:
     """The study's searches, oldest first."""
     return sorted((job for job in jobs if job.study == study), key=lambda job: job.started_s or 0.0)
 
 
-def free_id(study: str, jobs: Iterable[Job]) -> str:
+def free_id(study: str, jobs: Iterable[RayJob]) -> str:
     """The study's name, or NAME~2, NAME~3, … where the cluster knows it already: Ray gives an id away only once.
 
     Two submitters who see the same jobs choose the same id, so that Ray itself refuses the second. No study's name

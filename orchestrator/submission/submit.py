@@ -24,7 +24,7 @@ from orchestrator.submission.jobs_api import (
     JobsUnreachableError,
     connect_jobs,
 )
-from orchestrator.submission.ray_job import NO_PROGRAM, Job, exit_code_of, free_id, jobs_of
+from orchestrator.submission.ray_job import NO_PROGRAM, RayJob, exit_code_of, free_id, jobs_of
 from orchestrator.submission.upload import parcel, spec_in_parcel
 from orchestrator.tracking.mlflow.store import check_tracking_uri
 from search_spaces.schema import load_spec
@@ -65,7 +65,7 @@ class Submission:
 
 def submit_search(
     submission: Submission, address: str, *, wait: bool, console: Console, write: Callable[[str], None]
-) -> tuple[Job, int]:
+) -> tuple[RayJob, int]:
     """Starts the search as a job, or joins the one that runs already; the job, and the exit code to leave with.
 
     The spec is checked before the cluster is asked, and the cluster before anything is sent.
@@ -123,7 +123,7 @@ def _root_there(root: str | None) -> str | None:
 
 def _start_or_join(
     api: JobsApi, submission: Submission, variables: dict[str, str], study: str, signature: str, root: str | None
-) -> tuple[Job, bool]:
+) -> tuple[RayJob, bool]:
     """The job, and whether it is ours."""
     metadata = {STUDY: study, SIGNATURE: signature, ROOT: root or ""}
     for _ in range(ATTEMPTS):
@@ -157,7 +157,7 @@ def entrypoint(submission: Submission) -> str:
     return f"exec {shlex.join(words)}"
 
 
-def _check_same(running: Job, study: str, signature: str, root: str | None) -> None:
+def _check_same(running: RayJob, study: str, signature: str, root: str | None) -> None:
     differs = "another spec" if running.signature != signature else None
     if differs is None and running.root != root:
         differs = f"the root {running.root or 'of the cluster (AIB_ROOT)'}"

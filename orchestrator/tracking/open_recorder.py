@@ -8,14 +8,14 @@ from rich.console import Console
 
 from orchestrator.checks.data import Prepared
 from orchestrator.options import Where
-from orchestrator.planning.plan import resolve_trial
+from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.redact import scrub
-from orchestrator.search.reconcile import reconcile_store
 from orchestrator.study.study import Study
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_local
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
+from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.trial_artifacts import log_trial_artifacts
 from search_spaces.schema import SearchSpec

@@ -8,13 +8,14 @@ from rich.console import Console
 from orchestrator.checks.data import check_data, this_machine, with_occluders
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_GATE_REFUSED, EXIT_PARTIAL, PreflightError
 from orchestrator.finalists.fixed_trials import PlannedTrial
-from orchestrator.finalists.promotion import crown
+from orchestrator.finalists.promotion import promote_winner
 from orchestrator.finalists.selection import best_finalist, plan_finalists
 from orchestrator.options import Where
-from orchestrator.planning.plan import make_plan, resolve_trial
+from orchestrator.planning.plan import make_plan
+from orchestrator.planning.trials import resolve_trial
 from orchestrator.ray_cluster.connection import connect
 from orchestrator.registry.permission import check_may_register
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 from orchestrator.report.write import FILES, write_report
 from orchestrator.search.tune_run import run_search, trials_left
 from orchestrator.study.journal import StudyState
@@ -58,14 +59,14 @@ def run_study(spec: SearchSpec, where: Where, *, resume: bool, console: Console)
             return interruption.exit_code
         run.pool.close()
         recorder.stage("publishing")
-        crown(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
+        promote_winner(study, recorder, best_finalist(spec, list(recorder.journal.state.trials.values())), run.uri)
         recorder.stage("done")
         _report(study, recorder)
     return study_exit_code(spec, recorder.journal.state)
 
 
 def _report(study: Study, recorder: Recorder) -> None:
-    page = write_report([Source.of(study.paths)], study.paths.report)
+    page = write_report([StudySource.of(study.paths)], study.paths.report)
     for name in FILES:
         recorder.tracker.log_artifact(None, page.with_name(name), "report")
     # Last: a report without this line is made, and told, once more.
@@ -146,7 +147,7 @@ def promote_study(name: str, where: Where, console: Console) -> int:
         study = stack.enter_context(open_study(view.spec, paths, True, {}))
         recorder = open_record(stack, study, where, check_data(view.spec, paths.data, console), console)
         best = best_finalist(view.spec, list(study.journal.state.trials.values()))
-        promoted = crown(study, recorder, best, uri, again=True)
+        promoted = promote_winner(study, recorder, best, uri, again=True)
         recorder.stage("done")
     return EXIT_DONE if promoted else EXIT_GATE_REFUSED
 

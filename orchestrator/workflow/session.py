@@ -14,13 +14,14 @@ from orchestrator.errors import PreflightError
 from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
 from orchestrator.monitoring.monitored import monitored
 from orchestrator.options import Where
-from orchestrator.planning.capacity import Capacity, Node
+from orchestrator.planning.capacity import Capacity
 from orchestrator.planning.plan import capacity_for, make_plan, retrain_capacity_for
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.code_version import provenance
 from orchestrator.process.machine import is_local_disk
 from orchestrator.process.signals import Interruption, interruptible
-from orchestrator.ray_cluster.connection import connect, nodes
+from orchestrator.ray_cluster.connection import connect
+from orchestrator.ray_cluster.nodes import nodes
 from orchestrator.search.tune_run import trials_left
 from orchestrator.slots.autoscaler import elastic
 from orchestrator.slots.pool import SlotPool
@@ -78,7 +79,7 @@ def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool,
         interruption.listen()
         # The cluster itself has the last word on what fits.
         alive = nodes()
-        plan = make_plan(spec, [Node(*node) for node in alive])
+        plan = make_plan(spec, alive)
         check_storage(storage, paths.root, needed_data(resolve_trial(spec, {}), paths.data))
         facts = {
             "data": {"name": prepared.store.name, "digest": prepared.store.digest},

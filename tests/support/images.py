@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from trainables.data.sources.bad_rows import BadRows
-from trainables.data.sources.image_source import Request, Source
+from trainables.data.sources.image_source import ImageSource, Request
 from trainables.data.store import Split, Store, open_store, store_folder
 from trainables.data.writer import write_store
 
@@ -76,7 +76,7 @@ def write_prepared(root: Path, name: str, side: int, class_names: tuple[str, ...
     counts = {split: len(arrays.labels_N) for split, arrays in splits.items()}
     folder = store_folder(root, name, side)
     folder.mkdir(parents=True)
-    source = Source(class_names, "made here", counts, lambda split: iter([splits[split]]))
+    source = ImageSource(class_names, "made here", counts, lambda split: iter([splits[split]]))
     write_store(folder, name, side, source, lambda _: None, ())
     return open_store(root, name, side)
 

@@ -31,7 +31,7 @@ NORMALIZATIONS = {
 }
 
 
-class Draws(NamedTuple):
+class CropAndFlip(NamedTuple):
     """The random part of a batch's augmentation."""
 
     rows_B: torch.Tensor
@@ -40,7 +40,7 @@ class Draws(NamedTuple):
     flips_B: torch.Tensor
 
 
-def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> Draws:
+def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> CropAndFlip:
     """Offsets and flips for a batch, from the generator alone, on its device."""
     device = generator.device
     span = 2 * data.crop_padding + _margin(data) + 1
@@ -48,7 +48,7 @@ def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> Draws
     flips_B = torch.zeros(num_images, dtype=torch.bool, device=device)
     if data.flip:
         flips_B = torch.randint(2, (num_images,), generator=generator, device=device).bool()
-    return Draws(offsets_2B[0], offsets_2B[1], flips_B)
+    return CropAndFlip(offsets_2B[0], offsets_2B[1], flips_B)
 
 
 def augment(images_BHWC: torch.Tensor, data: DataConfig, generator: torch.Generator) -> torch.Tensor:
@@ -57,10 +57,10 @@ def augment(images_BHWC: torch.Tensor, data: DataConfig, generator: torch.Genera
     h, w are H, W less what `data.stored_size` is above `data.image_size`.
     """
     draws = draw(len(images_BHWC), data, generator)
-    return normalize(crop_and_flip(images_BHWC, data, Draws(*(d.to(images_BHWC.device) for d in draws))), data)
+    return normalize(crop_and_flip(images_BHWC, data, CropAndFlip(*(d.to(images_BHWC.device) for d in draws))), data)
 
 
-def crop_and_flip(images_BHWC: torch.Tensor, data: DataConfig, draws: Draws) -> torch.Tensor:
+def crop_and_flip(images_BHWC: torch.Tensor, data: DataConfig, draws: CropAndFlip) -> torch.Tensor:
     """The augmented images, still uint8 (B, h, w, C).
 
     Padding is never materialised: each pixel's source is computed and gathered.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainables.data.catalog import DIGITS
-from trainables.data.sources.image_source import Source
+from trainables.data.sources.image_source import ImageSource
 from trainables.data.store import Split
 from trainables.errors import ConfigError
 from trainables.runtime.randomness import stream_seed
@@ -36,7 +36,7 @@ MASK_COVERAGE = 0.5
 _PIECE = 500
 
 
-def cluttered_digits_source(image_size: int, seed: int = 0) -> Source:
+def cluttered_digits_source(image_size: int, seed: int = 0) -> ImageSource:
     """Scenes of `image_size` pixels a side; equal arguments give equal bytes. ConfigError below 16 pixels."""
     if image_size < SMALLEST_PX:
         raise ConfigError(f"image size {image_size} px; cluttered-digits needs {SMALLEST_PX} or more to be readable.")
@@ -48,7 +48,7 @@ def cluttered_digits_source(image_size: int, seed: int = 0) -> Source:
             scenes_B = np.arange(first, min(first + _PIECE, NUM_IMAGES[split]))
             yield compose(scenes_B, digits_Dhw, deal_blocks(seed)[split], image_size, rng)
 
-    return Source(DIGITS, f"scikit-learn load_digits, seed {seed}", NUM_IMAGES, chunks)
+    return ImageSource(DIGITS, f"scikit-learn load_digits, seed {seed}", NUM_IMAGES, chunks)
 
 
 def load_digit_images() -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 BLOCK_BYTES = 2**24
 
 
-class Spool:
+class GrowingArray:
     """Rows of one kind, appended in pieces to a file."""
 
     def __init__(self, file: BinaryIO, first: np.ndarray) -> None:
@@ -42,7 +42,7 @@ class Spool:
 class LettingGo(io.RawIOBase):
     """A file for writing what spools hold: pieces in, and their pages out of memory."""
 
-    def __init__(self, path: Path, spools: Sequence[Spool]) -> None:
+    def __init__(self, path: Path, spools: Sequence[GrowingArray]) -> None:
         self._file, self._spools = path.open("wb"), spools
 
     def writable(self) -> bool:

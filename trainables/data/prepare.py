@@ -12,7 +12,7 @@ from trainables.data.cluttered_digits import cluttered_digits_source
 from trainables.data.put_in_place import publish
 from trainables.data.sources.bad_rows import BadRows
 from trainables.data.sources.download import download
-from trainables.data.sources.image_source import Request, Source
+from trainables.data.sources.image_source import ImageSource, Request
 from trainables.data.sources.official import OFFICIAL
 from trainables.data.sources.parquet import parquet_files, parquet_source
 from trainables.data.store import SPLITS, Store, open_store, store_folder
@@ -75,7 +75,7 @@ def _check(name: str, image_size: int, source: Path | None, extra: bool) -> None
         raise ConfigError(f"cluttered-digits is composed, not read; leave out --from {source}.")
 
 
-def _source(name: str, path: Path | None, request: Request) -> Source:
+def _source(name: str, path: Path | None, request: Request) -> ImageSource:
     if name == "cluttered-digits":
         return cluttered_digits_source(request.image_size)
     command = prepare_command(name, request.image_size)
@@ -98,7 +98,7 @@ def _source(name: str, path: Path | None, request: Request) -> Source:
     raise DataError(f"{path} holds no images that can be prepared; allowed: {accepts}.")
 
 
-def _counter(images: Source, progress: Progress | None) -> Callable[[int], None]:
+def _counter(images: ImageSource, progress: Progress | None) -> Callable[[int], None]:
     done, total = 0, sum(images.num_images.values())
 
     def advance(count: int) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.growing_array import LettingGo, Spool
-from trainables.data.sources.image_source import Source
+from trainables.data.growing_array import GrowingArray, LettingGo
+from trainables.data.sources.image_source import ImageSource
 from trainables.data.store import META_FILE, SPLITS, Meta, Split, SplitFile, begin_digest, hash_array
 from trainables.errors import DataError
 
@@ -18,7 +18,12 @@ _COLUMNS = {"images_NHWC": "image", "labels_N": "label", "masks_NHW": "mask", "g
 
 
 def write_store(
-    folder: Path, name: str, image_size: int, source: Source, advance: Callable[[int], None], skipped: Sequence[str]
+    folder: Path,
+    name: str,
+    image_size: int,
+    source: ImageSource,
+    advance: Callable[[int], None],
+    skipped: Sequence[str],
 ) -> Meta:
     """Spools, joins and hashes a source's arrays; every file is on the disk when this returns.
 
@@ -52,7 +57,7 @@ def _write_split(
     folder: Path, split: str, chunks: Iterator[Split], advance: Callable[[int], None], digest: "hashlib._Hash"
 ) -> SplitFile:
     """Arrow wants a split's rows in one batch for them to be one array; the pieces meet in spool files first."""
-    spools: dict[str, Spool] = {}
+    spools: dict[str, GrowingArray] = {}
     path = folder / f"{split}.arrow"
     num_images = 0
     with ExitStack() as stack:
@@ -62,7 +67,7 @@ def _write_split(
                     continue
                 if field not in spools:
                     spool_file = stack.enter_context((folder / f"{split}.{field}.spool").open("w+b"))
-                    spools[field] = Spool(spool_file, array)
+                    spools[field] = GrowingArray(spool_file, array)
                 spools[field].append(array)
             num_images += len(chunk.labels_N)
             advance(len(chunk.labels_N))

@@ -10,8 +10,8 @@ from orchestrator.planning.trials import resolve_trial
 from orchestrator.report.figures.looks import BLUE, GREEN, GREY, ORANGE
 from orchestrator.report.page.document import Block, Text
 from orchestrator.report.page.picture import svg_picture
-from orchestrator.report.source import Source
-from orchestrator.status.summary import mean, sample_std
+from orchestrator.report.source import StudySource
+from orchestrator.study.averages import mean, sample_std
 from orchestrator.study.journal import TrialRecord
 from trainables.config.trial import TrialConfig
 from trainables.models.traits import fields_without_effect
@@ -40,7 +40,7 @@ _MAX_CURVES = 3
 _STYLES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "D", "-."))
 
 
-def ablation_blocks(sources: Sequence[Source]) -> tuple[Block, ...]:
+def ablation_blocks(sources: Sequence[StudySource]) -> tuple[Block, ...]:
     """One picture of three panels; a panel without two values to compare says so in the caption."""
     runs = _full_length(sources)
     curves = {panel.field: ablation_curves(runs, panel.field) for panel in PANELS}
@@ -118,7 +118,7 @@ def ablation_figure(curves: dict[str, list[Curve]]) -> Figure:
     return figure
 
 
-def _full_length(sources: Sequence[Source]) -> list[tuple[TrialConfig, float]]:
+def _full_length(sources: Sequence[StudySource]) -> list[tuple[TrialConfig, float]]:
     """Configuration and test accuracy of every run that went its whole way."""
     found = []
     for source in sources:
@@ -129,5 +129,5 @@ def _full_length(sources: Sequence[Source]) -> list[tuple[TrialConfig, float]]:
     return found
 
 
-def _config(source: Source, record: TrialRecord) -> TrialConfig:
+def _config(source: StudySource, record: TrialRecord) -> TrialConfig:
     return resolve_trial(source.view.spec, record.params)

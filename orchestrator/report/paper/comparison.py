@@ -1,7 +1,7 @@
 """The paper's numbers beside ours, and how far the two may be compared."""
 
 from orchestrator.report.page.document import MISSING, Block, Listing, Row, Table, Text, number, signed, spread
-from orchestrator.report.runs.subject import Subject
+from orchestrator.report.runs import Subject
 from orchestrator.report.sections.tables import shown
 from trainables import metrics
 from trainables.config.recipes import recipe

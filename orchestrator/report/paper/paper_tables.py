@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from orchestrator.report.page.document import Block, Row, Table, Text, number, signed, spread
 from orchestrator.report.paper.comparison import departures, modification_words
 from orchestrator.report.paper.size_tables import NOT_RUN, size_tables
-from orchestrator.report.runs.most_thorough import Chosen, most_thorough
-from orchestrator.report.runs.seen import Seen
-from orchestrator.report.runs.subject import Subject
+from orchestrator.report.runs import Chosen, Seen, Subject, most_thorough
 from trainables import metrics
 from trainables.evaluation import cross_domain
 from trainables.metrics import cross_domain_metric

@@ -9,7 +9,7 @@ from orchestrator.drawing.figures import column_heading, overlay
 from orchestrator.report.figures.trial_figures import beside_its_map
 from orchestrator.report.page.document import Block, Picture, Text
 from orchestrator.report.page.picture import png_picture
-from orchestrator.report.runs.seen import Seen
+from orchestrator.report.runs import Seen
 from trainables.config.trial import TrialConfig
 from trainables.data.splits import select
 from trainables.data.store import open_store

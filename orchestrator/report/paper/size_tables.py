@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from orchestrator.report.page.document import MISSING, Block, Row, Table, Text, number, signed
-from orchestrator.report.runs.most_thorough import Chosen
+from orchestrator.report.runs import Chosen
 from trainables.config.trial import TrialConfig
 from trainables.data.catalog import KNOWN
 from trainables.models.counts import ModelCounts, count

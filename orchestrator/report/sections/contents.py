@@ -23,16 +23,14 @@ from orchestrator.report.paper.ablation import ablation_blocks
 from orchestrator.report.paper.comparison import error_blocks, interpretability_blocks
 from orchestrator.report.paper.paper_tables import paper_table_blocks
 from orchestrator.report.paper.side_by_side import side_by_side_blocks
-from orchestrator.report.runs.most_thorough import most_thorough
-from orchestrator.report.runs.seen import seen
-from orchestrator.report.runs.subject import Subject, find_subject, find_subjects
+from orchestrator.report.runs import Subject, find_subject, find_subjects, most_thorough, seen
 from orchestrator.report.sections.maps_section import map_blocks
 from orchestrator.report.sections.registry_section import registry_blocks
 from orchestrator.report.sections.retrain import retrain_command
 from orchestrator.report.sections.search_section import search_blocks
 from orchestrator.report.sections.tables import finalists_table, shown_params, trials_table
 from orchestrator.report.sections.trial_section import trial_blocks
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 from orchestrator.status.summary import status_of
 from orchestrator.study.ranking import violations
 from orchestrator.study.resume import resume_command
@@ -49,7 +47,7 @@ _STAGES = {
 }
 
 
-def study_report(source: Source) -> Report:
+def study_report(source: StudySource) -> Report:
     """The report of one study."""
     view, subject = source.view, find_subject(source.view)
     status = status_of(view)
@@ -74,7 +72,7 @@ def study_report(source: Source) -> Report:
     return Report(f"Study {view.spec.name}", _lead(status, subject), sections)
 
 
-def studies_report(sources: Sequence[Source]) -> Report:
+def studies_report(sources: Sequence[StudySource]) -> Report:
     """The report of several studies: what they give together, then each by itself."""
     found = [(source.name, one) for source in sources for one in find_subjects(source.view)]
     runs = [run for source in sources for run in seen(source, find_subjects(source.view))]
@@ -96,7 +94,7 @@ def studies_report(sources: Sequence[Source]) -> Report:
 _TOGETHER = frozenset({"tables", "ablation"})
 
 
-def _of_one(source: Source) -> list[Section]:
+def _of_one(source: StudySource) -> list[Section]:
     return [section for section in study_report(source).sections if section.id not in _TOGETHER]
 
 
@@ -109,7 +107,7 @@ def _under_name(name: str, section: Section) -> Section:
     return Section(f"{name}-{section.id}", section.title, blocks, group=name)
 
 
-def _studies(sources: Sequence[Source]) -> Table:
+def _studies(sources: Sequence[StudySource]) -> Table:
     rows = []
     for source in sources:
         status, subject = status_of(source.view), find_subject(source.view)

@@ -5,15 +5,15 @@ import numpy as np
 from orchestrator.drawing.figures import attention_figure
 from orchestrator.report.page.document import Block, Text
 from orchestrator.report.page.picture import png_picture
-from orchestrator.report.runs.subject import Subject
-from orchestrator.report.source import Source
+from orchestrator.report.runs import Subject
+from orchestrator.report.source import StudySource
 from trainables.interpretability.examples import Panels
 from trainables.models.traits import traits
 
 _MAX_EXAMPLES = 6
 
 
-def map_blocks(source: Source, subject: Subject | None) -> tuple[Block, ...]:
+def map_blocks(source: StudySource, subject: Subject | None) -> tuple[Block, ...]:
     """The shown run's own examples."""
     if subject is None:
         return (Text("No run to show yet.", "note"),)

@@ -10,8 +10,8 @@ from orchestrator.report.figures.search_figures import ERROR
 from orchestrator.report.figures.trial_figures import confusion_figure, information_figure, scores_figure, worst_figure
 from orchestrator.report.page.document import Block, Row, Table, Text, number
 from orchestrator.report.page.picture import png_picture, svg_picture
-from orchestrator.report.runs.subject import Subject
-from orchestrator.report.source import Source, Stored
+from orchestrator.report.runs import Subject
+from orchestrator.report.source import Stored, StudySource
 from trainables import metrics
 from trainables.evaluation.predictions import Verdicts
 
@@ -19,7 +19,7 @@ _NOT_KEPT = "What {} said of each test image is not stored: its last checkpoint 
 _MAX_CONFUSIONS = 8
 
 
-def trial_blocks(source: Source, subject: Subject | None) -> tuple[Block, ...]:
+def trial_blocks(source: StudySource, subject: Subject | None) -> tuple[Block, ...]:
     """Of the run that the report shows: curves, and what its last checkpoint keeps of its answers."""
     if subject is None:
         return (Text("No run to show yet.", "note"),)

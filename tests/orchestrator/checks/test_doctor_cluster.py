@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.checks import doctor_cluster
 from orchestrator.errors import PreflightError
-from orchestrator.ray_cluster.connection import Cluster, NodeResources
+from orchestrator.planning.capacity import Node
+from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.ray_cluster.node_probe import NodeFacts, ProbedNode, Skew, probed_nodes, versions
 from tests.support.nodes import second_node
 
@@ -18,7 +19,7 @@ class ToyNode:
     """A node that answers as it is told."""
 
     def __init__(self, *, gpus: float = 0, seen: int = 0, skew: Skew = NO_SKEW, **other: str) -> None:
-        self.resources = NodeResources("0" * 8, 2, gpus)
+        self.resources = Node("0" * 8, 2, gpus)
         self._facts, self._skew = NodeFacts("node-1", {**versions(), **other}, seen), skew
 
     def facts(self) -> NodeFacts:

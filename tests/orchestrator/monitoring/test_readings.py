@@ -1,6 +1,7 @@
 """Readings of a study, without Ray."""
 
-from orchestrator.monitoring.readings import METRICS, Reading, record_readings, slot_readings, study_readings
+from orchestrator.monitoring.readings import METRICS, record_readings, slot_readings, study_readings
+from orchestrator.ray_cluster.metric import Reading
 from orchestrator.slots.messages import SlotStatus
 from orchestrator.study.journal import StudyState
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from orchestrator.planning.plan import resolve_trial
 from orchestrator.planning.signature import spec_signature, trial_signature
+from orchestrator.planning.trials import resolve_trial
 from search_spaces.schema import SearchSpec
 from tests.support.repository import ROOT
 from trainables.config.trial import FIELD_TYPES, TrialConfig

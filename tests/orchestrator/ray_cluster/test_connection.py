@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ray_cluster.connection import Cluster, nodes, secure_token, token_path
+from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.nodes import nodes
+from orchestrator.ray_cluster.tokens import secure_token, token_path
 from tests.support.repository import ROOT
 
 
@@ -37,7 +39,7 @@ def test_existing_token_is_kept_and_closed_to_others(token_file: Path) -> None:
 
 FIRST_RUN = """
 import os, sys
-from orchestrator.ray_cluster.connection import secure_token, token_path
+from orchestrator.ray_cluster.tokens import secure_token, token_path
 folder = os.path.dirname(os.environ["RAY_AUTH_TOKEN_PATH"])
 print("ready", flush=True)
 sys.stdin.readline()

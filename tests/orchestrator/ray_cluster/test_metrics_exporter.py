@@ -11,10 +11,11 @@ import pytest
 import ray
 
 from orchestrator.monitoring.monitored import monitored
-from orchestrator.monitoring.readings import METRICS, Reading
+from orchestrator.monitoring.readings import METRICS
 from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.metric import Reading
 from orchestrator.ray_cluster.metrics_exporter import Losses, exported
-from orchestrator.slots.messages import Job
+from orchestrator.slots.messages import Assignment
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.study.journal import Journal
@@ -62,7 +63,7 @@ def scrape() -> dict[str, float]:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_every_metric_of_a_running_study_is_scraped(
-    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Job], run: Run
+    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Assignment], run: Run
 ) -> None:
     spec = SearchSpec.from_dict({"name": "watched", "trial": {"model": "vgg-aib-qt"}, "space": {}, "trials": 1})
     paths = study_paths(tmp_path, spec.name)
@@ -108,7 +109,7 @@ def test_a_reading_that_fails_is_logged_once_and_ends_nothing(caplog: pytest.Log
         looks.append(1)
         raise RuntimeError("the slots do not answer")
 
-    with caplog.at_level(logging.WARNING), exported(read, look_s=0.01):
+    with caplog.at_level(logging.WARNING), exported(METRICS, read, look_s=0.01):
         deadline_s = time.monotonic() + 10
         while len(looks) < 5:
             assert time.monotonic() < deadline_s
@@ -124,7 +125,7 @@ def test_a_reading_that_hangs_does_not_hold_the_search_up() -> None:
         return []
 
     began_s = time.monotonic()
-    with exported(read, look_s=0.01):
+    with exported(METRICS, read, look_s=0.01):
         pass
     assert time.monotonic() - began_s < 5
     released.set()

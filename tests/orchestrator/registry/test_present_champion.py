@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.finalists.promotion import CANDIDATE_TAG, ForeignChampionError, present_champion
+from orchestrator.finalists.candidate import CANDIDATE_TAG, ForeignChampionError, present_champion
 from orchestrator.registry.versions import CHAMPION
 from orchestrator.tracking.mlflow.store import mlflow_client
 from tests.orchestrator.registry.conftest import Registry

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.registry.gate import refuse
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 from orchestrator.report.write import write_report
 from tests.support.kept_answers import keep_answers
 from tests.support.report_browser import CHROMIUM, Browser, browse
@@ -31,7 +31,7 @@ def page(told: Any, tmp_path: Path) -> Path:
     told.tell("gate", decision=refuse("champion", "the champion is better").to_dict())
     trials = tmp_path / "trials"
     keep_answers(trials / "f00003-seed1")
-    write_report([Source(told.view(), trials)], tmp_path / "one")
+    write_report([StudySource(told.view(), trials)], tmp_path / "one")
     return tmp_path / "one" / "report.html"
 
 
@@ -100,7 +100,7 @@ def test_several_studies_share_one_page(told: Any, story: Any, tmp_path: Path) -
     other = story(name="other", trial={"model": "vgg", "dataset": "cifar10", "epochs": 6}, constraints=[])
     other.trial("t00000", 30.0)
     keep_answers(tmp_path / "trials" / "f00003-seed1")
-    sources = [Source(told.view(), tmp_path / "trials"), Source(other.view(), tmp_path / "none")]
+    sources = [StudySource(told.view(), tmp_path / "trials"), StudySource(other.view(), tmp_path / "none")]
     page = write_report(sources, tmp_path / "both")
 
     async def visit(browser: Browser) -> None:
@@ -120,7 +120,7 @@ def test_three_thousand_trials_open_within_three_seconds(story: Any, tmp_path: P
     for place in range(3000):
         stopped = place % 4 != 0
         study.trial(f"t{place:05d}", 20 + place % 61, epochs=2, state="stopped" if stopped else "completed")
-    page = write_report([Source(study.view(), tmp_path / "none")], tmp_path / "large")
+    page = write_report([StudySource(study.view(), tmp_path / "none")], tmp_path / "large")
     assert page.stat().st_size < 10e6
 
     async def visit(browser: Browser) -> None:

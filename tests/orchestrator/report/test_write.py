@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.registry.gate import refuse
 from orchestrator.report.page.script import SCRIPT_SOURCE
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 from orchestrator.report.write import write_report
 from trainables import metrics
 from trainables.models.traits import traits
@@ -54,7 +54,7 @@ def read(path: Path) -> Page:
 
 @pytest.fixture
 def page(told: Any, tmp_path: Path) -> Page:
-    return read(write_report([Source(told.view(), tmp_path / "study")], tmp_path / "report"))
+    return read(write_report([StudySource(told.view(), tmp_path / "study")], tmp_path / "report"))
 
 
 def test_page_needs_nothing_from_outside(page: Page) -> None:
@@ -91,7 +91,7 @@ def test_page_can_be_read_without_eyes_or_mouse(page: Page) -> None:
 
 
 def test_pictures_follow_the_readers_colours(told: Any, tmp_path: Path) -> None:
-    html = write_report([Source(told.view(), tmp_path)], tmp_path / "report").read_text()
+    html = write_report([StudySource(told.view(), tmp_path)], tmp_path / "report").read_text()
     pictures = [base64.b64decode(data).decode() for data in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)]
     assert len(pictures) >= 3
     for picture in pictures:
@@ -108,7 +108,7 @@ def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], t
     study.trial("t00001", 30.0, epochs=1, state="failed", reason=evil, params={"bottleneck.beta": evil, evil: 1})
     study.tell("gate", decision=refuse("finalist", evil).to_dict())
     study.tell("registered", version={"name": evil, "version": 1, "alias": evil})
-    found = read(write_report([Source(study.view(), tmp_path)], tmp_path / "report"))
+    found = read(write_report([StudySource(study.view(), tmp_path)], tmp_path / "report"))
     assert found.text.count(evil) >= 5
     assert len(found.all("script")) == 1
     assert all("onerror" not in attrs for _, attrs in found.elements)
@@ -151,7 +151,7 @@ def test_a_study_that_is_not_complete_gives_a_page_that_says_so(
 ) -> None:
     study = story()
     tell(study)
-    page = read(write_report([Source(study.view(), tmp_path)], tmp_path / "report"))
+    page = read(write_report([StudySource(study.view(), tmp_path)], tmp_path / "report"))
     for words in said:
         assert words in page.text
 
@@ -159,7 +159,7 @@ def test_a_study_that_is_not_complete_gives_a_page_that_says_so(
 def test_the_gates_reasons_and_the_registered_version_are_told(told: Any, tmp_path: Path) -> None:
     told.tell("gate", decision=refuse("champion", "the champion is better").to_dict())
     told.tell("registered", version={"name": "aib-demo", "version": "4", "alias": "challenger"})
-    page = read(write_report([Source(told.view(), tmp_path)], tmp_path / "report"))
+    page = read(write_report([StudySource(told.view(), tmp_path)], tmp_path / "report"))
     for words in (
         "refused the best finalist",
         "the champion is better",
@@ -170,7 +170,7 @@ def test_the_gates_reasons_and_the_registered_version_are_told(told: Any, tmp_pa
 
 
 def test_markdown_says_what_the_page_says(told: Any, tmp_path: Path) -> None:
-    page = read(write_report([Source(told.view(), tmp_path)], tmp_path / "report"))
+    page = read(write_report([StudySource(told.view(), tmp_path)], tmp_path / "report"))
     text = (tmp_path / "report" / "report.md").read_text()
     plain = text.replace("\\", "")
     for heading in ("Summary", "Best configuration", "Finalists", "Beside the paper", "Trials"):
@@ -184,9 +184,9 @@ def test_markdown_says_what_the_page_says(told: Any, tmp_path: Path) -> None:
 
 
 def test_same_study_gives_the_same_bytes_and_leaves_nothing_aside(told: Any, tmp_path: Path) -> None:
-    first = write_report([Source(told.view(), tmp_path)], tmp_path / "a")
-    again = write_report([Source(told.view(), tmp_path)], tmp_path / "a")
-    other = write_report([Source(told.view(), tmp_path)], tmp_path / "b")
+    first = write_report([StudySource(told.view(), tmp_path)], tmp_path / "a")
+    again = write_report([StudySource(told.view(), tmp_path)], tmp_path / "a")
+    other = write_report([StudySource(told.view(), tmp_path)], tmp_path / "b")
     assert first == again == tmp_path / "a" / "report.html"
     assert first.read_bytes() == other.read_bytes()
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "report.md", "trials.csv"]
@@ -197,7 +197,7 @@ def test_a_large_study_stays_light(story: Callable[..., Any], tmp_path: Path) ->
     for place in range(3000):
         stopped = place % 4 != 0
         study.trial(f"t{place:05d}", 20 + place % 60, epochs=1, state="stopped" if stopped else "completed")
-    page = write_report([Source(study.view(), tmp_path)], tmp_path / "report")
+    page = write_report([StudySource(study.view(), tmp_path)], tmp_path / "report")
     assert page.stat().st_size < 5e6
     assert len(read(page).all("tr")) > 3000
 
@@ -215,7 +215,7 @@ def test_a_study_of_a_model_without_maps_is_reported_by_its_errors(story: Any, t
     kept = {*metrics.searchable(traits("vgg")), "epoch", *metrics.FINAL} - {"final_val_attention_std"}
     for record in study.state.trials.values():
         record.history[:] = [{k: v for k, v in row.items() if k in kept} for row in record.history]
-    text = read(write_report([Source(study.view(), tmp_path / "study")], tmp_path / "report")).text
+    text = read(write_report([StudySource(study.view(), tmp_path / "study")], tmp_path / "report")).text
     assert "vgg has no spatial map, so there is no interpretability to score." in text
     assert "vgg has no spatial map, so there is none to draw." in text
     assert "Interpretability was not scored during the search" in text

@@ -14,8 +14,9 @@ import optuna
 import pytest
 
 from orchestrator.search import optuna_study
-from orchestrator.search.reconcile import reap, reconcile_optuna, reconcile_store
+from orchestrator.search.reconcile import reap, reconcile_optuna
 from orchestrator.study.journal import Journal
+from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.tracker import DatasetInput
 from tests.orchestrator.search.test_searcher import Search, params_of, spec

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator.slots.client import acquire
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, PoolRef
 from trainables.checkpoints.folder_store import FolderStore
 
 
 class Ran(NamedTuple):
     """What the owner of a trial got."""
 
-    reports: list[Report]
+    reports: list[EpochResult]
     finished: Finished
 
     @property
@@ -33,13 +33,15 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def new_job(tmp_path: Path) -> Callable[..., Job]:
+def new_job(tmp_path: Path) -> Callable[..., Assignment]:
     """Jobs in a folder of this test; `marks` is where faults count themselves."""
     (tmp_path / "marks").mkdir()
 
-    def make(config: dict[str, Any], trial: str = "t00000", **fields: Any) -> Job:
+    def make(config: dict[str, Any], trial: str = "t00000", **fields: Any) -> Assignment:
         config = {**config, "marks": str(tmp_path / "marks")}
-        return Job(trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=tmp_path, **fields)
+        return Assignment(
+            trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=tmp_path, **fields
+        )
 
     return make
 
@@ -48,11 +50,11 @@ def new_job(tmp_path: Path) -> Callable[..., Job]:
 def run() -> Run:
     """Runs a job to its end; `meanwhile` is called after each report."""
 
-    def run_job(pool: PoolRef, job: Job, meanwhile: Callable[[Report], None] | None = None) -> Ran:
+    def run_job(pool: PoolRef, job: Assignment, meanwhile: Callable[[EpochResult], None] | None = None) -> Ran:
         reports = []
         with acquire(pool, "the test", timeout_s=250) as lease:
             lease.start(job)
-            while isinstance(message := lease.next(), Report):
+            while isinstance(message := lease.next(), EpochResult):
                 reports.append(message)
                 if meanwhile is not None:
                     meanwhile(message)

@@ -9,10 +9,11 @@ import pytest
 import ray
 
 from orchestrator.planning.capacity import Need, num_slots
-from orchestrator.ray_cluster.connection import Cluster, nodes
+from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.nodes import nodes
 from orchestrator.slots.autoscaler import elastic
 from orchestrator.slots.client import Lease, acquire
-from orchestrator.slots.messages import Finished, Job, Report
+from orchestrator.slots.messages import Assignment, EpochResult, Finished
 from orchestrator.slots.pool import SlotPool
 from tests.support.nodes import second_node
 from tests.support.small_science import fit_small, small_trial
@@ -31,16 +32,16 @@ def until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(0.2)
 
 
-def to_its_end(lease: Lease) -> tuple[list[Report], Finished]:
+def to_its_end(lease: Lease) -> tuple[list[EpochResult], Finished]:
     reports = []
     with lease:
-        while isinstance(message := lease.next(), Report):
+        while isinstance(message := lease.next(), EpochResult):
             reports.append(message)
     return reports, message
 
 
 def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
-    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Job]
+    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Assignment]
 ) -> None:
     pool = SlotPool([1], cpus_per_worker=2, storage=tmp_path, fit=fit_small)
     with pool, elastic(pool, lambda: num_slots(nodes(), WHOLE_NODE).shape, print, look_s=0.5):
@@ -51,14 +52,14 @@ def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
             first.start(new_job(small_trial(epochs=30, epoch_s=0.5), trial="stays"))
             second.start(new_job(small_trial(epochs=6, epoch_s=0.5), trial="moves"))
             early = [second.next(), second.next()]
-            assert all(isinstance(message, Report) for message in early)
+            assert all(isinstance(message, EpochResult) for message in early)
             stays, moves = owners.submit(to_its_end, first), owners.submit(to_its_end, second)
             node.kill()
             until(lambda: all(one["NodeID"] != node.node_id for one in ray.nodes() if one["Alive"]), 60, "node gone")
             until(lambda: pool.size == 1, 30, "the pool keeps the slot of a node that has gone")
             reports, finished = moves.result(timeout=120)
             assert finished == Finished("completed")
-            epochs = [message.epoch for message in [*early, *reports] if isinstance(message, Report)]
+            epochs = [message.epoch for message in [*early, *reports] if isinstance(message, EpochResult)]
             assert epochs == [1, 2, 3, 4, 5, 6], "each epoch reaches the owner once"
             reports, finished = stays.result(timeout=10)
             assert (finished, [report.failures for report in reports]) == (Finished("completed"), [()] * 30)
@@ -69,9 +70,9 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
     cluster: Cluster, tmp_path: Path, digits_root: Path
 ) -> None:
     config = tiny_trial(epochs=400, data__train_images=90, evaluation__interp_every_epochs=0).to_dict()
-    job = Job(trial="t00000", config=config, checkpoints=FolderStore(tmp_path / "trial"), data_root=digits_root)
+    job = Assignment(trial="t00000", config=config, checkpoints=FolderStore(tmp_path / "trial"), data_root=digits_root)
     pool = SlotPool([1], cpus_per_worker=2, storage=tmp_path)
-    reports: list[Report] = []
+    reports: list[EpochResult] = []
 
     def next_with(workers: int, lease: Lease) -> None:
         """Trains until an epoch was on so many workers."""
@@ -79,7 +80,7 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
         while not reports or reports[-1].metrics["num_workers"] != workers:
             assert time.monotonic() < deadline_s, f"no epoch on {workers} workers"
             message = lease.next()
-            assert isinstance(message, Report), message
+            assert isinstance(message, EpochResult), message
             reports.append(message)
 
     follows = elastic(pool, lambda: num_slots(nodes(), ONE_OR_TWO_NODES).shape, print, look_s=0.5)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from orchestrator.ray_cluster.connection import Cluster
-from orchestrator.slots.messages import Finished, Job, PoolRef
+from orchestrator.slots.messages import Assignment, Finished, PoolRef
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.support.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-NewJob = Callable[..., Job]
+NewJob = Callable[..., Assignment]
 HANG_S = 20.0
 """Long enough for a process that merely waits for its turn on a busy machine."""
 

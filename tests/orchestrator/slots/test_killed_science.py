@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from orchestrator.ray_cluster.connection import Cluster
-from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.messages import Assignment, Finished
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import EpochReport, fit_trial
 from tests.orchestrator.slots.conftest import Run
@@ -68,7 +68,7 @@ def test_trial_killed_at_a_step_and_in_a_write_ends_with_the_undisturbed_weights
     plain = on_ranks(workers, undisturbed, digits_root, CONFIG, tmp_path / "plain")[0]
     marks, store = tmp_path / "marks", FolderStore(tmp_path / "killed")
     marks.mkdir()
-    job = Job(trial="killed", config=CONFIG, checkpoints=store, data_root=digits_root, max_failures=2)
+    job = Assignment(trial="killed", config=CONFIG, checkpoints=store, data_root=digits_root, max_failures=2)
     fit_so = partial(fit_killed, marks)
     with SlotPool([workers], cpus_per_worker=1, storage=tmp_path, fit=fit_so) as pool:
         ran = run(pool.ref, job)

@@ -16,14 +16,14 @@ from ray.util.state import list_actors
 
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import acquire, statuses
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report, SlotError
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, PoolRef, SlotError
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.support.small_science import fit_small, small_trial
 from trainables.checkpoints.checkpoint import latest_checkpoint
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-NewJob = Callable[..., Job]
+NewJob = Callable[..., Assignment]
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +81,9 @@ def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job:
         first = lease.next()
         lease.stop()
         later = []
-        while isinstance(message := lease.next(), Report):
+        while isinstance(message := lease.next(), EpochResult):
             later.append(message.epoch)
-    assert isinstance(first, Report)
+    assert isinstance(first, EpochResult)
     assert message == Finished("stopped")
     assert len(later) < 10
 
@@ -92,7 +92,7 @@ def test_early_stop_decided_on_a_report_costs_no_further_epoch(pool: PoolRef, ne
     job = new_job(small_trial(epochs=1000, epoch_s=0.6))
     lease = acquire(pool, "owner", timeout_s=60)
     lease.start(job)
-    assert isinstance(lease.next(), Report)
+    assert isinstance(lease.next(), EpochResult)
     began_s = time.monotonic()
     lease.release()
     assert time.monotonic() - began_s < 0.5, "giving back does not wait for the workers"
@@ -166,14 +166,14 @@ def test_altered_checkpoint_is_passed_over_for_the_one_before(
 def test_dead_owner_frees_the_slot(pool: PoolRef, new_job: NewJob) -> None:
     @ray.remote(num_cpus=0)
     class Owner:
-        def start(self, pool: PoolRef, job: Job) -> Any:
+        def start(self, pool: PoolRef, job: Assignment) -> Any:
             self.lease = acquire(pool, "doomed", timeout_s=60)
             self.lease.start(job)
             return self.lease.next()
 
     owner = Owner.remote()
     job = new_job(small_trial(epochs=100_000, epoch_s=0.2))
-    assert isinstance(ray.get(owner.start.remote(pool, job)), Report)
+    assert isinstance(ray.get(owner.start.remote(pool, job)), EpochResult)
     assert "leased" in states(pool)
     ray.kill(owner)
     wait_until(lambda: states(pool) == ["idle", "idle"], 15)
@@ -182,7 +182,7 @@ def test_dead_owner_frees_the_slot(pool: PoolRef, new_job: NewJob) -> None:
 def test_slot_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     pool: PoolRef, new_job: NewJob, run: Run
 ) -> None:
-    def kill_slot(report: Report) -> None:
+    def kill_slot(report: EpochResult) -> None:
         if report.epoch == 2:
             (slot,) = [slot for slot, status in statuses(pool) if status and status.state == "leased"]
             os.kill(ray.get(slot.pid.remote()), signal.SIGKILL)
@@ -212,7 +212,7 @@ def test_no_process_is_kept_for_data_sets_that_nobody_gives(pool: PoolRef) -> No
 def test_train_controller_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
     pool: PoolRef, new_job: NewJob, run: Run
 ) -> None:
-    def kill_controllers(report: Report) -> None:
+    def kill_controllers(report: EpochResult) -> None:
         if report.epoch == 2:
             for actor in living("TrainController"):
                 os.kill(actor.pid, signal.SIGKILL)

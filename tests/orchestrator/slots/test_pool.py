@@ -11,14 +11,14 @@ from ray.util.state import list_actors, list_placement_groups
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.autoscaler import elastic
 from orchestrator.slots.client import acquire
-from orchestrator.slots.messages import Finished, Job, Report, SlotError
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, SlotError
 from orchestrator.slots.pool import CLOSE_S, SlotPool
 from orchestrator.slots.slot_state import FAILED_RUNS
 from tests.orchestrator.slots.conftest import Run
 from tests.support.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-NewJob = Callable[..., Job]
+NewJob = Callable[..., Assignment]
 # One for the whole cluster, started by Ray Train itself and kept by Ray.
 RAYS_OWN = {"_AutoscalingCoordinatorActor"}
 
@@ -65,7 +65,7 @@ def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, ne
     pool.resize([1])
     for lease in leases:
         epochs = []
-        while isinstance(message := lease.next(), Report):
+        while isinstance(message := lease.next(), EpochResult):
             epochs.append(message.epoch)
         assert (epochs, message) == ([1, 2, 3], Finished("completed"))
         lease.release()
@@ -90,7 +90,7 @@ def test_pool_closed_in_mid_epoch_leaves_nothing(pool: SlotPool, new_job: NewJob
 
 
 def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free(
-    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Job]
+    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Assignment]
 ) -> None:
     others = ray.util.placement_group([{"CPU": ray.cluster_resources()["CPU"]}])
     ray.get(others.ready())
@@ -114,7 +114,7 @@ def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free
         ray.util.remove_placement_group(others)
         with acquire(pool.ref, "owner", timeout_s=60) as lease:
             lease.start(new_job(small_trial(epochs=1)))
-            assert isinstance(lease.next(), Report)
+            assert isinstance(lease.next(), EpochResult)
             assert lease.next() == Finished("completed")
     assert [text.split(":")[0] for text in said] == [
         "1 of 1 trial slots have no workers yet",

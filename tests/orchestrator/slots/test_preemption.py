@@ -16,7 +16,7 @@ from ray.util.state import get_actor
 
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import Lease, acquire, statuses
-from orchestrator.slots.messages import Finished, Job, Report
+from orchestrator.slots.messages import Assignment, EpochResult, Finished
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import EpochReport, fit_trial
 from tests.support.nodes import second_node
@@ -72,9 +72,9 @@ def step_left_at(folder: Path) -> int:
     return int(left.name.rsplit("_", 1)[-1])
 
 
-def to_its_end(lease: Lease) -> tuple[list[Report], Finished]:
+def to_its_end(lease: Lease) -> tuple[list[EpochResult], Finished]:
     reports = []
-    while isinstance(message := lease.next(), Report):
+    while isinstance(message := lease.next(), EpochResult):
         reports.append(message)
     return reports, message
 
@@ -83,7 +83,7 @@ def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
     cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]]
 ) -> None:
     began = tmp_path / "began"
-    job = Job(trial="t0", config=CONFIG, checkpoints=FolderStore(tmp_path / "t0"), data_root=digits_root)
+    job = Assignment(trial="t0", config=CONFIG, checkpoints=FolderStore(tmp_path / "t0"), data_root=digits_root)
     with SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)) as pool:
         lease = acquire(pool.ref, "the test", timeout_s=250)
         lease.start(job)
@@ -118,7 +118,7 @@ def _pid(slot: Any) -> int | None:
 def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere(
     cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]], slot_on: str
 ) -> None:
-    began, job = tmp_path / "began", Job(
+    began, job = tmp_path / "began", Assignment(
         trial="t00000", config=CONFIG, checkpoints=FolderStore(tmp_path / "t00000"), data_root=digits_root,
         max_failures=0,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.ray_cluster.connection import Cluster
-from orchestrator.slots.messages import Finished, Job
+from orchestrator.slots.messages import Assignment, Finished
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
@@ -29,8 +29,8 @@ def test_trial_in_a_slot_equals_the_same_trial_without_ray(
     config = tiny_trial(epochs=2).to_dict()
     plain = on_ranks(2, history, digits_root, config)[0]
 
-    def job(trial: str, config: dict[str, Any]) -> Job:
-        return Job(trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=digits_root)
+    def job(trial: str, config: dict[str, Any]) -> Assignment:
+        return Assignment(trial=trial, config=config, checkpoints=FolderStore(tmp_path / trial), data_root=digits_root)
 
     with SlotPool([2], cpus_per_worker=1, storage=tmp_path) as pool:
         for trial in ("cold", "warm"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.slots.failures import Failure
-from orchestrator.slots.messages import Finished, Job, Moved, Report
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, Moved
 from orchestrator.slots.slot_state import FAILED_RUNS, Mailbox
 from trainables.checkpoints.folder_store import FolderStore
 
@@ -31,20 +31,20 @@ def mailbox(clock: Clock) -> Mailbox:
     return Mailbox(owner_timeout_s=10, decision_wait_s=5, clock=clock)
 
 
-def job(epochs: int = 4, **fields: Any) -> Job:
-    return Job(
+def job(epochs: int = 4, **fields: Any) -> Assignment:
+    return Assignment(
         trial="t00000", config={"epochs": epochs}, checkpoints=FolderStore(Path("t")), data_root=Path("d"), **fields
     )
 
 
-def started(mailbox: Mailbox, given: Job | None = None) -> tuple[str, str]:
+def started(mailbox: Mailbox, given: Assignment | None = None) -> tuple[str, str]:
     """A lease and a group that has taken its job."""
     group = mailbox.run_started() + "/first"
     assert mailbox.take(group, 0) == "wait"
     token = mailbox.lease("owner")
     assert token is not None
     assert mailbox.start(token, given or job())
-    assert isinstance(mailbox.take(group, 0), Job)
+    assert isinstance(mailbox.take(group, 0), Assignment)
     return token, group
 
 
@@ -54,7 +54,7 @@ def restarted(mailbox: Mailbox, group: str, name: str) -> str:
 
 def epochs(mailbox: Mailbox, token: str) -> list[int]:
     found = []
-    while isinstance(message := mailbox.next(token, 0), Report):
+    while isinstance(message := mailbox.next(token, 0), EpochResult):
         found.append(message.epoch)
     return found
 
@@ -76,7 +76,7 @@ def test_each_epoch_is_passed_on_once_when_a_new_group_repeats_some(mailbox: Mai
     mailbox.put(group, 2, {})
     again = restarted(mailbox, group, "second")
     taken = mailbox.take(again, 0)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, Assignment)
     assert (taken.epochs_known, len(taken.failures)) == (2, 1)
     for epoch in (1, 2, 3):
         mailbox.put(again, epoch, {})
@@ -127,14 +127,14 @@ def test_first_word_on_a_loss_is_the_one_that_counts(mailbox: Mailbox) -> None:
     mailbox.group_lost(run, Failure("hang", "rank 1 made no progress"))
     mailbox.group_lost(run, Failure("crash", "rank 1: killed, for that reason"))
     taken = mailbox.take(restarted(mailbox, group, "second"), 0)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, Assignment)
     assert [failure.cause for failure in taken.failures] == ["hang"]
     taken = mailbox.take(restarted(mailbox, group, "third"), 0)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, Assignment)
     assert [failure.cause for failure in taken.failures] == ["hang", "crash"], "the next loss has a cause of its own"
     mailbox.run_failed("the controller died")
     taken = mailbox.take(mailbox.run_started() + "/fourth", 0)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, Assignment)
     assert taken.failures[-1].cause == "slot_lost"
 
 
@@ -153,7 +153,7 @@ def test_group_that_dies_without_a_trial_costs_nobody_a_failure(mailbox: Mailbox
     assert token is not None
     mailbox.start(token, job())
     taken = mailbox.take(restarted(mailbox, group, "second"), 0)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, Assignment)
     assert taken.failures == ()
 
 
@@ -212,10 +212,10 @@ def test_report_waits_for_the_owners_decision_but_no_longer_than_the_epoch_took(
     assert not mailbox.put(group, 1, {})
     assert time.monotonic() - began_s < 0.2, "the epoch took no time, so no time is waited"
     time.sleep(1.0)
-    assert isinstance(mailbox.next(token, 0), Report)
+    assert isinstance(mailbox.next(token, 0), EpochResult)
 
     def decide() -> None:
-        assert isinstance(mailbox.next(token, 5), Report)
+        assert isinstance(mailbox.next(token, 5), EpochResult)
         time.sleep(0.2)
         mailbox.release(token)
 
@@ -270,7 +270,7 @@ def test_group_that_is_called_away_leaves_the_trial_to_the_next_one(mailbox: Mai
     again = mailbox.run_started() + "/elsewhere"
     assert not mailbox.called_away(again)
     taken = mailbox.take(again, 0)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, Assignment)
     assert (taken.epochs_known, taken.failures) == (1, ())
     assert epochs(mailbox, token) == [1]
 
@@ -287,7 +287,7 @@ def test_node_taken_before_its_workers_had_left_is_a_preemption(mailbox: Mailbox
     mailbox.call_away(group)
     mailbox.group_lost(group.split("/", maxsplit=1)[0], Failure("crash", "rank 0: died"))
     taken = mailbox.take(restarted(mailbox, group, "second"), 0)
-    assert isinstance(taken, Job), "it does not count as the trial's own"
+    assert isinstance(taken, Assignment), "it does not count as the trial's own"
     assert [failure.cause for failure in taken.failures] == ["preempted"]
 
 
@@ -299,7 +299,7 @@ def test_moving_slot_sends_its_owner_on_once_the_workers_have_left(mailbox: Mail
     assert not mailbox.deserted
     mailbox.leave(group)
     assert mailbox.take(restarted(mailbox, group, "second"), 0) == "close", "no other group serves here"
-    assert isinstance(mailbox.next(token, 0), Report)
+    assert isinstance(mailbox.next(token, 0), EpochResult)
     assert not mailbox.deserted, "its owner has not been told yet"
     assert mailbox.next(token, 0) == Moved(())
     assert mailbox.deserted

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import acquire
-from orchestrator.slots.messages import Finished, Job, PoolRef, Report
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, PoolRef
 from orchestrator.slots.pool import SlotPool
 from tests.orchestrator.slots.conftest import Run
 from tests.support.free_port import free_port
@@ -16,7 +16,7 @@ from trainables.checkpoints.bucket import Bucket
 from trainables.checkpoints.object_store import ObjectStore
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-NewJob = Callable[..., Job]
+NewJob = Callable[..., Assignment]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_trials_follow_one_another_on_the_same_workers(pool: PoolRef, new_job: N
 def test_stopped_trial_leaves_both_ranks_ready_for_the_next(pool: PoolRef, new_job: NewJob, run: Run) -> None:
     with acquire(pool, "owner", timeout_s=60) as lease:
         lease.start(new_job(small_trial(epochs=100_000, epoch_s=0.02), trial="stopped"))
-        assert isinstance(lease.next(), Report)
+        assert isinstance(lease.next(), EpochResult)
     assert run(pool, new_job(small_trial(), trial="next")).finished == Finished("completed")
 
 

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.submission import follow as follow_module
 from orchestrator.submission.follow import follow
 from orchestrator.submission.jobs_api import JobsUnreachableError
-from orchestrator.submission.ray_job import Job
+from orchestrator.submission.ray_job import RayJob
 from orchestrator.submission.remote_status import last_object
 
 LOG = "preparing\npassword=hunter2x is kept\nt00000 completed\nlast, without an end of line"
@@ -26,8 +26,8 @@ class BrokenStream:
         if self.breaks:
             raise JobsUnreachableError("broken")
 
-    def job(self, job_id: str) -> Job:
-        return Job(job_id, "SUCCEEDED" if not self.breaks else "RUNNING", exit_code=0)
+    def job(self, job_id: str) -> RayJob:
+        return RayJob(job_id, "SUCCEEDED" if not self.breaks else "RUNNING", exit_code=0)
 
     def log(self, job_id: str) -> str:
         return LOG
@@ -54,7 +54,7 @@ def test_every_line_comes_once_whatever_breaks(breaks: list[int], piece: int) ->
 
 def test_a_cluster_that_stays_away_is_given_up() -> None:
     class Gone(BrokenStream):
-        def job(self, job_id: str) -> Job:
+        def job(self, job_id: str) -> RayJob:
             raise JobsUnreachableError("away")
 
     with pytest.raises(JobsUnreachableError):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.search.reconcile import reconcile_store
 from orchestrator.study.journal import Journal, TrialRecord
+from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.tracker import DatasetInput
 from orchestrator.tracking.trial_artifacts import log_trial_artifacts

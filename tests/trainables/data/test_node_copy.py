@@ -15,7 +15,7 @@ from tests.support.tiny_trial import tiny_trial
 from trainables.data import node_copy
 from trainables.data.node_copy import UNUSED_S, copied
 from trainables.data.put_in_place import publish
-from trainables.data.sources.image_source import Source
+from trainables.data.sources.image_source import ImageSource
 from trainables.data.store import META_FILE, Split, open_store, store_folder
 from trainables.data.writer import write_store
 from trainables.evaluation.final import occluder_store, stores_needed
@@ -136,7 +136,7 @@ def test_data_prepared_anew_replaces_the_copy(data_root: Path, tmp_path: Path) -
     near = copied(data_root, tmp_path / "cache", WANTED)
     before = open_store(near, *WANTED[0])
     images = Split(np.full((4, 16, 16, 3), 7, np.uint8), np.arange(4) % 2)
-    fewer = Source(("a", "b"), "made here", {"train": 4, "test": 4}, lambda split: iter([images]))
+    fewer = ImageSource(("a", "b"), "made here", {"train": 4, "test": 4}, lambda split: iter([images]))
     made = tmp_path / "made"
     made.mkdir()
     publish(made, write_store(made, *WANTED[0], fewer, lambda count: None, []), store_folder(data_root, *WANTED[0]))

@@ -17,7 +17,7 @@ from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
-from trainables.data.sources.image_source import Request, Source, rows_per_piece
+from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import resize_images
 from trainables.data.store import Split
 from trainables.errors import DataError
@@ -51,7 +51,7 @@ class Cifar(NamedTuple):
     def find(self, path: Path) -> Path | None:
         return self.layout.find(path)
 
-    def source(self, place: Path, request: Request) -> Source:
+    def source(self, place: Path, request: Request) -> ImageSource:
         """The batches in a found folder or archive; DataError for other files than the published ones."""
         folder = self.layout.unpacked(place, request.scratch)
         class_names = self._class_names(folder)
@@ -61,7 +61,7 @@ class Cifar(NamedTuple):
                 yield from self._images(folder / batch, self.batch_images[split], request)
 
         num_images = {split: self.batch_images[split] * len(names) for split, names in self.batches.items()}
-        return Source(class_names, f"{self.folder} {place.resolve()}", num_images, chunks)
+        return ImageSource(class_names, f"{self.folder} {place.resolve()}", num_images, chunks)
 
     def _class_names(self, folder: Path) -> tuple[str, ...]:
         if self.names_file is None:

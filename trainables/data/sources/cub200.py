@@ -10,7 +10,7 @@ from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
-from trainables.data.sources.image_source import Request, Source, rows_per_piece
+from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import decode_image, read_encoded
 from trainables.data.store import Split
 from trainables.errors import DataError
@@ -39,7 +39,7 @@ class Cub200(NamedTuple):
     def find(self, path: Path) -> Path | None:
         return LAYOUT.find(path)
 
-    def source(self, place: Path, request: Request) -> Source:
+    def source(self, place: Path, request: Request) -> ImageSource:
         """Raises DataError for an archive of another MD5, and for lists that do not fit together."""
         if place.is_file():
             check_md5(place, self.download.md5, f"{LAYOUT.advice} A repacked one has to be unpacked: give its folder.")
@@ -52,7 +52,7 @@ class Cub200(NamedTuple):
             return _images(folder, good[split], request)
 
         num_images = {split: len(found) for split, found in good.items()}
-        return Source(class_names, f"CUB_200_2011, cropped to boxes, {place.resolve()}", num_images, chunks)
+        return ImageSource(class_names, f"CUB_200_2011, cropped to boxes, {place.resolve()}", num_images, chunks)
 
     def _class_names(self, folder: Path) -> tuple[str, ...]:
         names = _table(folder / "classes.txt", 1)

@@ -20,7 +20,7 @@ class Request(NamedTuple):
     """Whether SVHN's additional training images join its training split."""
 
 
-class Source(NamedTuple):
+class ImageSource(NamedTuple):
     """Readers raise DataError for a damaged file, and hand each bad record, by file and row, to the bad rows."""
 
     class_names: tuple[str, ...]

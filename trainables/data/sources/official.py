@@ -7,7 +7,7 @@ from typing import NamedTuple
 from trainables.data.sources.cifar import CIFAR10, CIFAR100
 from trainables.data.sources.cub200 import CUB200
 from trainables.data.sources.download import Download
-from trainables.data.sources.image_source import Request, Source
+from trainables.data.sources.image_source import ImageSource, Request
 from trainables.data.sources.stl10 import STL10
 from trainables.data.sources.svhn import SVHN
 
@@ -16,7 +16,7 @@ class Official(NamedTuple):
     title: str
     find: Callable[[Path], Path | None]
     """Where the files are, given what a user gives; None where they are not."""
-    source: Callable[[Path, Request], Source]
+    source: Callable[[Path, Request], ImageSource]
     """Reads what `find` found."""
     downloads: tuple[Download, ...]
     extra: tuple[Download, ...] = ()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.class_names import parquet_class_names
-from trainables.data.sources.image_source import Request, Source, rows_per_piece
+from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import decode_image
 from trainables.data.store import SPLITS, Split
 from trainables.errors import DataError
@@ -29,7 +29,7 @@ def parquet_files(folder: Path, split: str) -> list[Path]:
     return [whole] if whole.is_file() else sorted(folder.glob(f"{split}-*.parquet"))
 
 
-def parquet_source(name: str, folder: Path, request: Request) -> Source:
+def parquet_source(name: str, folder: Path, request: Request) -> ImageSource:
     """Checks files, columns and all labels of a folder; the images are decoded as they are asked for.
 
     Images are cropped where a file's metadata has `bounding_boxes` (JSON: path to left, top, width and height in
@@ -56,7 +56,7 @@ def parquet_source(name: str, folder: Path, request: Request) -> Source:
         for path in files[split]:
             yield from _images(shards[path], good[path], request)
 
-    return Source(class_names, f"parquet {folder.resolve()}", num_images, chunks)
+    return ImageSource(class_names, f"parquet {folder.resolve()}", num_images, chunks)
 
 
 class _Shard(NamedTuple):

@@ -11,7 +11,7 @@ from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
-from trainables.data.sources.image_source import Request, Source, rows_per_piece
+from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import resize_images
 from trainables.data.store import Split
 from trainables.errors import DataError
@@ -35,7 +35,7 @@ class Stl10(NamedTuple):
     def find(self, path: Path) -> Path | None:
         return self.layout.find(path)
 
-    def source(self, place: Path, request: Request) -> Source:
+    def source(self, place: Path, request: Request) -> ImageSource:
         folder = self.layout.unpacked(place, request.scratch)
         for name in self.layout.files:
             check_md5(folder / name, self.md5[name], self.layout.advice)
@@ -47,7 +47,7 @@ class Stl10(NamedTuple):
             return self._images(folder, split, labels[split], request)
 
         num_images = {split: len(labels_N) for split, labels_N in labels.items()}
-        return Source(class_names, f"stl10_binary {place.resolve()}", num_images, chunks)
+        return ImageSource(class_names, f"stl10_binary {place.resolve()}", num_images, chunks)
 
     def _labels(self, folder: Path, images: str, labels: str) -> np.ndarray:
         labels_N = np.fromfile(folder / labels, np.uint8).astype(np.int64) - 1

@@ -10,7 +10,7 @@ from trainables.data.catalog import DIGITS
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
-from trainables.data.sources.image_source import Request, Source, rows_per_piece
+from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.mat import DAMAGED, Variable, read_variables
 from trainables.data.sources.pixels import resize_images
 from trainables.data.store import Split
@@ -40,7 +40,7 @@ class Svhn(NamedTuple):
         given = path.is_dir() or path.name in {download.file for download in self.downloads.values()}
         return folder if given and any((folder / name).is_file() for name in names) else None
 
-    def source(self, folder: Path, request: Request) -> Source:
+    def source(self, folder: Path, request: Request) -> ImageSource:
         parts = {"train": ("train", "extra") if request.extra else ("train",), "test": ("test",)}
         digits = {part: self._digits(folder, part) for names in parts.values() for part in names}
 
@@ -50,7 +50,7 @@ class Svhn(NamedTuple):
 
         num_images = {split: sum(len(digits[part].labels_N) for part in names) for split, names in parts.items()}
         description = f"svhn {'train + extra' if request.extra else 'train'} {folder.resolve()}"
-        return Source(DIGITS, description, num_images, chunks)
+        return ImageSource(DIGITS, description, num_images, chunks)
 
     def _digits(self, folder: Path, part: str) -> Digits:
         path = folder / self.downloads[part].file

@@ -3,11 +3,11 @@ from typing import Any
 
 from orchestrator.report.page.document import Picture, Text
 from orchestrator.report.paper.ablation import ablation_blocks
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 
 
 def blocks(study: Any) -> Any:
-    (block,) = ablation_blocks([Source(study.view(), Path("none"))])
+    (block,) = ablation_blocks([StudySource(study.view(), Path("none"))])
     return block
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.report.page.document import Listing, Table, Text
 from orchestrator.report.paper.comparison import departures, error_blocks, interpretability_blocks
-from orchestrator.report.runs.subject import find_subject
+from orchestrator.report.runs import find_subject
 from trainables.config.trial import TrialConfig
 
 

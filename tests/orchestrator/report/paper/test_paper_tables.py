@@ -5,10 +5,8 @@ import pytest
 
 from orchestrator.report.page.document import Table, Text
 from orchestrator.report.paper.paper_tables import paper_table_blocks
-from orchestrator.report.runs.most_thorough import most_thorough
-from orchestrator.report.runs.seen import seen
-from orchestrator.report.runs.subject import find_subjects
-from orchestrator.report.source import Source
+from orchestrator.report.runs import find_subjects, most_thorough, seen
+from orchestrator.report.source import StudySource
 from tests.support.kept_answers import keep_answers
 
 
@@ -38,7 +36,7 @@ def two_models(story: Any) -> Any:
 
 def tables(study: Any, trials: Path) -> dict[str, dict[str, dict[str, str]]]:
     """Table id -> heading of the row -> column -> cell."""
-    source = Source(study.view(), trials)
+    source = StudySource(study.view(), trials)
     subjects = find_subjects(source.view)
     blocks = paper_table_blocks([(source.name, one) for one in subjects], seen(source, subjects))
     return {
@@ -79,7 +77,7 @@ def test_tables_3_and_4_count_the_papers_network_and_name_the_hardware(two_model
 
 
 def test_coverage_says_how_much_was_run_and_at_which_budget(two_models: Any, tmp_path: Path) -> None:
-    source = Source(two_models.view(), tmp_path)
+    source = StudySource(two_models.view(), tmp_path)
     subjects = [(source.name, one) for one in find_subjects(source.view)]
     said = next(block for block in paper_table_blocks(subjects, []) if isinstance(block, Text))
     assert "2 have been run here, 0 of them at the paper's full size" in said.text

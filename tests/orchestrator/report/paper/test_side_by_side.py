@@ -7,15 +7,14 @@ import pytest
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.report.page.document import Picture, Text
 from orchestrator.report.paper.side_by_side import side_by_side_blocks
-from orchestrator.report.runs.seen import seen
-from orchestrator.report.runs.subject import find_subjects
-from orchestrator.report.source import Source
+from orchestrator.report.runs import find_subjects, seen
+from orchestrator.report.source import StudySource
 from tests.support.kept_answers import keep_answers, verdicts
 from trainables.data.store import open_store
 
 
 @pytest.fixture
-def pair(story: Any, tmp_path: Path) -> Source:
+def pair(story: Any, tmp_path: Path) -> StudySource:
     """A model without and one with a quantiser, tested on the same forty images, with their checkpoints."""
     study = story(
         trial={"dataset": "cluttered-digits", "epochs": 6, "model.width": 0.125},
@@ -25,10 +24,10 @@ def pair(story: Any, tmp_path: Path) -> Source:
     for place, (model, wrong) in enumerate((("vgg-aib", (3, 5, 8)), ("vgg-aib-qt", (5, 9)))):
         study.trial(f"t{place:05d}", 30.0, params={"model.name": model})
         keep_answers(tmp_path / f"t{place:05d}", verdicts(wrong))
-    return Source(study.view(), tmp_path)
+    return StudySource(study.view(), tmp_path)
 
 
-def test_models_that_saw_the_same_images_stand_side_by_side(pair: Source) -> None:
+def test_models_that_saw_the_same_images_stand_side_by_side(pair: StudySource) -> None:
     picture, *_ = side_by_side_blocks(seen(pair, find_subjects(pair.view)))
     assert isinstance(picture, Picture)
     assert picture.id == "side-by-side-cluttered-digits-1"
@@ -36,7 +35,7 @@ def test_models_that_saw_the_same_images_stand_side_by_side(pair: Source) -> Non
     assert "vgg-aib keeps its map in 8 of 8 changes" in picture.alt
 
 
-def test_cases_that_quantising_corrects_are_counted_both_ways(pair: Source) -> None:
+def test_cases_that_quantising_corrects_are_counted_both_ways(pair: StudySource) -> None:
     _, text = side_by_side_blocks(seen(pair, find_subjects(pair.view)))
     assert isinstance(text, Text)
     assert "vgg-aib-qt gets 2 right that vgg-aib gets wrong, and 1 wrong that vgg-aib gets right" in text.text
@@ -44,7 +43,7 @@ def test_cases_that_quantising_corrects_are_counted_both_ways(pair: Source) -> N
 
 
 def test_corrected_cases_are_drawn_from_the_data_that_the_trials_saw(
-    pair: Source, digits_root: Path, tmp_path: Path
+    pair: StudySource, digits_root: Path, tmp_path: Path
 ) -> None:
     store = open_store(digits_root, "cluttered-digits", 16)
     config = resolve_trial(pair.view.spec, {}).override({"data.image_size": 16, "data.test_images": 40})
@@ -61,7 +60,7 @@ def test_corrected_cases_are_drawn_from_the_data_that_the_trials_saw(
     assert picture.alt.startswith("2 images with the maps of both models")
 
 
-def test_one_model_alone_is_said_to_have_none_beside_it(pair: Source) -> None:
+def test_one_model_alone_is_said_to_have_none_beside_it(pair: StudySource) -> None:
     (text,) = side_by_side_blocks(seen(pair, find_subjects(pair.view))[:1])
     assert isinstance(text, Text)
     assert "no maps to set side by side" in text.text

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from orchestrator.report.page.document import Picture, Text
-from orchestrator.report.runs.subject import find_subject
+from orchestrator.report.runs import find_subject
 from orchestrator.report.sections.maps_section import map_blocks
 from orchestrator.report.sections.search_section import search_blocks
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 from tests.support.kept_answers import panels
 from trainables.checkpoints.checkpoint import checkpoint_folder, write_checkpoint
 
@@ -26,7 +26,7 @@ def trials_folder(tmp_path: Path) -> Path:
 
 def test_the_best_finalists_examples_are_drawn_from_its_last_checkpoint(told: Any, trials_folder: Path) -> None:
     view = told.view()
-    (picture,) = map_blocks(Source(view, trials_folder), find_subject(view))
+    (picture,) = map_blocks(StudySource(view, trials_folder), find_subject(view))
     assert isinstance(picture, Picture)
     image = Image.open(io.BytesIO(picture.data))
     assert (image.format, image.width > 1000) == ("PNG", True)
@@ -39,7 +39,7 @@ def test_an_altered_checkpoint_is_not_drawn_and_the_page_says_why(told: Any, tri
     file = next(trials_folder.rglob("examples.safetensors"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     view = told.view()
-    (text,) = map_blocks(Source(view, trials_folder), find_subject(view))
+    (text,) = map_blocks(StudySource(view, trials_folder), find_subject(view))
     assert isinstance(text, Text)
     assert "No examples of f00003-seed1" in text.text
 

@@ -2,15 +2,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.report.page.document import Block, Picture, Table, Text
-from orchestrator.report.runs.subject import find_subject
+from orchestrator.report.runs import find_subject
 from orchestrator.report.sections.trial_section import trial_blocks
-from orchestrator.report.source import Source
+from orchestrator.report.source import StudySource
 from tests.support.kept_answers import keep_answers
 
 
 def blocks(study: Any, trials: Path) -> tuple[Block, ...]:
     view = study.view()
-    return trial_blocks(Source(view, trials), find_subject(view))
+    return trial_blocks(StudySource(view, trials), find_subject(view))
 
 
 def by_id(found: tuple[Block, ...]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""What the report goes into: the best finalist over its seeds, or the best trial of the search where none finished."""
+"""Which runs a report shows: a study's best per model and data set, and the one that stands for a model in a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.finalists.selection import best_finalist
 from orchestrator.planning.trials import resolve_trial
+from orchestrator.report.source import Stored, StudySource
 from orchestrator.status.summary import finalist_rows
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import best_trials
@@ -59,3 +60,43 @@ def _best_of(view: StudyView, records: list[TrialRecord]) -> Subject | None:
 
 def _config(view: StudyView, record: TrialRecord) -> TrialConfig:
     return resolve_trial(view.spec, record.params).override({"seed": record.seed})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One model's best run with what its checkpoint keeps."""
+
+    subject: Subject
+    stored: Stored
+    source: StudySource
+
+    @property
+    def model(self) -> str:
+        return self.subject.config.model.name
+
+
+def seen(source: StudySource, subjects: Sequence[Subject]) -> list[Seen]:
+    found = ((subject, source.stored(subject.shown.trial)) for subject in subjects)
+    return [Seen(subject, stored, source) for subject, stored in found if stored is not None]
+
+
+Chosen = dict[tuple[str, str], tuple[str, Subject]]
+"""By model and data set: the study's name and its subject."""
+
+
+def most_thorough(subjects: Sequence[tuple[str, Subject]]) -> Chosen:
+    """By model and data set the one that was trained longest, on most images, over most seeds; then the better one."""
+
+    def rank(item: tuple[str, Subject]) -> tuple[float, ...]:
+        subject = item[1]
+        images = subject.config.data.train_images
+        full = float("inf") if images is None else float(images)
+        error = subject.mean.get("final_val_error_pct", float("inf"))
+        return subject.config.model.width, subject.config.epochs, full, subject.num_seeds, -error
+
+    chosen: Chosen = {}
+    for item in subjects:
+        key = (item[1].config.model.name, item[1].config.data.name)
+        if key not in chosen or rank(item) > rank(chosen[key]):
+            chosen[key] = item
+    return chosen

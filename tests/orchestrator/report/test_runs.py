@@ -1,6 +1,6 @@
 from typing import Any
 
-from orchestrator.report.runs.subject import find_subject
+from orchestrator.report.runs import find_subject
 
 
 def test_the_best_finalist_is_shown_over_its_seeds_and_by_its_best_one(told: Any) -> None:

@@ -1,0 +1,84 @@
+"""Ray's token authentication: turns it on, keeps the token file private, and checks the token against a head."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import Config, GcsClient  # type: ignore[attr-defined]  # compiled
+from ray.exceptions import AuthenticationError
+
+from orchestrator.errors import PreflightError
+
+
+def token_path() -> Path:
+    """The file that holds the cluster's token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+
+
+def token_place() -> str:
+    """Where this process has its token from, for messages."""
+    return "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else str(token_path())
+
+
+def secure_token(create: bool) -> None:
+    """Makes the token file readable by its owner alone; writes a new one where there is none and one may be made."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    path = token_path()
+    if path.exists():
+        if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    elif create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # For its owner alone from the first byte, which Ray's own writer leaves to the umask; and never there in part,
+        # since another first run may read it. Of two that write one, the first one's counts.
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(secrets.token_hex(32))
+            with suppress(FileExistsError):
+                os.link(aside, path)
+        finally:
+            aside.unlink()
+
+
+def require_tokens() -> None:
+    """Turns token authentication on for this process."""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        os.environ["RAY_AUTH_MODE"] = "token"
+        # Ray reads the mode once, when it is imported; left alone, this process and its cluster would disagree.
+        Config.initialize("")
+
+
+def check_token(address: str) -> None:
+    """PreflightError at once where the head does not take our token; Ray itself would ask for most of a minute, tell
+    its log, and then say that nobody answers."""
+    if address.startswith("ray://"):
+        return
+    try:
+        with _silent_core():
+            GcsClient(address=canonicalize_bootstrap_address(address))
+    except AuthenticationError as error:
+        raise PreflightError(
+            f"the Ray cluster at {address!r} does not take our token, that of {token_place()}; it has to be the head "
+            "node's."
+        ) from error
+
+
+@contextmanager
+def _silent_core() -> Iterator[None]:
+    """Without what Ray's core writes past Python to the process's stderr."""
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
