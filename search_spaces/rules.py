@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search_spaces.distributions import Choice, Distribution
 from search_spaces.errors import BrokenRulesError, Problem
-
-if TYPE_CHECKING:
-    from search_spaces.schema import SearchSpec
+from search_spaces.fields import SpecFields
 
 
 def grid_size(space: Mapping[str, Distribution]) -> int | None:
@@ -17,14 +15,14 @@ def grid_size(space: Mapping[str, Distribution]) -> int | None:
     return None if any(size is None for size in sizes) else prod(size for size in sizes if size is not None)
 
 
-def check_rules(spec: "SearchSpec") -> None:
+def check_rules(spec: SpecFields) -> None:
     """Raises BrokenRulesError with every problem there is."""
     problems = [*_space(spec), *_first(spec), *_objectives(spec), *_sampler(spec), *_scheduler(spec)]
     if problems:
         raise BrokenRulesError(problems)
 
 
-def _space(spec: "SearchSpec") -> Iterator[Problem]:
+def _space(spec: SpecFields) -> Iterator[Problem]:
     for key in spec.space:
         if key in spec.trial:
             yield ("space", key), "is fixed under trial as well; keep one of the two"
@@ -32,7 +30,7 @@ def _space(spec: "SearchSpec") -> Iterator[Problem]:
         yield ("trials",), f"is {spec.trials}, but the space is empty, so that all trials would be equal; set trials: 1"
 
 
-def _first(spec: "SearchSpec") -> Iterator[Problem]:
+def _first(spec: SpecFields) -> Iterator[Problem]:
     seen: list[dict[str, Any]] = []
     for place, point in enumerate(spec.first):
         for key, value in point.items():
@@ -51,7 +49,7 @@ def _first(spec: "SearchSpec") -> Iterator[Problem]:
         )
 
 
-def _objectives(spec: "SearchSpec") -> Iterator[Problem]:
+def _objectives(spec: SpecFields) -> Iterator[Problem]:
     metrics = [objective.metric for objective in spec.objectives]
     for place, metric in enumerate(metrics):
         if metric in metrics[:place]:
@@ -63,7 +61,7 @@ def _objectives(spec: "SearchSpec") -> Iterator[Problem]:
             yield ("constraints", place), f"gives '{bound[0]}' a second {side} bound; keep one of the two"
 
 
-def _sampler(spec: "SearchSpec") -> Iterator[Problem]:
+def _sampler(spec: SpecFields) -> Iterator[Problem]:
     if spec.sampler.name == "cmaes":
         if len(spec.objectives) > 1:
             yield ("sampler", "name"), "is cmaes, which takes one objective; use tpe, gp or nsga2 for several"
@@ -86,7 +84,7 @@ def _sampler(spec: "SearchSpec") -> Iterator[Problem]:
             yield ("first", place), f"leaves out '{missing[0]}'; under the grid sampler a first point gives every key"
 
 
-def _scheduler(spec: "SearchSpec") -> Iterator[Problem]:
+def _scheduler(spec: SpecFields) -> Iterator[Problem]:
     rule = spec.scheduler
     if rule.name == "asha" and "goal" not in rule.model_fields_set:
         yield ("scheduler", "goal"), f"is missing; '{rule.metric}' is no objective: say minimize or maximize"

@@ -7,99 +7,32 @@ belong to `trainables` and are checked where the search is planned.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 
-from search_spaces.distributions import Distribution, distribution
+from search_spaces.distributions import distribution
 from search_spaces.error_messages import render
 from search_spaces.errors import SpecError
+from search_spaces.fields import SpecFields
 from search_spaces.json_schema import (
-    DISTRIBUTION_SCHEMA,
-    TRIAL_SCHEMA,
     complete_schema,
 )
-from search_spaces.names import NAME_PATTERN, check_name
+from search_spaces.names import check_name
 from search_spaces.overrides import apply_overrides
 from search_spaces.reader import KeyPath, read_file
 from search_spaces.rules import check_rules, grid_size
 from search_spaces.sections import (
-    Constraint,
-    Finalists,
-    Gate,
-    NamedSampler,
-    NamedScheduler,
-    Objective,
-    Resources,
-    Sampler,
-    Scheduler,
-    SpecSection,
     complete_scheduler,
-    listed,
     named,
 )
-from search_spaces.trial_keys import flat_keys, trial_values
-
-MAX_TRIALS = 100_000
 
 
-def _space(given: Any) -> Any:
-    """Full dotted keys; the distributions themselves are read one by one, so that each error has its key."""
-    if not isinstance(given, Mapping):
-        raise ValueError("is not a mapping; allowed: dotted keys of the trial, each with how it varies")
-    space = dict(given)
-    for key in given:
-        full = next(iter(flat_keys({key: None})))
-        if full != key:
-            if full in space:
-                raise ValueError(f"gives '{full}' twice; keep one of the two")
-            space[full] = space.pop(key)
-    return space
-
-
-Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"})]
-TrialFields = Annotated[dict[str, Any], BeforeValidator(trial_values), WithJsonSchema(TRIAL_SCHEMA)]
-Varied = Annotated[
-    Distribution,
-    PlainValidator(distribution),
-    PlainSerializer(lambda varied: varied.to_dict()),
-    WithJsonSchema(DISTRIBUTION_SCHEMA),
-]
-
-
-class SearchSpec(SpecSection):
+class SearchSpec(SpecFields):
     """One search, complete: defaults are filled in, so that equal searches are equal values."""
-
-    name: Name
-    trial: TrialFields
-    """Fixed fields of every trial, under full dotted keys; what is not given comes from the recipe."""
-    space: Annotated[dict[str, Varied], BeforeValidator(_space)]
-    """Dotted key of the trial -> how it varies."""
-    first: Annotated[tuple[TrialFields, ...], BeforeValidator(listed)] = ()
-    """Points tried before the sampler proposes; keys a point leaves out are sampled."""
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=8), BeforeValidator(listed)] = (
-        Objective(metric="val_error_pct", goal="minimize"),
-    )
-    constraints: Annotated[tuple[Constraint, ...], Field(max_length=32), BeforeValidator(listed)] = ()
-    sampler: NamedSampler = Sampler()
-    scheduler: NamedScheduler = Scheduler()
-    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)]
-    """With the grid sampler it may be left out: the whole grid."""
-    finalists: Finalists = Finalists()
-    resources: Resources = Resources()
-    registered_model: Name
-    """Name in the registry; the search's own name unless given."""
-    gate: Gate = Gate()
-    max_failures_per_trial: Annotated[int, Field(ge=0, le=100)] = 2
 
     @model_validator(mode="before")
     @classmethod

@@ -8,8 +8,8 @@ from pathlib import Path
 from orchestrator.report.page.html import html_page
 from orchestrator.report.page.markdown import markdown_page
 from orchestrator.report.sections.contents import studies_report, study_report
-from orchestrator.report.sections.tables import trials_csv
 from orchestrator.report.source import StudySource
+from orchestrator.report.tables import trials_csv
 
 FILES = ("report.html", "report.md", "trials.csv")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.checks.data import Prepared
 from orchestrator.options import Where
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.redact import scrub
@@ -17,6 +16,7 @@ from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_lo
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
 from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
+from orchestrator.tracking.tracker import DatasetInput
 from orchestrator.tracking.trial_artifacts import log_trial_artifacts
 from search_spaces.schema import SearchSpec
 
@@ -24,7 +24,7 @@ FLUSH_S = 120.0
 RUN_ID_WAIT_S = 30.0
 
 
-def open_record(stack: ExitStack, study: Study, where: Where, prepared: Prepared, console: Console) -> Recorder:
+def open_record(stack: ExitStack, study: Study, where: Where, dataset: DatasetInput, console: Console) -> Recorder:
     """The study's record, open until the stack unwinds; what the server has not taken by then waits on disk."""
     uri = tracking_uri_or_local(where.root, where.tracking_uri)
     artifact_root = None if where.tracking_uri else study.paths.artifacts
@@ -38,7 +38,7 @@ def open_record(stack: ExitStack, study: Study, where: Where, prepared: Prepared
     record = {"tracking_uri": scrub(uri), "experiment_id": experiment_id, "run_id": run_id}
     if record != study.journal.state.mlflow:
         study.journal.append("mlflow", record=record)
-    recorder = Recorder(study.journal, tracker, prepared.dataset, tags)
+    recorder = Recorder(study.journal, tracker, dataset, tags)
     recorder.on_end = lambda record: log_trial_artifacts(tracker, study.storage.of(record.trial), record)
     stack.push(_closing(recorder, tracker, console))
     reconcile_store(recorder, lambda ended: resolve_trial(study.spec, ended.params).override({"seed": ended.seed}))

@@ -90,7 +90,7 @@ def _ended(spec: SearchSpec, where: Where, console: Console) -> int:
     paths = study_paths(where.root, spec.name)
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, True, {}))
-        recorder = open_record(stack, study, where, check_data(spec, paths.data, console), console)
+        recorder = open_record(stack, study, where, check_data(spec, paths.data, console).dataset, console)
         if study.journal.state.report is None:
             _report(study, recorder)
     return study_exit_code(spec, study.journal.state)
@@ -145,7 +145,7 @@ def promote_study(name: str, where: Where, console: Console) -> int:
     with ExitStack() as stack:
         stack.enter_context(connect(where.address))
         study = stack.enter_context(open_study(view.spec, paths, True, {}))
-        recorder = open_record(stack, study, where, check_data(view.spec, paths.data, console), console)
+        recorder = open_record(stack, study, where, check_data(view.spec, paths.data, console).dataset, console)
         best = best_finalist(view.spec, list(study.journal.state.trials.values()))
         promoted = promote_winner(study, recorder, best, uri, again=True)
         recorder.stage("done")

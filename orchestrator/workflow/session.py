@@ -104,7 +104,7 @@ def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool,
         else:
             pool = open_pool(lambda: capacity_for(spec, nodes()), spec.resources.workers_per_trial)
         # While the slots start: a new database takes seconds of its own.
-        recorder = open_record(stack, study, where, prepared, console)
+        recorder = open_record(stack, study, where, prepared.dataset, console)
         run = Run(study, recorder, pool, interruption, uri, open_retrain_pool)
         stack.enter_context(monitored(study, recorder, lambda: run.pool))
         view = LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: run.pool.size)

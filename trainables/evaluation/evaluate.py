@@ -16,13 +16,13 @@ from trainables.data.augment import normalize
 from trainables.data.resident import evaluated
 from trainables.data.splits import Subset
 from trainables.interpretability import contrast
+from trainables.models.bottleneck import kl_nats
 from trainables.models.classifier import Classifier, Output
 from trainables.runtime import numerics
 from trainables.runtime.progress import advance
 from trainables.runtime.randomness import stream
 from trainables.runtime.runtime import Runtime
 from trainables.runtime.sums import BatchSums
-from trainables.training.losses import kl_nats
 
 _QUANTITIES = ("images", "errors", "top5_errors", "nll")
 _OF_LATENT = ("kl_nats",)

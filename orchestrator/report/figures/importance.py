@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.importance import FanovaImportanceEvaluator
 
 from orchestrator.report.figures.looks import BLUE, INK, one_axes
-from orchestrator.report.sections.tables import short_names
+from orchestrator.report.tables import short_names
 from orchestrator.search.optuna_space import from_params, to_optuna
 from orchestrator.study.journal import TrialRecord
 from search_spaces.schema import SearchSpec

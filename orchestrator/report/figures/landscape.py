@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from orchestrator.report.figures.looks import CROWD, GREY, INK, scatter, standing
-from orchestrator.report.sections.tables import short_names, shown
+from orchestrator.report.tables import short_names, shown
 from orchestrator.study.journal import TrialRecord
 from search_spaces.distributions import Choice, Distribution, FloatRange, IntRange, PowerOfTen
 from search_spaces.schema import SearchSpec

@@ -2,7 +2,7 @@
 
 from orchestrator.report.page.document import MISSING, Block, Listing, Row, Table, Text, number, signed, spread
 from orchestrator.report.runs import Subject
-from orchestrator.report.sections.tables import shown
+from orchestrator.report.tables import shown
 from trainables import metrics
 from trainables.config.recipes import recipe
 from trainables.config.trial import TrialConfig

@@ -28,9 +28,9 @@ from orchestrator.report.sections.maps_section import map_blocks
 from orchestrator.report.sections.registry_section import registry_blocks
 from orchestrator.report.sections.retrain import retrain_command
 from orchestrator.report.sections.search_section import search_blocks
-from orchestrator.report.sections.tables import finalists_table, shown_params, trials_table
 from orchestrator.report.sections.trial_section import trial_blocks
 from orchestrator.report.source import StudySource
+from orchestrator.report.tables import finalists_table, shown_params, trials_table
 from orchestrator.status.summary import status_of
 from orchestrator.study.ranking import violations
 from orchestrator.study.resume import resume_command

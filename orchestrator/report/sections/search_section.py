@@ -31,7 +31,7 @@ from orchestrator.report.figures.search_figures import (
 )
 from orchestrator.report.page.document import Block, Facts, Picture, Row, Table, Text, number
 from orchestrator.report.page.picture import svg_picture
-from orchestrator.report.sections.tables import short_names
+from orchestrator.report.tables import short_names
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.study import StudyView
 from search_spaces.schema import SearchSpec

@@ -77,7 +77,9 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     locker = sqlite3.connect(paths.mlflow_db, isolation_level=None)
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, True, {}))
-        recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
+        recorder = open_record(
+            stack, study, Where(root=paths.root), check_data(spec, paths.data, console).dataset, console
+        )
         assert recorder.tracker.flush(60) == 0
         locker.execute("BEGIN EXCLUSIVE")
         config = resolve_trial(spec, {})
@@ -135,7 +137,9 @@ def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_a
     def one_driver(epoch: int, ends: bool) -> dict[str, Any]:
         with ExitStack() as stack:
             study = stack.enter_context(open_study(spec, paths, True, {}))
-            recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
+            recorder = open_record(
+                stack, study, Where(root=paths.root), check_data(spec, paths.data, console).dataset, console
+            )
             recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
             recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
             if ends:
@@ -159,7 +163,9 @@ def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(en
         spec, paths, console = ended.spec, ended.paths, Console(file=StringIO())
         with ExitStack() as stack:
             study = stack.enter_context(open_study(spec, paths, True, {}))
-            recorder = open_record(stack, study, Where(root=paths.root), check_data(spec, paths.data, console), console)
+            recorder = open_record(
+                stack, study, Where(root=paths.root), check_data(spec, paths.data, console).dataset, console
+            )
             recorder.on_end = fails
             recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
             recorder.trial_ended("t00002", "stopped")

@@ -3,7 +3,7 @@ import io
 from typing import Any
 
 from orchestrator.report.page.document import spread
-from orchestrator.report.sections.tables import finalists_table, short_names, trials_csv, trials_table
+from orchestrator.report.tables import finalists_table, short_names, trials_csv, trials_table
 from orchestrator.status.summary import finalist_rows
 
 
