@@ -14,7 +14,7 @@ from orchestrator.options import is_dashboard
 from orchestrator.planning.check import Check
 from orchestrator.process.code_version import provenance
 from orchestrator.process.machine import usable_cpus
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.ray_cluster.connection import connect
 from orchestrator.ray_cluster.node_probe import probed_nodes
 from orchestrator.study.paths import data_root
@@ -53,7 +53,7 @@ def _guarded(name: str, check: Callable[[], str]) -> Check:
 def _failed(name: str, error: Exception) -> Check:
     """What nobody foresaw is told as well, and costs none of the other checks."""
     foreseen = isinstance(error, (AIBError, OSError))
-    return Check(name, False, scrub(str(error) if foreseen else f"{type(error).__name__}: {first_line(error)}"))
+    return Check(name, False, redact(str(error) if foreseen else f"{type(error).__name__}: {first_line(error)}"))
 
 
 def _versions() -> str:
@@ -93,9 +93,9 @@ def _data(root: Path) -> str:
 def _tracking(root: Path, uri: str | None) -> str:
     uri = tracking_uri_or_local(root, uri)
     if not is_made(uri):
-        return f"{scrub(uri)} will be made by the first search"
+        return f"{redact(uri)} will be made by the first search"
     prepare_store(uri)
-    return f"{scrub(uri)} answers"
+    return f"{redact(uri)} answers"
 
 
 def _cluster(root: Path, address: str | None) -> list[Check]:

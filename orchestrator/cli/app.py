@@ -21,7 +21,7 @@ from orchestrator.cli import submit_verb as submit
 from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
 from orchestrator.process.logs import LogFormat
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 
 app = typer.Typer(
     name="aib",
@@ -108,8 +108,8 @@ def _run(arguments: list[str] | None) -> int:
         known = exit_code_for(error)
         if known is None or os.environ.get("AIB_TRACEBACK"):
             # Not left to Python, which would print what the URIs in it hold.
-            say_error(scrub("".join(traceback.format_exception(error)).rstrip()))
+            say_error(redact("".join(traceback.format_exception(error)).rstrip()))
             return EXIT_FAILED if known is None else known
-        say_error(f"aib: {scrub(str(error))}")
+        say_error(f"aib: {redact(str(error))}")
         return known
     return code if isinstance(code, int) else EXIT_DONE

@@ -49,7 +49,7 @@ def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json:
     """Registered models with versions, aliases and figures."""
     from rich.table import Table
 
-    from orchestrator.process.redact import scrub
+    from orchestrator.process.redact import redact
     from orchestrator.registry.versions import list_versions
     from orchestrator.tracking.mlflow.store import tracking_uri_or_local
 
@@ -60,7 +60,7 @@ def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json:
         return
     if not versions:
         err.print(
-            f"nothing is registered in {scrub(uri)} yet; a search registers its champion: aib search SPEC; another "
+            f"nothing is registered in {redact(uri)} yet; a search registers its champion: aib search SPEC; another "
             "registry is named by --tracking-uri (or MLFLOW_TRACKING_URI)",
             markup=False,
         )
@@ -91,11 +91,11 @@ def promote(
 ) -> None:
     """Puts a finished study's best finalist before the gate again, against the champion of today."""
     from orchestrator.cli.search_verbs import conclude
-    from orchestrator.options import Where
-    from orchestrator.workflow.search import promote_study
+    from orchestrator.options import RunOptions
+    from orchestrator.workflow.promote import promote_study
 
-    where = Where(root=root, tracking_uri=tracking_uri, address=address)
-    conclude(root, study, as_json, promote_study(study, where, err))
+    options = RunOptions(root=root, tracking_uri=tracking_uri, address=address)
+    conclude(root, study, as_json, promote_study(study, options, err))
 
 
 def pull(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 
 LogFormat = Literal["text", "json"]
 OURS = ("aib", "orchestrator", "trainables", "search_spaces")
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["exception"] = scrub(self.formatException(record.exc_info))
+            line["exception"] = redact(self.formatException(record.exc_info))
         # Standard JSON has no NaN and no infinity.
         return json.dumps({key: _plain(value) for key, value in line.items()}, default=str)
 
@@ -69,12 +69,12 @@ def _without_secrets(*arguments: Any, **options: Any) -> logging.LogRecord:
     """Every message of the process, ours or a library's, whoever handles it; a traceback in it too."""
     record = logging.LogRecord(*arguments, **options)
     try:
-        record.msg, record.args = scrub(record.getMessage()), None
+        record.msg, record.args = redact(record.getMessage()), None
     except (TypeError, ValueError, KeyError):
         # Arguments that do not fit the message: the handler will say so, and where.
         return record
     if record.exc_info:
-        record.exc_text = scrub("".join(traceback.format_exception(*record.exc_info)).rstrip())
+        record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
     return record
 
 
@@ -104,5 +104,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, str):
-        return scrub(value)
+        return redact(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

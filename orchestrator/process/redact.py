@@ -1,8 +1,10 @@
-"""Removes secrets from text and mappings before they are logged, stored or shown.
+"""Hides secrets in text and mappings before they are logged, stored or shown.
 
-Three sources of leaks: credentials inside URIs (`scheme://user:pass@host`, `?token=...`), values under telling
-names (`password: ...`), and the secrets that this process was given, wherever they appear: values of its secret
-environment variables, and passwords in URIs among its variables and arguments.
+Three kinds of secrets are hidden:
+- credentials inside URIs (`scheme://user:pass@host`, `?token=...`);
+- values under names of secrets (`password: ...`);
+- secrets that this process was given, wherever they appear: values of its secret environment variables, and passwords
+  of URIs among its environment variables and command-line arguments.
 """
 
 import functools
@@ -20,9 +22,9 @@ _SECRET_NAME = (
 )
 _SECRET_KEY = re.compile(rf"(?:^|[._-]){_SECRET_NAME}$", re.IGNORECASE)
 _MIN_SECRET_CHARS = 6
-"""A shorter environment value ("1", "true") would blank out innocent text."""
+"""Shorter environment values ("1", "true") are kept: hiding them would spoil innocent text."""
 _FOLDER_NAMES = ("PWD", "OLDPWD")
-"""The shell's: they name the working directory, not a password."""
+"""Set by the shell: PWD is the working directory here, not a password."""
 
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"<>]*@", re.IGNORECASE)
 _PASSWORD = re.compile(r"://[^\s/?#:'\"<>]*:(?P<password>[^\s?#'\"<>]*)@")
@@ -35,12 +37,12 @@ _SIGNED = re.compile(r"(?P<name>[?&](?:[\w-]*signature|sig)=)[^\s&\"']+", re.IGN
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 
-def scrub(text: str) -> str:
-    """The same text with every recognised secret replaced by `***`; host names and paths stay readable."""
-    return _scrub(text, _given_secrets())
+def redact(text: str) -> str:
+    """Replaces every recognised secret in the text by `***`; host names and paths stay readable."""
+    return _redact(text, _given_secrets())
 
 
-def _scrub(text: str, given: list[str]) -> str:
+def _redact(text: str, given: list[str]) -> str:
     for value in given:
         text = text.replace(value, HIDDEN)
     text = _USERINFO.sub(rf"\g<scheme>{HIDDEN}@", text)
@@ -51,24 +53,24 @@ def _scrub(text: str, given: list[str]) -> str:
 
 
 def without_userinfo(uri: str) -> str:
-    """The URI without the account that `scheme://user:pass@host` names: an address that still works for others."""
+    """The URI without its `user:pass@`, so that other users can open it too."""
     return _USERINFO.sub(r"\g<scheme>", uri)
 
 
 @functools.lru_cache(maxsize=4096)
 def is_secret_name(key: str) -> bool:
-    """Whether a key's last part names a secret: `db.password` and `API_KEY` do, `num_tokens` does not."""
+    """Whether the last part of a key names a secret: true for `db.password` and `API_KEY`, false for `num_tokens`."""
     return _SECRET_KEY.search(key) is not None
 
 
-def scrub_mapping(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as scrubbed text; a value under a secret's name is hidden whole."""
+def redact_mapping(values: Mapping[str, Any]) -> dict[str, str]:
+    """Turns values into redacted text; a value whose key names a secret becomes `***`."""
     given = _given_secrets()
-    return {key: HIDDEN if is_secret_name(key) else _scrub(str(value), given) for key, value in values.items()}
+    return {key: HIDDEN if is_secret_name(key) else _redact(str(value), given) for key, value in values.items()}
 
 
 def _given_secrets() -> list[str]:
-    """Longest first, so that a secret that contains another is replaced whole."""
+    """Secrets this process was given, longest first: a secret that contains another one is then replaced whole."""
     found = {value for name, value in os.environ.items() if is_secret_name(name) and name not in _FOLDER_NAMES}
     for given in (*os.environ.values(), *sys.argv):
         if "@" in given:

@@ -4,11 +4,11 @@ import sys
 
 from ray._raylet import setproctitle  # type: ignore[attr-defined]  # compiled
 
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 
 
 def hide_secrets_in_title() -> None:
     """Replaces the command line where an argument holds a secret, such as the password in --tracking-uri."""
     command = " ".join(sys.orig_argv)
-    if (shown := scrub(command)) != command:
+    if (shown := redact(command)) != command:
         setproctitle(shown)

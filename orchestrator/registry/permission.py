@@ -1,7 +1,7 @@
 """Whether this account may register, asked before a search spends hours on what it could not publish."""
 
 from orchestrator.errors import PreflightError
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.registry.versions import DeniedModelError, UnknownModelError, answering
 from orchestrator.tracking.mlflow.store import mlflow_client
 
@@ -18,6 +18,6 @@ def check_may_register(uri: str, name: str) -> None:
         return
     except DeniedModelError as denied:
         raise PreflightError(
-            f"this account may not register versions of '{name}' at {scrub(uri)}. Ask its owner or the server's "
+            f"this account may not register versions of '{name}' at {redact(uri)}. Ask its owner or the server's "
             "administrator for the permission EDIT, or choose another registered_model in the spec."
         ) from denied

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.errors import PreflightError, first_line
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.registry.package import exported_in
 from orchestrator.tracking.mlflow.store import advice, configure_mlflow, is_made, mlflow_client
 from search_spaces.names import check_name
@@ -51,7 +51,7 @@ def find_version(uri: str, reference: str) -> Version:
         return _find(uri, name, alias, number)
     except UnknownModelError as error:
         raise UnknownModelError(
-            f"no registered model '{reference}' in {scrub(uri)} ({error}); registered: {_known(uri)}. List them with: "
+            f"no registered model '{reference}' in {redact(uri)} ({error}); registered: {_known(uri)}. List them with: "
             "aib models; --tracking-uri (or MLFLOW_TRACKING_URI) names another registry"
         ) from None
 
@@ -112,7 +112,7 @@ def download(uri: str, found: Version, folder: Path) -> Path:
         with answering(uri):
             exported = exported_in(fetch(uri, location, folder))
     except UnknownModelError as error:
-        why = scrub(" ".join(str(error.__cause__).split()))
+        why = redact(" ".join(str(error.__cause__).split()))
         raise CheckpointError(
             f"the files of {found.name} version {found.version} are not all there, or not those that were stored "
             f"({why}); register the model again with: aib promote"
@@ -180,9 +180,9 @@ def answering(uri: str) -> Iterator[None]:
         yield
     # Artifacts are fetched without MLflow's own error type: what requests raises is an OSError.
     except (MlflowException, OSError) as error:
-        said = scrub(first_line(error))
+        said = redact(first_line(error))
         code = getattr(error, "error_code", "")
         if code in _UNKNOWN_CODES:
             raise UnknownModelError(said) from error
         kind = DeniedModelError if code == "PERMISSION_DENIED" else PreflightError
-        raise kind(f"the model registry {scrub(uri)} cannot be used: {said}. {advice(uri, error)}") from error
+        raise kind(f"the model registry {redact(uri)} cannot be used: {said}. {advice(uri, error)}") from error

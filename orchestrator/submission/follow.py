@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.submission.jobs_api import JobsApi, JobsUnreachableError
 from orchestrator.submission.ray_job import RayJob
 
@@ -56,12 +56,12 @@ class _Lines:
         # A secret may be cut in two by the end of a piece, never by the end of a line.
         *whole, self._unfinished = (self._unfinished + new).split("\n")
         for line in whole:
-            self._write(scrub(line) + "\n")
+            self._write(redact(line) + "\n")
 
     def catch_up(self, log: str) -> None:
         self.feed(0, log)
 
     def close(self) -> None:
         if self._unfinished:
-            self._write(scrub(self._unfinished) + "\n")
+            self._write(redact(self._unfinished) + "\n")
             self._unfinished = ""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_PREFLIGHT, EXIT_TERMINATED
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 
 NO_PROGRAM = (126, 127)
 """What a shell answers where there is no such program to start."""
@@ -36,7 +36,7 @@ class RayJob(NamedTuple):
             "status": self.status,
             "exit_code": exit_code_of(self) if self.ended else None,
             # Ray appends the end of the log, which has its own place.
-            "message": scrub(next(iter(self.message.splitlines()), "")),
+            "message": redact(next(iter(self.message.splitlines()), "")),
             "root": self.root,
             "started_s": self.started_s,
             "ended_s": self.ended_s,

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.submission.follow import follow
 from orchestrator.submission.jobs_api import connect_jobs
 from orchestrator.submission.ray_job import jobs_of
@@ -46,7 +46,7 @@ def status_there(study: str, address: str, root: str | None) -> dict[str, Any]:
         return {**last_object(log), "job": job}
     if newest is not None and asked.exit_code == EXIT_PREFLIGHT:
         return {"study": study, "stage": None, "job": job}
-    raise PreflightError(f"the cluster at {address} cannot tell of a study '{study}': {scrub(log or asked.message)}")
+    raise PreflightError(f"the cluster at {address} cannot tell of a study '{study}': {redact(log or asked.message)}")
 
 
 def last_object(log: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, PreflightError
 from orchestrator.planning.signature import spec_signature
 from orchestrator.planning.trials import check_trials
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.submission.environment import JobEnvironment, job_environment
 from orchestrator.submission.follow import follow
 from orchestrator.submission.jobs_api import (
@@ -99,10 +99,10 @@ def submit_search(
         console.print(f"the job goes on without us; to follow it again, the same command; {how}", markup=False)
         return job, EXIT_INTERRUPTED
     except JobsUnreachableError as error:
-        console.print(f"{scrub(str(error))}\nthe job may go on; to follow it again, the same command", markup=False)
+        console.print(f"{redact(str(error))}\nthe job may go on; to follow it again, the same command", markup=False)
         return job, EXIT_FAILED
     if ended.exit_code is None and ended.status != "SUCCEEDED":
-        console.print(f"job {ended.id} {ended.status.lower()}: {scrub(ended.message)}", markup=False)
+        console.print(f"job {ended.id} {ended.status.lower()}: {redact(ended.message)}", markup=False)
     if ended.exit_code in NO_PROGRAM:
         console.print(f"there is no `{PYTHON}` on the PATH with which the cluster's head was started", markup=False)
     code = exit_code_of(ended)

@@ -6,9 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.options import Where
 from orchestrator.planning.trials import resolve_trial
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.study.study import Study
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
@@ -24,10 +23,20 @@ FLUSH_S = 120.0
 RUN_ID_WAIT_S = 30.0
 
 
-def open_record(stack: ExitStack, study: Study, where: Where, dataset: DatasetInput, console: Console) -> Recorder:
-    """The study's record, open until the stack unwinds; what the server has not taken by then waits on disk."""
-    uri = tracking_uri_or_local(where.root, where.tracking_uri)
-    artifact_root = None if where.tracking_uri else study.paths.artifacts
+def open_record(
+    stack: ExitStack,
+    study: Study,
+    tracking_uri: str | None,
+    dataset: DatasetInput,
+    console: Console,
+    on_change: Callable[[str | None], None] = lambda trial: None,
+) -> Recorder:
+    """Opens the study's record until the stack unwinds; records that the server has not taken by then wait on disk.
+
+    Without a `tracking_uri` the record is the local store under the study's root.
+    """
+    uri = tracking_uri_or_local(study.paths.root, tracking_uri)
+    artifact_root = None if tracking_uri else study.paths.artifacts
     experiment_id = prepare_store(uri, study.spec.name, artifact_root)
     tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
     stack.callback(tracker.close)
@@ -35,11 +44,17 @@ def open_record(stack: ExitStack, study: Study, where: Where, dataset: DatasetIn
     now_ms = int(study.journal.now_s() * 1000)
     tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms)
     run_id = tracker.run_id(None, RUN_ID_WAIT_S)
-    record = {"tracking_uri": scrub(uri), "experiment_id": experiment_id, "run_id": run_id}
+    record = {"tracking_uri": redact(uri), "experiment_id": experiment_id, "run_id": run_id}
     if record != study.journal.state.mlflow:
         study.journal.append("mlflow", record=record)
-    recorder = Recorder(study.journal, tracker, dataset, tags)
-    recorder.on_end = lambda record: log_trial_artifacts(tracker, study.storage.of(record.trial), record)
+    recorder = Recorder(
+        study.journal,
+        tracker,
+        dataset,
+        tags,
+        on_change=on_change,
+        on_end=lambda ended: log_trial_artifacts(tracker, study.storage.of(ended.trial), ended),
+    )
     stack.push(_closing(recorder, tracker, console))
     reconcile_store(recorder, lambda ended: resolve_trial(study.spec, ended.params).override({"seed": ended.seed}))
     return recorder

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.process.background import Background
 from orchestrator.process.logs import event
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.study.journal import Ending, Journal, TrialRecord
 from orchestrator.tracking.tracker import DatasetInput, EpochPoint, Tracker
 from trainables.config.trial import TrialConfig
@@ -24,14 +24,24 @@ class Recorder:
     """Takes events from the search and, from several threads, from the finalists; each is recorded once, however
     often it is told."""
 
-    def __init__(self, journal: Journal, tracker: Tracker, dataset: DatasetInput, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        tracker: Tracker,
+        dataset: DatasetInput,
+        tags: Mapping[str, str],
+        *,
+        on_change: Callable[[str | None], None] = lambda trial: None,
+        on_end: Callable[[TrialRecord], bool] = lambda record: True,
+    ) -> None:
+        """`on_change` is called after every event with the trial that changed, or None for the study.
+
+        `on_end` is called once in the background for every ended trial, before the trial is closed at the tracker. It
+        returns whether it recorded everything it adds; if not, a resume closes the trial again.
+        """
         self.journal = journal
         self.tracker = tracker
-        self.on_change: Callable[[str | None], None] = lambda trial: None
-        """Called after every event with the trial it is about (None: the study), for whoever watches."""
-        self.on_end: Callable[[TrialRecord], bool] = lambda record: True
-        """Called once for every trial that ended, before it is closed at the tracker; in the background. Whether all
-        that it adds is recorded: else a resume closes the trial once more."""
+        self._on_change, self._on_end = on_change, on_end
         self._dataset = dataset
         self._tags = dict(tags)
         self._lock = threading.RLock()
@@ -57,7 +67,7 @@ class Recorder:
                 self.tracker.log_epochs(
                     trial, [EpochPoint(int(row["epoch"]), _logged(row), now_ms) for row in known.history]
                 )
-            self.on_change(trial)
+            self._on_change(trial)
 
     def epoch(self, trial: str, metrics: Mapping[str, float]) -> None:
         """One epoch's metrics; told again after a resume, it is dropped."""
@@ -67,7 +77,7 @@ class Recorder:
             self.journal.append("epoch", durable=False, trial=trial, metrics=dict(metrics))
             event(logger, "epoch", trial=trial, epoch=int(metrics["epoch"]), metrics=_logged(metrics))
             self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), _ms(self.journal.now_s()))
-            self.on_change(trial)
+            self._on_change(trial)
 
     def trial_ended(self, trial: str, state: Ending, reason: str = "", failure_kind: str = "") -> None:
         """The trial's last word. Once its line is in the journal no resume runs the trial again.
@@ -77,14 +87,14 @@ class Recorder:
         with self._lock:
             record = self.journal.state.trials[trial]
             if record.state == "running":
-                ended = {"trial": trial, "state": state, "reason": scrub(reason), "failure_kind": failure_kind}
+                ended = {"trial": trial, "state": state, "reason": redact(reason), "failure_kind": failure_kind}
                 self.journal.append("ended", durable=True, **ended)
                 event(logger, "trial ended", **ended, epoch=record.epoch)
             self._closing.do(functools.partial(self._close, record))
-            self.on_change(trial)
+            self._on_change(trial)
 
     def _close(self, record: TrialRecord) -> None:
-        whole = self.on_end(record)
+        whole = self._on_end(record)
         with self._lock:
             why = {"aib.reason": record.reason, "aib.failure_kind": record.failure_kind}
             tags = {name: value for name, value in why.items() if value}
@@ -114,7 +124,7 @@ class Recorder:
             if self.journal.state.stage != name:
                 self.journal.append("stage", stage=name)
                 event(logger, "stage", stage=name)
-            self.on_change(None)
+            self._on_change(None)
 
 
 def _ms(time_s: float) -> int:

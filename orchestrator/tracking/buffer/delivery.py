@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Any, TypeVar
 
 from orchestrator.process.precedence import suggestions
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.tracking.buffer.records import LogEpoch, OpenStudy, OpenTrial, deliver, from_payload, to_payload
 from orchestrator.tracking.buffer.spool import REJECTED, Entry, Spool
 from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError, Tracker, TrackerUnavailableError
@@ -96,7 +96,7 @@ class Delivery:
         try:
             return question(self._inner)
         except Exception as error:  # an outage must not reach the caller, whatever shape it takes
-            _LOG.warning("the tracking store gave no answer: %s", scrub(str(error)))
+            _LOG.warning("the tracking store gave no answer: %s", redact(str(error)))
             return None
         finally:
             self._inner_lock.release()
@@ -211,7 +211,7 @@ class Delivery:
             self._spool.header = to_payload(records[0])
 
     def _pause(self, error: Exception) -> None:
-        reason = scrub(f"{type(error).__name__}: {error}")
+        reason = redact(f"{type(error).__name__}: {error}")
         with self._changed:
             if self.last_error is None:
                 _LOG.warning(
@@ -236,7 +236,7 @@ class Delivery:
             self._delay_s = self._first_delay_s
 
     def _set_aside(self, entry: Entry, reason: str) -> None:
-        reason = scrub(reason)
+        reason = redact(reason)
         self.num_rejected += 1
         _LOG.error(
             "the tracking store refused a %s record of %s: %s. It is kept in %s.",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator.errors import PreflightError
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.tracking.tracker import RecordRejectedError, TrackerUnavailableError
 
 _REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "NOT_FOUND"}
@@ -37,7 +37,7 @@ def translated() -> Iterator[None]:
     except PreflightError as error:
         raise RecordRejectedError(str(error)) from error
     except MlflowException as error:
-        message = scrub(str(error))
+        message = redact(str(error))
         if error.error_code in _REFUSED:
             raise RecordRejectedError(message) from error
         # MLflow reports a refused connection and a 503 as INTERNAL_ERROR; what it caught is an OSError of requests.
@@ -47,4 +47,4 @@ def translated() -> Iterator[None]:
         raise
     # An answer that is no JSON comes from a proxy, or was cut: it says nothing about the record.
     except (OSError, OperationalError, json.JSONDecodeError) as error:
-        raise TrackerUnavailableError(scrub(f"{type(error).__name__}: {error}")) from error
+        raise TrackerUnavailableError(redact(f"{type(error).__name__}: {error}")) from error

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, TypeVar
 
-from orchestrator.process.redact import scrub_mapping
+from orchestrator.process.redact import redact_mapping
 from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError
 
 STATE_TAG = "aib.state"
@@ -40,7 +40,7 @@ class RunWriter:
         if self._status != "RUNNING":
             self._client.update_run(self.run_id, status="RUNNING")
             self._status = "RUNNING"
-        wanted_params = {key: _cut(value, _MAX_PARAM_CHARS) for key, value in scrub_mapping(params).items()}
+        wanted_params = {key: _cut(value, _MAX_PARAM_CHARS) for key, value in redact_mapping(params).items()}
         wanted_tags = {**tags, STATE_TAG: "running"}
         if "aib.signature" in self._tags:
             wanted_tags["aib.signature"] = self._tags["aib.signature"]
@@ -95,7 +95,7 @@ class RunWriter:
         """Sends what is new, and only then takes it as written."""
         from mlflow.entities import Param, RunTag
 
-        clean = {key: _cut(value, _MAX_TAG_CHARS) for key, value in scrub_mapping(tags).items()}
+        clean = {key: _cut(value, _MAX_TAG_CHARS) for key, value in redact_mapping(tags).items()}
         new_tags = [(key, value) for key, value in clean.items() if self._tags.get(key) != value]
         requests: Iterable[tuple[list[Any], list[tuple[str, str]], list[tuple[str, str]]]] = zip_longest(
             _chunks(metrics, _MAX_METRICS),

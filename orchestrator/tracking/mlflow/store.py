@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from orchestrator.errors import PreflightError, first_line
-from orchestrator.process.redact import scrub, without_userinfo
+from orchestrator.process.redact import redact, without_userinfo
 from trainables.errors import ConfigError
 
 _SETTINGS = {
@@ -68,7 +68,7 @@ def tracking_uri_or_local(root: str | Path, given: str | None) -> str:
 def check_tracking_uri(tracking_uri: str) -> None:
     """ConfigError for what cannot be the address of a store of runs and models."""
     if fault := _fault_of(tracking_uri):
-        shown = scrub(tracking_uri)
+        shown = redact(tracking_uri)
         raise ConfigError(f"--tracking-uri (or MLFLOW_TRACKING_URI) is '{shown}', {fault}; allowed: {FORMS}.")
 
 
@@ -85,7 +85,7 @@ def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: st
     ConfigError for an address that is none, and PreflightError, within seconds, where the store is unreachable,
     refuses us, or holds a deleted experiment of that name.
     """
-    shown = scrub(tracking_uri)
+    shown = redact(tracking_uri)
     check_tracking_uri(tracking_uri)
     _make_database(tracking_uri)
     _check_host(tracking_uri, shown)
@@ -98,7 +98,7 @@ def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: st
         raise
     except Exception as error:
         raise PreflightError(
-            f"the tracking store {shown} cannot be used: {scrub(first_line(error))}. {advice(tracking_uri, error)}"
+            f"the tracking store {shown} cannot be used: {redact(first_line(error))}. {advice(tracking_uri, error)}"
         ) from error
 
 

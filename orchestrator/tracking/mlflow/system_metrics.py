@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 
 _LOG = logging.getLogger(__name__)
 _STOP_TIMEOUT_S = 5.0
@@ -48,7 +48,7 @@ class SystemMetrics:
             )
             self._monitor.start()
         except Exception as error:  # a counter that this machine lacks must not cost the record
-            _LOG.warning("no system metrics: %s", scrub(str(error)))
+            _LOG.warning("no system metrics: %s", redact(str(error)))
 
     def keep_alive(self) -> None:
         """Starts again what died in an outage, at most once per sampling interval."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.process.redact import scrub
+from orchestrator.process.redact import redact
 from orchestrator.tracking.mlflow.errors import translated
 from orchestrator.tracking.mlflow.run_writer import STATE_TAG, RunWriter
 from orchestrator.tracking.mlflow.store import find_or_create_experiment, mlflow_client
@@ -216,7 +216,7 @@ class MlflowTracker:
         return self._runs.get(trial)
 
     def _create(self, trial: str | None, name: str, tags: Mapping[str, str], timestamp_ms: int | None) -> RunWriter:
-        clean = {key: scrub(str(value))[:8000] for key, value in tags.items()}
+        clean = {key: redact(str(value))[:8000] for key, value in tags.items()}
         start_ms = _now_ms() if timestamp_ms is None else timestamp_ms
         try:
             run = self._client.create_run(self._experiment_id, start_time=start_ms, tags=clean, run_name=name)
@@ -245,7 +245,7 @@ def _dataset_input(dataset: DatasetInput) -> Any:
         name=dataset.name,
         digest=dataset.digest[:_MAX_DIGEST_CHARS],
         source_type="local",
-        source=json.dumps({"uri": scrub(dataset.source)}),
+        source=json.dumps({"uri": redact(dataset.source)}),
         profile=json.dumps({**sizes, "digest": dataset.digest}),
     )
     return MlflowDatasetInput(entity, tags=[InputTag("mlflow.data.context", "training")])

@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.process.redact import is_secret_name, scrub, scrub_mapping
+from orchestrator.process.redact import is_secret_name, redact, redact_mapping
 
 
 @pytest.mark.parametrize(
@@ -16,10 +16,10 @@ from orchestrator.process.redact import is_secret_name, scrub, scrub_mapping
         ("key AKIAABCDEFGHIJKLMNOP used", "used", "AKIAABCDEFGHIJKLMNOP"),
     ],
 )
-def test_scrub_hides_the_secret_and_keeps_the_rest(given: str, kept: str, gone: str) -> None:
-    assert gone not in scrub(given)
-    assert kept in scrub(given)
-    assert "***" in scrub(given)
+def test_redact_hides_the_secret_and_keeps_the_rest(given: str, kept: str, gone: str) -> None:
+    assert gone not in redact(given)
+    assert kept in redact(given)
+    assert "***" in redact(given)
 
 
 @pytest.mark.parametrize(
@@ -32,30 +32,30 @@ def test_scrub_hides_the_secret_and_keeps_the_rest(given: str, kept: str, gone: 
         "signature: 0a1b",
     ],
 )
-def test_scrub_leaves_innocent_text_alone(text: str) -> None:
-    assert scrub(text) == text
+def test_redact_leaves_innocent_text_alone(text: str) -> None:
+    assert redact(text) == text
 
 
-def test_scrub_is_idempotent() -> None:
-    once = scrub("mysql://u:pw@h/db?password=abc Bearer abcdefgh123")
-    assert scrub(once) == once
+def test_redact_is_idempotent() -> None:
+    once = redact("mysql://u:pw@h/db?password=abc Bearer abcdefgh123")
+    assert redact(once) == once
 
 
-def test_scrub_hides_values_of_secret_environment_variables_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redact_hides_values_of_secret_environment_variables_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "correct-horse")
     monkeypatch.setenv("SOME_TOKEN", "1")
-    assert scrub("login failed for correct-horse, 1 attempt") == "login failed for ***, 1 attempt"
+    assert redact("login failed for correct-horse, 1 attempt") == "login failed for ***, 1 attempt"
 
 
-def test_scrub_hides_the_password_of_a_uri_that_was_given_wherever_it_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redact_hides_the_password_of_a_uri_that_was_given_wherever_it_appears(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:correct%2Fhorse@host:5000")
     monkeypatch.setattr("sys.argv", ["aib", "search", "--tracking-uri=http://bob:battery-staple@host"])
-    assert scrub("tried correct/horse, correct%2Fhorse, battery-staple at host") == "tried ***, ***, *** at host"
+    assert redact("tried correct/horse, correct%2Fhorse, battery-staple at host") == "tried ***, ***, *** at host"
 
 
-def test_scrub_mapping_hides_values_by_the_name_of_their_key() -> None:
+def test_redact_mapping_hides_values_by_the_name_of_their_key() -> None:
     given = {"optim.lr": 0.1, "db.password": "x", "API_KEY": "y", "uri": "http://a:b@h/", "num_tokens": 3}
-    assert scrub_mapping(given) == {
+    assert redact_mapping(given) == {
         "optim.lr": "0.1",
         "db.password": "***",
         "API_KEY": "***",
@@ -65,6 +65,6 @@ def test_scrub_mapping_hides_values_by_the_name_of_their_key() -> None:
     assert not is_secret_name("bottleneck.latent_dim")
 
 
-def test_scrub_leaves_the_working_directory_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redact_leaves_the_working_directory_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PWD", "/data/runs")
-    assert scrub("nothing in /data/runs/studies") == "nothing in /data/runs/studies"
+    assert redact("nothing in /data/runs/studies") == "nothing in /data/runs/studies"
