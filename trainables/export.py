@@ -6,7 +6,6 @@ model.safetensors  config.json  README.md  manifest.json (sizes and SHA-256 of t
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from trainables.config.trial import TrialConfig
 from trainables.errors import AIBError, CheckpointError
 from trainables.models.build import assemble, build_model
 from trainables.models.classifier import Classifier
+from trainables.runtime.atomic_file import folder_beside
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FILES = frozenset({WEIGHTS, CONFIG, CARD, MANIFEST})
@@ -51,9 +51,7 @@ def export_model(
     card: str,
 ) -> Path:
     """Writes the folder aside and renames it; an existing one is replaced. `facts` must be plain JSON values."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with folder_beside(folder, mode=0o700) as aside:
         save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, aside / WEIGHTS)
         described = {
             "format": FORMAT,
@@ -69,9 +67,6 @@ def export_model(
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(aside, folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
     return folder
 
 

@@ -19,6 +19,7 @@ from benchmarks.support.measure import machine, versions
 from trainables.checkpoints.checkpoint import latest_checkpoint, read_state
 from trainables.config.trial import TrialConfig
 from trainables.errors import CheckpointError, DivergedError
+from trainables.runtime.atomic_file import replace_file
 
 VISITS, DIVERGED = "visits.json", "diverged.json"
 
@@ -163,6 +164,4 @@ def _visits(folder: Path) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, value: Any) -> None:
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    aside.replace(path)
+    replace_file(path, json.dumps(value, indent=1), aside=path.with_suffix(".tmp"))

@@ -2,7 +2,6 @@
 searches over the same trials can be replayed from it."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +12,7 @@ import torch
 
 from orchestrator.planning.signature import trial_signature
 from trainables.config.trial import TrialConfig
+from trainables.runtime.atomic_file import replace_file
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import fit
 
@@ -30,9 +30,7 @@ def learning_curves(configs: Sequence[TrialConfig], data_root: Path, kept: Path,
             running = {pool.submit(train, config, data_root): key for key, config in missing.items()}
             for number, future in enumerate(as_completed(running), 1):
                 known[running[future]] = future.result()
-                aside = kept.with_suffix(".tmp")
-                aside.write_text(json.dumps(known), encoding="utf-8")
-                os.replace(aside, kept)
+                replace_file(kept, json.dumps(known), aside=kept.with_suffix(".tmp"))
                 print(f"trained {number} of {len(missing)}", file=sys.stderr)
     return [known[trial_signature(config)] for config in configs]
 

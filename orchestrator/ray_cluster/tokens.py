@@ -4,7 +4,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ray._private.services import canonicalize_bootstrap_address
@@ -12,6 +12,7 @@ from ray._raylet import Config, GcsClient  # type: ignore[attr-defined]  # compi
 from ray.exceptions import AuthenticationError
 
 from orchestrator.errors import PreflightError
+from trainables.runtime.atomic_file import create_file
 
 
 def token_path() -> Path:
@@ -34,17 +35,9 @@ def secure_token(create: bool) -> None:
             path.chmod(0o600)
     elif create:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # For its owner alone from the first byte, which Ray's own writer leaves to the umask; and never there in part,
-        # since another first run may read it. Of two that write one, the first one's counts.
-        aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(secrets.token_hex(32))
-            with suppress(FileExistsError):
-                os.link(aside, path)
-        finally:
-            aside.unlink()
+        # Private from the first byte, which Ray's own writer leaves to the umask; and never there in part, because
+        # another first run may read it.
+        create_file(path, secrets.token_hex(32))
 
 
 def require_tokens() -> None:

@@ -10,6 +10,7 @@ from orchestrator.report.page.markdown import markdown_page
 from orchestrator.report.sections.contents import studies_report, study_report
 from orchestrator.report.source import StudySource
 from orchestrator.report.tables import trials_csv
+from trainables.runtime.atomic_file import replace_file
 
 FILES = ("report.html", "report.md", "trials.csv")
 
@@ -27,10 +28,5 @@ def write_report(sources: Sequence[StudySource], out: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> Path:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    replace_file(path, text, aside=path.with_name(f".{path.name}.{os.getpid()}"))
     return path

@@ -6,7 +6,6 @@ A copy is a data root like the one it was made from: files are named by digest, 
 their meta file, in one step. Whoever comes first copies; the others wait for its lock.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -18,8 +17,9 @@ from pathlib import Path
 
 from trainables.data.put_in_place import publish
 from trainables.data.store import META_FILE, Meta, open_store, read_meta, store_folder
-from trainables.data.writer import sync
 from trainables.errors import DataError
+from trainables.runtime.atomic_file import sync
+from trainables.runtime.file_lock import open_lock_file, take_lock
 from trainables.runtime.progress import advance
 from trainables.runtime.scratch import scratch_folder
 
@@ -96,7 +96,7 @@ def _is_there(folder: Path, meta: Meta) -> bool:
 def _turn(lock: Path) -> Iterator[None]:
     """One process of this node at a time. A dead one's turn ends with it. Whoever waits its turn is not stuck: that is
     said of the one whose turn it is."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock_file(lock)
     try:
         while not _taken(descriptor):
             advance()
@@ -108,7 +108,7 @@ def _turn(lock: Path) -> Iterator[None]:
 
 def _taken(descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(descriptor)
     except BlockingIOError:
         return False
     return True

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from trainables.data.store import META_FILE, Meta, open_store, read_meta
-from trainables.data.writer import sync
 from trainables.errors import DataError
+from trainables.runtime.atomic_file import sync
 
 
 def publish(made: Path, meta: Meta, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """Writes one prepared data set into an empty folder, holding one piece of it in memory at a time."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from trainables.data.growing_array import GrowingArray, LettingGo
 from trainables.data.sources.image_source import ImageSource
 from trainables.data.store import META_FILE, SPLITS, Meta, Split, SplitFile, begin_digest, hash_array
 from trainables.errors import DataError
+from trainables.runtime.atomic_file import sync
 
 _COLUMNS = {"images_NHWC": "image", "labels_N": "label", "masks_NHW": "mask", "groups_N": "group"}
 
@@ -42,15 +42,6 @@ def write_store(
         sync(path)
     sync(folder)
     return meta
-
-
-def sync(path: Path) -> None:
-    """Makes a file's bytes, or a folder's names, last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_split(

@@ -6,9 +6,8 @@ beginning of their SHA-256, which is checked at every use: a file that is cut sh
 
 import hashlib
 import http.client
-import os
-import tempfile
 import urllib.request
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from trainables.config.trial import ModelConfig
 from trainables.errors import ConfigError, DataError
+from trainables.runtime.atomic_file import replacing_file
 from trainables.runtime.progress import advance
 
 DOWNLOAD_STALL_S = 30.0
@@ -120,29 +120,25 @@ def load_imagenet(network: nn.Module, model: ModelConfig) -> None:
 def _download(model: ModelConfig, path: Path) -> None:
     """All or nothing: several processes may download at a time, and the last one's file stays."""
     url = _url(model)
-    aside: Path | None = None
+    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             urllib.request.urlopen(url, timeout=DOWNLOAD_STALL_S) as answer,
-            tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file,
+            replacing_file(path, aside=aside, mode=0o600) as file,
         ):
-            aside = Path(file.name)
             while piece := answer.read(_PIECE_BYTES):
                 file.write(piece)
                 advance()
-        if not _digest(aside).startswith(_hash_prefix(path)):
-            raise OSError("what arrived has another SHA-256")
-        os.replace(aside, path)
+            file.flush()
+            if not _digest(aside).startswith(_hash_prefix(path)):
+                raise OSError("the download has another SHA-256")
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"the ImageNet weights of {model.backbone} are not at {path}, and this machine could not download them "
             f"from {url} ({error}). Download {path.name} on another machine and put it there (TORCH_HOME moves the "
             "folder), or set model.pretrained to none to train from scratch."
         ) from error
-    finally:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
 
 
 def _url(model: ModelConfig) -> str:

@@ -1,12 +1,13 @@
 """A hidden folder for data sets in the making. Whoever dies in between leaves it behind; the next one removes it."""
 
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from trainables.runtime.file_lock import open_locked
 
 PREFIX = ".preparing-"
 _LOCK = "lock"
@@ -35,7 +36,7 @@ def _remove_abandoned(data_root: Path) -> None:
     """A living owner holds its lock, on whatever machine it runs; the kernel releases a dead one's."""
     for folder in data_root.glob(f"{PREFIX}*"):
         with suppress(OSError):
-            lock = _lock(folder)
+            lock = open_locked(folder / _LOCK)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
 
@@ -45,7 +46,7 @@ def _locked_folder(data_root: Path, name: str) -> tuple[Path, int | None]:
     for _ in range(_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=data_root))
         try:
-            lock = _lock(folder)
+            lock = open_locked(folder / _LOCK)
         except (BlockingIOError, FileNotFoundError):
             # Before it was locked, another process took it for abandoned.
             continue
@@ -55,14 +56,3 @@ def _locked_folder(data_root: Path, name: str) -> tuple[Path, int | None]:
             return folder, lock
         os.close(lock)
     raise FileNotFoundError(f"folders {data_root / PREFIX}* disappear as soon as they are made")
-
-
-def _lock(folder: Path) -> int:
-    """Takes a folder's lock; BlockingIOError where another holds it, another OSError where it cannot be had."""
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock

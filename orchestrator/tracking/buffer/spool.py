@@ -6,7 +6,6 @@ number that arrived), `header.json` (see `header`), `rejected.jsonl`, `files/` a
 seconds, for there is no fsync per line. Not thread-safe: its owner holds a lock.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.errors import PreflightError
+from trainables.runtime.atomic_file import replace_file
+from trainables.runtime.file_lock import take_lock
 
 _LOG = logging.getLogger(__name__)
 REJECTED = "rejected.jsonl"
@@ -202,7 +203,7 @@ def _read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
 def _locked(path: Path) -> Any:
     file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (held open: closing it releases the lock)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(file.fileno())
     except OSError as error:
         file.seek(0)
         owner = file.read().strip() or "unknown"
@@ -226,10 +227,8 @@ def _read_number(path: Path) -> int:
 
 def _replace(path: Path, text: str) -> None:
     """Readers see the old text or the new text, never half of it. A full disk leaves the old one and a warning."""
-    fresh = path.with_name(path.name + ".new")
     try:
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
+        replace_file(path, text, aside=path.with_name(path.name + ".new"))
     except OSError as error:
         _LOG.warning("could not write %s (%s); after a restart some records are delivered again.", path, error)
 

@@ -123,7 +123,7 @@ def test_a_download_with_another_digest_leaves_nothing(
     cache: Path, published: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "_url", lambda _model: server + published.name)
-    with pytest.raises(DataError, match="what arrived has another SHA-256"):
+    with pytest.raises(DataError, match="the download has another SHA-256"):
         fetch(CONFIG.model)
     assert list(cache.iterdir()) == []
 
