@@ -7,7 +7,6 @@ that was cut off for longer than the server waits can lose the lock unawares: fo
 (`journal.LeaseLostError`).
 """
 
-import fcntl
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.errors import PreflightError
+from trainables.runtime.file_lock import is_locked, open_lock_file, take_lock
 
 _TRIES, _BETWEEN_TRIES_S = 3, 0.1
 
@@ -24,7 +24,7 @@ _TRIES, _BETWEEN_TRIES_S = 3, 0.1
 def study_lease(folder: Path) -> Iterator[None]:
     """Holds the study for this process; PreflightError while another one does."""
     path = folder / "lease"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock_file(path)
     try:
         try:
             _take(descriptor)
@@ -46,18 +46,7 @@ def check_free(folder: Path) -> None:
 
 def is_held(folder: Path) -> bool:
     """Whether a process runs the study now; asks without taking the lease or writing."""
-    try:
-        descriptor = os.open(folder / "lease", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        # A shared lock, given back at once; a driver that starts in this very moment tries again (`_take`).
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(folder / "lease")
 
 
 def _refusal(folder: Path) -> PreflightError:
@@ -72,9 +61,9 @@ def _take(descriptor: int) -> None:
     """Takes the lease; OSError where another process keeps it, rather than looking at it for a moment."""
     for _ in range(_TRIES - 1):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(descriptor)
         except OSError:
             time.sleep(_BETWEEN_TRIES_S)
         else:
             return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    take_lock(descriptor)

@@ -1,7 +1,6 @@
 """A study's folder: the resolved spec it was started with, its journal, its lease. Opened once, by the driver."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from orchestrator.study.lock import check_free, study_lease
 from orchestrator.study.paths import StudyPaths
 from search_spaces.schema import SearchSpec
 from trainables.errors import ConfigError, StorageError
+from trainables.runtime.atomic_file import replace_file
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,9 @@ def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping
 
 def _write(paths: StudyPaths, record: Mapping[str, Any]) -> None:
     """Whole or not there, and the owner's alone whatever the umask: what others may write is not resumed."""
-    aside = paths.study_json.with_suffix(".tmp")
+    text, aside = json.dumps(record, indent=1), paths.study_json.with_suffix(".tmp")
     try:
-        aside.touch(mode=0o600)
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, paths.study_json)
+        replace_file(paths.study_json, text, aside=aside, mode=0o600, durable=True)
     except OSError as error:
         raise StorageError.at(paths.study_json, error) from None
 
