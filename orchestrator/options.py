@@ -1,4 +1,4 @@
-"""Where a study runs and is recorded: what a command line says beside the spec."""
+"""What a command line says beside the spec: where a study runs, and where it is recorded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,23 +9,24 @@ DEFAULT_ROOT = Path("runs")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
-    """Where a study runs and is recorded."""
+class RunOptions:
+    """Where a study runs and where it is recorded."""
 
     root: Path
     tracking_uri: str | None = None
     address: str | None = None
     storage: str | None = None
-    """URI of an object store for the trials' checkpoints; None: the study's folder."""
+    """URI of an object store for the trials' checkpoints; None means the study's folder."""
     copy_data: bool | None = None
-    """Whether each node reads its own copy of the data; None: where the root is not a disk of the only node."""
+    """Whether each node reads its own copy of the data; None decides by the root: a local disk of the only node needs no
+    copy."""
 
     def __post_init__(self) -> None:
         check_address(self.address)
 
 
 def is_dashboard(address: str | None) -> bool:
-    """Whether it is the URL of a cluster's dashboard, where jobs are taken and no driver can join."""
+    """Whether the address is a dashboard's URL; a dashboard takes Ray jobs, and no driver can join there."""
     return address is not None and address.startswith(("http://", "https://"))
 
 

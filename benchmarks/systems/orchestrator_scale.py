@@ -142,10 +142,9 @@ def recorded(spec: SearchSpec, paths: StudyPaths, resume: bool) -> Iterator[tupl
         tracker = BufferedTracker(MlflowTracker(uri, paths.artifacts), Spool(paths.spool))
         stack.callback(tracker.close)
         tracker.open_study(spec.name, study.signature, {}, {})
-        recorder = Recorder(study.journal, tracker, DATASET, {})
         silent = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-        view = LiveView(Console(file=silent), study.journal.state, spec.trials, EPOCHS, lambda: 1)
-        recorder.on_change = stack.enter_context(view).update
+        view = stack.enter_context(LiveView(Console(file=silent), study.journal.state, spec.trials, EPOCHS, lambda: 1))
+        recorder = Recorder(study.journal, tracker, DATASET, {}, on_change=view.update)
         yield study, recorder, tracker
 
 

@@ -1,6 +1,5 @@
 """What a search needs of data and pretrained weights, checked before anything starts."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from orchestrator.planning.check import Check
 from orchestrator.planning.trials import OCCLUDERS, any_maps, probed_trials, resolve_trial
 from orchestrator.process.machine import usable_cpus
 from orchestrator.study.paths import StudyPaths
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
 from trainables.data.catalog import known, prepare_command
@@ -28,15 +27,7 @@ from trainables.models.pretrained import cached, fetch
 TRAIN_IMAGES = "data.train_images"
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """The data a study runs on."""
-
-    store: Store
-    dataset: DatasetInput
-
-
-def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
+def check_data(spec: SearchSpec, data_root: Path, console: Console) -> DatasetInput:
     """Opens the data set and compares its digest; prepares the embedded one where it is not there yet.
 
     ImageNet weights are downloaded where the trial starts from them and they are not there yet.
@@ -59,7 +50,7 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
     if _cross_domain_prepared(config, data_root):
         open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
     subsets = _selected(spec, store)
-    dataset = DatasetInput(
+    return DatasetInput(
         name=store.name,
         digest=store.digest,
         source=f"{store.name} at {store.image_size} px",
@@ -67,7 +58,6 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> Prepared:
         num_val=len(subsets.val),
         num_test=len(subsets.test),
     )
-    return Prepared(store, dataset)
 
 
 def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:

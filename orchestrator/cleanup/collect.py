@@ -14,7 +14,7 @@ from orchestrator.cleanup.leftovers import leftovers
 from orchestrator.cleanup.references import Reference, references
 from orchestrator.errors import PreflightError
 from orchestrator.study.checkpoint_storage import TrialStorage, recorded_storage
-from orchestrator.study.lock import study_lease
+from orchestrator.study.lock import study_lock
 from orchestrator.study.paths import StudyPaths
 from orchestrator.study.study import view_study
 from trainables.checkpoints.folder_store import CheckpointStore, StoredCheckpoint
@@ -60,7 +60,7 @@ def collect(paths: StudyPaths, dry_run: bool) -> Collection:
     Raises PreflightError where there is no such study, a driver runs it, or its storage does not answer.
     """
     view_study(paths)
-    with study_lease(paths.folder):
+    with study_lock(paths.folder):
         # Again: what another process wrote before it gave the lease back counts.
         view = view_study(paths)
         storage = recorded_storage(view.facts, paths.trials, paths.name)

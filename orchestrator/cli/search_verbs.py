@@ -86,14 +86,14 @@ def search(
     as_json: Json = False,
 ) -> None:
     """The search, then the finalists over several seeds, then the gate to the registry."""
-    from orchestrator.options import Where
+    from orchestrator.options import RunOptions
     from orchestrator.study.resume import spec_to_resume
     from orchestrator.workflow.search import run_study
 
     own = spec_to_resume(spec, "search", root, bool(sets or name)) if resume else None
     loaded = own or _load(spec, sets, name)
-    where = Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
-    code = run_study(loaded, where, resume=resume, console=err)
+    options = RunOptions(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
+    code = run_study(loaded, options, resume=resume, console=err)
     conclude(root, loaded.name, as_json, code)
 
 
@@ -118,15 +118,15 @@ def train(
 
     It is recorded as a study of its own, NAME-train where the spec is called NAME.
     """
-    from orchestrator.options import Where
+    from orchestrator.options import RunOptions
     from orchestrator.study.resume import spec_to_resume
-    from orchestrator.workflow.search import as_single_trial, run_single
+    from orchestrator.workflow.single import as_single_trial, run_single
 
     own = spec_to_resume(spec, "train", root, bool(sets or name)) if resume and spec is not None else None
     loaded = own or as_single_trial(_load(spec, sets, name), name)
     code = run_single(
         loaded,
-        Where(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data),
+        RunOptions(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data),
         resume=resume,
         console=err,
     )

@@ -43,7 +43,7 @@ def run_trials(
 
     `interrupted` calls all of them off, with a checkpoint of the step they are at, and leaves them to be resumed. So
     does, at their epoch's end, an error that is no trial's own, and is then raised: StorageError where no checkpoint is
-    taken, LeaseLostError where another driver has the study, SlotError where no slot can serve.
+    taken, LockLostError where another driver has the study, SlotError where no slot can serve.
     """
     halted = threading.Event()
     waiting = [

@@ -1,6 +1,6 @@
 """What a search would do and cost, before anything starts: trials, how many at a time, epochs, hours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,6 +168,12 @@ def make_plan(
         seconds_per_epoch=seconds_per_epoch,
         checks=(*checks, *_notes(spec, trial)),
     )
+
+
+def check_capacity(spec: SearchSpec, nodes: Sequence[Node]) -> None:
+    """Raises PreflightError where these nodes can never hold one trial, or one retraining of a finalist."""
+    capacity_for(spec, nodes)
+    retrain_capacity_for(spec, nodes)
 
 
 def capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:

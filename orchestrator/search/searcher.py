@@ -19,7 +19,7 @@ from orchestrator.search.optuna_study import locks_explained, report, tell, tria
 from orchestrator.search.sampler import SeededSampler
 from orchestrator.search.trial_actor import epoch_metrics, trial_failure, trial_failure_kind, tune_config
 from orchestrator.slots.messages import SlotError
-from orchestrator.study.journal import Ending, LeaseLostError
+from orchestrator.study.journal import Ending, LockLostError
 from orchestrator.tracking.recorder import Recorder
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
@@ -149,7 +149,7 @@ class StudySearcher(Searcher):
         """Ends the search where journal or database cannot be written: Tune would go on after an error of ours."""
         try:
             yield
-        except (LeaseLostError, StorageError) as error:
+        except (LockLostError, StorageError) as error:
             self._halt(error)
 
     def _halt(self, error: AIBError) -> None:

@@ -126,7 +126,7 @@ class StudyState:
             self.report = event["path"]
 
 
-class LeaseLostError(AIBError):
+class LockLostError(AIBError):
     """Another driver has taken the study over; this one may write nothing more."""
 
 
@@ -153,7 +153,7 @@ class Journal:
     def append(self, event: str, *, durable: bool = True, **fields: Any) -> None:
         """Writes one event; with `durable` it survives a crash of the machine once this returns.
 
-        Raises LeaseLostError where somebody else wrote since, and StorageError where the disk does not take the whole
+        Raises LockLostError where somebody else wrote since, and StorageError where the disk does not take the whole
         line; of either event nothing is left, nor counted.
         """
         with self._lock:
@@ -175,13 +175,13 @@ class Journal:
             self.state.apply(record)
 
     def check_ours(self) -> None:
-        """LeaseLostError, now and ever after, where somebody else has written to the file or removed it."""
+        """LockLostError, now and ever after, where somebody else has written to the file or removed it."""
         with self._lock:
             found = os.fstat(self._file.fileno())
             self.lost |= found.st_size != self._whole_bytes or found.st_nlink == 0
         if self.lost:
             what = "was removed" if found.st_nlink == 0 else "has been written to by another process"
-            raise LeaseLostError(
+            raise LockLostError(
                 f"{self.path} {what} while this process ran the study, so this one stops; see who runs it in "
                 f"{self.path.with_name('lease')}, or continue with --resume."
             )

@@ -4,7 +4,7 @@
 with its lock service) it holds between machines too, and a holder whose machine is lost keeps it until the server
 gives it up, about 90 seconds. A mount with `nolock` or `local_lock=flock` locks within one machine only, and a client
 that was cut off for longer than the server waits can lose the lock unawares: for both the journal is the fence
-(`journal.LeaseLostError`).
+(`journal.LockLostError`).
 """
 
 import os
@@ -21,7 +21,7 @@ _TRIES, _BETWEEN_TRIES_S = 3, 0.1
 
 
 @contextmanager
-def study_lease(folder: Path) -> Iterator[None]:
+def study_lock(folder: Path) -> Iterator[None]:
     """Holds the study for this process; PreflightError while another one does."""
     path = folder / "lease"
     descriptor = open_lock_file(path)
@@ -38,7 +38,7 @@ def study_lease(folder: Path) -> Iterator[None]:
 
 
 def check_free(folder: Path) -> None:
-    """PreflightError while another process runs the study. It may be taken in the next moment: only `study_lease`
+    """PreflightError while another process runs the study. It may be taken in the next moment: only `study_lock`
     decides, and this spares the preparations before it."""
     if is_held(folder):
         raise _refusal(folder)

@@ -10,7 +10,7 @@ from orchestrator.errors import PreflightError
 from orchestrator.planning.signature import spec_signature
 from orchestrator.study.checkpoint_storage import TrialStorage, recorded_storage
 from orchestrator.study.journal import Journal, StudyState, read_state
-from orchestrator.study.lock import check_free, study_lease
+from orchestrator.study.lock import study_lock
 from orchestrator.study.paths import StudyPaths
 from search_spaces.schema import SearchSpec
 from trainables.errors import ConfigError, StorageError
@@ -30,17 +30,11 @@ class Study:
 
 
 def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
-    """Whether this would be a resume; ConfigError where a study of that name is there and may not be continued.
+    """Returns whether this run resumes a study; writes nothing.
 
-    Writes nothing. `resume` of a study that is not there starts it, so that one command serves first run and retry.
-    PreflightError while another process runs it.
+    With `resume`, a study that does not exist starts, so that one command serves the first run and a retry. Raises
+    ConfigError where a study of that name exists and must not be continued: without `resume`, or under another spec.
     """
-    resumes = _may_start(spec, paths, resume)
-    check_free(paths.folder)
-    return resumes
-
-
-def _may_start(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
     stored = paths.stored()
     if stored is None:
         return False
@@ -67,11 +61,10 @@ def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping
 
     `facts` (tracking URI, data digest, versions) are stored beside the spec when it is created.
     """
-    check_startable(spec, paths, resume)
     paths.create()
-    with study_lease(paths.folder):
-        # Once more: it may have been made, and its driver have died, just before.
-        resumed = _may_start(spec, paths, resume)
+    with study_lock(paths.folder):
+        # The check before the start is not enough: another driver may have made the study meanwhile, and died.
+        resumed = check_startable(spec, paths, resume)
         signature = spec_signature(spec)
         if not resumed:
             record = {"signature": signature, "spec": spec.to_dict(), **facts}

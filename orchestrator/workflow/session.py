@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from orchestrator.checks.data import Prepared
 from orchestrator.checks.storage import check_storage
 from orchestrator.checks.storage_marks import needed_data
 from orchestrator.errors import PreflightError
 from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
 from orchestrator.monitoring.monitored import monitored
-from orchestrator.options import Where
 from orchestrator.planning.capacity import Capacity
-from orchestrator.planning.plan import capacity_for, make_plan, retrain_capacity_for
+from orchestrator.planning.plan import capacity_for, check_capacity, retrain_capacity_for
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.code_version import provenance
 from orchestrator.process.machine import is_local_disk
@@ -28,12 +26,10 @@ from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.checkpoint_storage import choose_storage
-from orchestrator.study.paths import study_paths
 from orchestrator.study.study import Study, open_study
-from orchestrator.tracking.mlflow.store import tracking_uri_or_local
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
-from search_spaces.schema import SearchSpec
+from orchestrator.workflow.prepare import PreparedRun
 
 
 @dataclass
@@ -44,7 +40,6 @@ class Run:
     recorder: Recorder
     pool: SlotPool
     interruption: Interruption
-    uri: str
     open_retrain_pool: Callable[[], SlotPool] | None
     """Where retraining wants other slots than those there are."""
 
@@ -67,27 +62,26 @@ class Run:
 
 
 @contextmanager
-def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool, console: Console) -> Iterator[Run]:
-    """Cluster, record and slots, in the order in which each can still refuse before the next is begun."""
-    paths = study_paths(where.root, spec.name)
-    uri = tracking_uri_or_local(where.root, where.tracking_uri)
-    storage = choose_storage(where.storage, paths)
+def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
+    """Opens cluster, study, slots and record, in this order: each may refuse before the next one is opened."""
+    spec, options, paths = prepared.spec, prepared.options, prepared.paths
+    storage, trial = choose_storage(options.storage, paths), resolve_trial(spec, {})
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(console.print))
-        stack.enter_context(connect(where.address))
-        # Ray's start has put its own SIGTERM handler in the place of ours, and that one ends the process.
+        stack.enter_context(connect(options.address))
+        # Starting Ray replaces our SIGTERM handler with one that ends the process.
         interruption.listen()
-        # The cluster itself has the last word on what fits.
         alive = nodes()
-        plan = make_plan(spec, alive)
-        check_storage(storage, paths.root, needed_data(resolve_trial(spec, {}), paths.data))
+        # The check before the start knew this machine only; the cluster decides.
+        check_capacity(spec, alive)
+        check_storage(storage, paths.root, needed_data(trial, paths.data))
         facts = {
-            "data": {"name": prepared.store.name, "digest": prepared.store.digest},
+            "data": {"name": prepared.dataset.name, "digest": prepared.dataset.digest},
             "provenance": provenance(),
             **storage.facts,
         }
-        study = stack.enter_context(open_study(spec, paths, resume, facts))
-        copies = where.copy_data if where.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
+        study = stack.enter_context(open_study(spec, paths, prepared.resume, facts))
+        copies = options.copy_data if options.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
 
         def tell(text: str) -> None:
             console.print(text, markup=False, soft_wrap=True)
@@ -103,12 +97,12 @@ def running(spec: SearchSpec, where: Where, prepared: Prepared, *, resume: bool,
             pool, open_retrain_pool = open_retrain_pool(), None
         else:
             pool = open_pool(lambda: capacity_for(spec, nodes()), spec.resources.workers_per_trial)
-        # While the slots start: a new database takes seconds of its own.
-        recorder = open_record(stack, study, where, prepared.dataset, console)
-        run = Run(study, recorder, pool, interruption, uri, open_retrain_pool)
+        view = LiveView(console, study.journal.state, spec.trials, trial.epochs, lambda: run.pool.size)
+        # While the slots start: a new MLflow database takes seconds as well.
+        recorder = open_record(stack, study, options.tracking_uri, prepared.dataset, console, view.update)
+        run = Run(study, recorder, pool, interruption, open_retrain_pool)
         stack.enter_context(monitored(study, recorder, lambda: run.pool))
-        view = LiveView(console, study.journal.state, spec.trials, plan.epochs, lambda: run.pool.size)
-        recorder.on_change = stack.enter_context(view).update
+        stack.enter_context(view)
         yield run
 
 

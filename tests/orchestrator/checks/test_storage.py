@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks.storage import ATTEMPTS, NODE_S, _faults, check_storage
+from orchestrator.checks.storage import NODE_S, _faults, check_storage
 from orchestrator.checks.storage_marks import FolderMarks, NeededData
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.ray_cluster.connection import Cluster

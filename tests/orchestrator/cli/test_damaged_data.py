@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.checks.data import check_data
-from orchestrator.options import Where
-from orchestrator.workflow.search import run_single, run_study
+from orchestrator.options import RunOptions
+from orchestrator.workflow.search import run_study
+from orchestrator.workflow.single import run_single
 from search_spaces.schema import SearchSpec
 from tests.support.tiny_trial import tiny_trial
 from trainables.data.store import open_store
@@ -55,11 +56,23 @@ def evaluate(root: Path) -> None:
     evaluate_model(load_exported(root / "export"), root / "data", None, with_interpretability=True)
 
 
+def options(root: Path) -> RunOptions:
+    return RunOptions(root=root)
+
+
 @pytest.mark.parametrize(
     ("name", "split", "begin"),
     [
-        ("cluttered-digits", "train", lambda root: run_study(spec(), Where(root=root), resume=False, console=QUIET)),
-        ("cluttered-digits", "test", lambda root: run_single(spec(), Where(root=root), resume=False, console=QUIET)),
+        (
+            "cluttered-digits",
+            "train",
+            lambda root: run_study(spec(), options(root), resume=False, console=QUIET),
+        ),
+        (
+            "cluttered-digits",
+            "test",
+            lambda root: run_single(spec(), options(root), resume=False, console=QUIET),
+        ),
         (OCCLUDING, "test", lambda root: check_data(spec(), root / "data", QUIET)),
         ("cluttered-digits", "train", evaluate),
         (OCCLUDING, "test", evaluate),

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import Lease, acquire
 from orchestrator.slots.pool import SlotPool
 from orchestrator.study.checkpoint_storage import TrialStorage
-from orchestrator.study.journal import Journal, LeaseLostError
+from orchestrator.study.journal import Journal, LockLostError
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.tracker import DatasetInput
 from tests.support.recording_tracker import RecordingTracker
@@ -44,7 +44,9 @@ class Trials:
         self.folder, self.journal = folder, Journal(folder / "journal.jsonl")
         tracker = RecordingTracker()
         tracker.open_study("s", "0", {}, {})
-        self.recorder = Recorder(self.journal, tracker, DatasetInput(name="d", digest="0", source="s", num_train=1), {})
+        data = DatasetInput(name="d", digest="0", source="s", num_train=1)
+        self.watch: Callable[[str | None], None] = lambda trial: None
+        self.recorder = Recorder(self.journal, tracker, data, {}, on_change=self._changed)
         config = TrialConfig.from_dict({"model": "vgg", "epochs": 2})
         self.planned = [PlannedTrial(trial=f"f{i}", kind="train", config=config, params={}) for i in range(number)]
         self.waiting, self.most_waiting, self._lock = 0, 0, threading.Lock()
@@ -55,6 +57,9 @@ class Trials:
                 return acquire(*arguments, **named)
 
         monkeypatch.setattr(fixed_trials, "acquire", counted)
+
+    def _changed(self, trial: str | None) -> None:
+        self.watch(trial)
 
     def run(self, pool: SlotPool, interrupted: threading.Event | None = None) -> None:
         storage = TrialStorage(self.folder / "trials")
@@ -82,8 +87,8 @@ def test_no_trial_starts_after_another_driver_has_taken_the_study(
             with trials.journal.path.open("ab") as others:
                 others.write(b"{}\n")
 
-    trials.recorder.on_change = taken_over
-    with pytest.raises(LeaseLostError):
+    trials.watch = taken_over
+    with pytest.raises(LockLostError):
         trials.run(pool)
     assert [path.name for path in (tmp_path / "trials").iterdir()] == ["f0"]
 
@@ -99,7 +104,7 @@ def test_as_many_trials_wait_as_there_are_slots_also_when_these_become_more(
             at_first.append(trials.most_waiting)
             pool.resize([1, 1])
 
-    trials.recorder.on_change = grown
+    trials.watch = grown
     trials.run(pool)
     assert {record.state for record in trials.journal.state.trials.values()} == {"completed"}
     assert at_first == [1]

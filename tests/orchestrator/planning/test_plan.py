@@ -7,12 +7,16 @@ import pytest
 
 import search_spaces
 from orchestrator.errors import PreflightError
-from orchestrator.planning.plan import LowHigh, make_plan, resolve_trial, rung_epochs, search_epochs
+from orchestrator.planning.capacity import Node
+from orchestrator.planning.check import Check
+from orchestrator.planning.cost import LowHigh
+from orchestrator.planning.plan import make_plan, rung_epochs, search_epochs
+from orchestrator.planning.trials import resolve_trial
 from search_spaces.schema import SearchSpec, load_spec
 from trainables.errors import ConfigError
 
 SHIPPED = sorted(Path(search_spaces.__file__).parent.rglob("*.yaml"))
-LAPTOP, SERVER = [("local", 2, 0)], [("a", 32, 8), ("b", 32, 8)]
+LAPTOP, SERVER = [Node("local", 2, 0)], [Node("a", 32, 8), Node("b", 32, 8)]
 
 
 def spec(**changes: object) -> SearchSpec:
@@ -86,7 +90,7 @@ def test_hours_count_workers_gpus_and_finalists() -> None:
 
 def test_retraining_on_other_workers_costs_between_perfect_scaling_and_no_gain() -> None:
     finalists = {"top": 2, "seeds": 2, "workers_per_trial": [2, 4]}
-    plan = make_plan(spec(trials=9, finalists=finalists), [("n0", 6, 0)], 100.0)
+    plan = make_plan(spec(trials=9, finalists=finalists), [Node("n0", 6, 0)], 100.0)
     assert (plan.capacity.shape, plan.retrain_capacity.shape) == ((1,) * 6, (4, 2))
     assert plan.to_json()["finalist_workers"] == [4, 2]
     search, retrained = 9 * 9 * 100, 4 * 9 * 100
@@ -99,7 +103,7 @@ def test_retraining_on_other_workers_costs_between_perfect_scaling_and_no_gain()
 
 def test_there_are_no_more_slots_than_retrainings() -> None:
     finalists = {"top": 1, "seeds": 2, "workers_per_trial": 1}
-    assert make_plan(spec(finalists=finalists), [("n0", 8, 0)]).retrain_capacity.shape == (1, 1)
+    assert make_plan(spec(finalists=finalists), [Node("n0", 8, 0)]).retrain_capacity.shape == (1, 1)
 
 
 def test_hours_are_unknown_without_the_time_of_an_epoch() -> None:
@@ -256,7 +260,7 @@ def test_notes_tell_what_is_seldom_meant_and_pass_others_checks_on() -> None:
     noted = spec(
         trial={"epochs": 60, "model": "vgg-aib"}, scheduler=ASHA, space={"attention.num_anchors": {"int": [2, 9]}}
     )
-    checks = make_plan(noted, LAPTOP, checks=[("data", True, "there")]).checks
+    checks = make_plan(noted, LAPTOP, checks=[Check("data", True, "there")]).checks
     assert [(check.name, check.ok) for check in checks] == [("data", True), ("grace", False), ("space", False)]
     assert "epoch 26" in checks[1].message
     assert "attention.num_anchors (vgg-aib has no quantiser)" in checks[2].message

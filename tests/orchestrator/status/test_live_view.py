@@ -21,10 +21,10 @@ def test_every_event_is_shown(tmp_path: Path, is_terminal: bool) -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=is_terminal, width=120)
     journal = Journal(tmp_path / "journal.jsonl")
-    recorder = Recorder(journal, RecordingTracker(), DATASET, {})
+    view = LiveView(console, journal.state, 2, 3, lambda: 1)
+    recorder = Recorder(journal, RecordingTracker(), DATASET, {}, on_change=view.update)
     recorder.tracker.open_study("study", "signature", {}, {})
-    with LiveView(console, journal.state, 2, 3, lambda: 1) as view:
-        recorder.on_change = view.update
+    with view:
         recorder.stage("searching")
         recorder.trial_started("t00000", "search", {"bottleneck.beta": 0.01}, TrialConfig.from_dict({}))
         recorder.epoch("t00000", {"epoch": 1.0, "val_error_pct": 12.5, "val_nll": 0.5})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import PreflightError
-from orchestrator.study.journal import Journal, LeaseLostError, read_state
+from orchestrator.study.journal import Journal, LockLostError, read_state
 from tests.support.full_disk import KINDS, small_disk
 from trainables.errors import StorageError
 
@@ -98,7 +98,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> Non
     successor.append("stage", stage="finalists")
     whole = path.read_bytes()
     for _ in range(2):
-        with pytest.raises(LeaseLostError, match="another process"):
+        with pytest.raises(LockLostError, match="another process"):
             stale.append("stage", stage="publishing")
     assert stale.lost
     assert path.read_bytes() == whole
@@ -110,7 +110,7 @@ def test_a_driver_whose_study_was_removed_says_so(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     fill(journal)
     journal.path.unlink()
-    with pytest.raises(LeaseLostError, match="was removed"):
+    with pytest.raises(LockLostError, match="was removed"):
         journal.append("stage", stage="done")
 
 

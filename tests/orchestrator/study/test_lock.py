@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import PreflightError
-from orchestrator.study.lock import check_free, is_held, study_lease
+from orchestrator.study.lock import check_free, is_held, study_lock
 from orchestrator.study.paths import study_paths
 from orchestrator.study.study import open_study
 from search_spaces.schema import load_spec
@@ -24,8 +24,8 @@ registered_model: one
 """
 HOLDER = """
 import pathlib, sys, time
-from orchestrator.study.lock import study_lease
-with study_lease(pathlib.Path(sys.argv[1])):
+from orchestrator.study.lock import study_lock
+with study_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -40,7 +40,7 @@ def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path: Path, r
         with open_study(load_spec(path, []), paths, False, {}):
             pass
     paths.create()
-    with study_lease(paths.folder):
+    with study_lock(paths.folder):
         second = aib(tmp_path, "search", str(path), "--resume")
     assert second.returncode == 3
     assert f"pid {os.getpid()} on " in second.stderr
@@ -57,5 +57,5 @@ def test_a_killed_holder_leaves_the_lease_free_at_once(tmp_path: Path) -> None:
         check_free(tmp_path)
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
-    with study_lease(tmp_path):
+    with study_lock(tmp_path):
         assert is_held(tmp_path)

@@ -13,19 +13,20 @@ from rich.console import Console
 
 from orchestrator.checks.data import check_data
 from orchestrator.cli.app import main
-from orchestrator.options import Where
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.study import open_study, view_study
-from orchestrator.tracking import open_recorder as study_record
+from orchestrator.tracking import open_recorder
 from orchestrator.tracking.mlflow.store import local_tracking_uri
 from orchestrator.tracking.open_recorder import open_record
+from orchestrator.tracking.tracker import Tracker
 from search_spaces.schema import SearchSpec, load_spec
 from tests.orchestrator.registry.conftest import SIZE, export_tiny
 from tests.orchestrator.workflow.test_search_end_to_end import SPEC
 from tests.support.mlflow_reader import read_runs
 from tests.support.some_study import tell
+from trainables.checkpoints.folder_store import CheckpointStore
 from trainables.data.store import open_store
 
 
@@ -70,16 +71,14 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     ended: Ended, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The record is locked by another program from before the last epochs until after the end."""
-    monkeypatch.setattr(study_record, "FLUSH_S", 0.5)
+    monkeypatch.setattr(open_recorder, "FLUSH_S", 0.5)
     spec, paths = ended.spec, ended.paths
     text = StringIO()
     console = Console(file=text, soft_wrap=True)
     locker = sqlite3.connect(paths.mlflow_db, isolation_level=None)
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, True, {}))
-        recorder = open_record(
-            stack, study, Where(root=paths.root), check_data(spec, paths.data, console).dataset, console
-        )
+        recorder = open_record(stack, study, None, check_data(spec, paths.data, console), console)
         assert recorder.tracker.flush(60) == 0
         locker.execute("BEGIN EXCLUSIVE")
         config = resolve_trial(spec, {})
@@ -98,7 +97,7 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
             thread.join(60)
     assert not read_runs(local_tracking_uri(paths.root), "tiny")["t00002"]["history"]
 
-    monkeypatch.setattr(study_record, "FLUSH_S", 120.0)
+    monkeypatch.setattr(open_recorder, "FLUSH_S", 120.0)
     again = run("search", str(ended.spec_file), "--resume", "--json", "--root", str(paths.root))
     shown = capsys.readouterr()
     assert again == 0, shown.err
@@ -137,9 +136,7 @@ def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_a
     def one_driver(epoch: int, ends: bool) -> dict[str, Any]:
         with ExitStack() as stack:
             study = stack.enter_context(open_study(spec, paths, True, {}))
-            recorder = open_record(
-                stack, study, Where(root=paths.root), check_data(spec, paths.data, console).dataset, console
-            )
+            recorder = open_record(stack, study, None, check_data(spec, paths.data, console), console)
             recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
             recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
             if ends:
@@ -153,20 +150,21 @@ def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_a
     assert second["history"]["val_error_pct"] == [(1, 49.0), (2, 48.0)]
 
 
-def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(ended: Ended) -> None:
+def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(
+    ended: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What fails in the background is raised to the search, and the record says that it failed."""
 
-    def fails(record: TrialRecord) -> None:
+    def fails(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> bool:
         raise ValueError(f"no figure of {record.trial}")
+
+    monkeypatch.setattr(open_recorder, "log_trial_artifacts", fails)
 
     def one_trial_ends() -> None:
         spec, paths, console = ended.spec, ended.paths, Console(file=StringIO())
         with ExitStack() as stack:
             study = stack.enter_context(open_study(spec, paths, True, {}))
-            recorder = open_record(
-                stack, study, Where(root=paths.root), check_data(spec, paths.data, console).dataset, console
-            )
-            recorder.on_end = fails
+            recorder = open_record(stack, study, None, check_data(spec, paths.data, console), console)
             recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
             recorder.trial_ended("t00002", "stopped")
             recorder.stage("finalists")

@@ -105,8 +105,13 @@ class Driver:
         """The trial as it is in the journal then."""
         journal = Journal(self.folder / "journal.jsonl")
         data = DatasetInput(name="d", digest="0", source="s", num_train=1)
-        recorder = Recorder(journal, self.tracker, data, {})
-        recorder.on_end = lambda record: log_trial_artifacts(self.tracker, checkpoints, record)
+        recorder = Recorder(
+            journal,
+            self.tracker,
+            data,
+            {},
+            on_end=lambda record: log_trial_artifacts(self.tracker, checkpoints, record),
+        )
         if not journal.state.trials:
             recorder.trial_started("t00000", "search", {}, self.config)
             recorder.epoch("t00000", self.report.metrics)

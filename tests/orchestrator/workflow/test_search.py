@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 from orchestrator.errors import PreflightError
-from orchestrator.options import Where
+from orchestrator.options import RunOptions
 from orchestrator.study.journal import Journal, StudyState
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.study import open_study, view_study
-from orchestrator.workflow.search import promote_study, study_exit_code
+from orchestrator.workflow.promote import promote_study
+from orchestrator.workflow.search import study_exit_code
 from search_spaces.schema import SearchSpec
 from tests.orchestrator.report.conftest import SPEC
 from tests.support.some_study import tell
@@ -33,7 +34,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyPaths:
 
 
 def promote(paths: StudyPaths) -> int:
-    return promote_study(NAME, Where(root=paths.root), Console(file=StringIO()))
+    return promote_study(NAME, RunOptions(root=paths.root), Console(file=StringIO()))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ JUDGED = {"challenger": {}, "champion": None}
         (["failed"] * 3, {"promote": False}, 1),
     ],
 )
-def teststudy_exit_codes_of_a_study_that_went_its_whole_way(
+def test_exit_codes_of_a_study_that_went_its_whole_way(
     spec: SearchSpec, tmp_path: Path, states: list[str], gate: dict[str, Any], code: int
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
