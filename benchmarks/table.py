@@ -1,6 +1,6 @@
-"""The tables of `benchmarks/README.md` and `README.md`, filled from the recorded results so that no figure can drift.
+"""Fills the tables of `benchmarks/README.md` and `docs/performance.md` from the recorded results.
 
-`python -m benchmarks.table` rewrites them; `--check` only says whether they are up to date.
+`python -m benchmarks.table` rewrites both tables; `--check` only says whether they are up to date.
 """
 
 import argparse
@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 from benchmarks.support.measure import RESULTS
 
 README = Path(__file__).with_name("README.md")
-FRONT = README.parents[1] / "README.md"
-"""Where the recorded figures alone are quoted, without words."""
+"""Has every figure with a description."""
+SHORT = README.parents[1] / "docs" / "performance.md"
+"""Has the recorded figures alone."""
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
 class Row(NamedTuple):
     name: str
     goal: str
-    """Of the ratio."""
+    """The goal for the ratio; empty where there is none."""
     command: str
 
 
@@ -44,10 +45,10 @@ ROWS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if the table is not up to date")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a table is not up to date")
     chosen = parser.parse_args(arguments)
     figures, stale = recorded(), False
-    for page, body in ((README, render(figures)), (FRONT, render_short(figures))):
+    for page, body in ((README, render(figures)), (SHORT, render_short(figures))):
         text = page.read_text(encoding="utf-8")
         filled = fill(text, body)
         stale |= filled != text
@@ -57,20 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def recorded(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Every recorded comparison by its name; what else is recorded (`reproduce_…`) has no ratio and no row."""
+    """Every recorded comparison by its name. Other records (`reproduce_…`) have no ratio and get no row."""
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     return {name: figure for name, figure in found.items() if "ratio" in figure}
 
 
 def fill(text: str, table: str) -> str:
-    """The text with what is between its two marks replaced."""
+    """Replaces the table between the two marks of a text."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table}{END}{after}"
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:
-    """Markdown, a line per figure in the order of `ROWS`."""
+    """The full table as Markdown, one line a figure in the order of `ROWS`."""
     lines = [
         "| figure | ours | other | ratio | goal | command: `python -m benchmarks.…` |",
         "|---|---|---|---|---|---|",
@@ -83,7 +84,7 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
 
 
 def render_short(figures: dict[str, dict[str, Any]]) -> str:
-    """Markdown, a line per recorded figure in the order of `ROWS`."""
+    """The short table as Markdown, one line a recorded figure in the order of `ROWS`."""
     lines = ["| `python -m benchmarks.…` | ours | the alternative | ratio | goal |", "|---|---|---|---|---|"]
     for row in ROWS:
         if (figure := figures.get(row.name)) is not None:

@@ -1,4 +1,4 @@
-"""The figures that are quoted are the recorded ones."""
+"""The documentation quotes the recorded figures."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ import pytest
 
 from benchmarks import table
 from benchmarks.support.measure import RESULTS, to_dict
-from benchmarks.table import FRONT, README, ROWS, fill, recorded, render, render_short
+from benchmarks.table import README, ROWS, SHORT, fill, recorded, render, render_short
 from tests.benchmarks.support.test_measure import figure
 
 NAMES = [row.name for row in ROWS]
 
 
-def test_the_readmes_quote_what_is_recorded() -> None:
+def test_the_pages_quote_the_recorded_figures() -> None:
     assert table.main(["--check"]) == 0, "run: python -m benchmarks.table"
 
 
@@ -23,10 +23,10 @@ def test_a_recorded_figure_appears_in_its_row() -> None:
     (row,) = [line for line in filled.splitlines() if line.startswith("| `input_pipeline`")]
     assert "| 1 s (this) | 3 (that) | 0.333 (ours / other) | ≥ 20 |" in row
     assert fill(filled, render(recorded())) == README.read_text(encoding="utf-8")
-    front = fill(FRONT.read_text(encoding="utf-8"), render_short({"input_pipeline": made}))
-    assert "| `systems.input_pipeline` | 1 s | 3 | 0.333 (ours / other) | ≥ 20 |" in front
-    assert [line for line in front.splitlines() if line.startswith("| `systems.trial_overhead")] == []
-    assert fill(front, render_short(recorded())) == FRONT.read_text(encoding="utf-8")
+    short = fill(SHORT.read_text(encoding="utf-8"), render_short({"input_pipeline": made}))
+    assert "| `systems.input_pipeline` | 1 s | 3 | 0.333 (ours / other) | ≥ 20 |" in short
+    assert [line for line in short.splitlines() if line.startswith("| `systems.trial_overhead")] == []
+    assert fill(short, render_short(recorded())) == SHORT.read_text(encoding="utf-8")
 
 
 def test_every_recorded_figure_has_a_row_and_was_measured_in_full() -> None:
