@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.study.paths import StudyPaths, inside
 from search_spaces.names import check_name
 from trainables.checkpoints.bucket import Bucket
-from trainables.checkpoints.folder_store import CheckpointStore, FolderStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
+from trainables.checkpoints.folder_store import FolderStore
 from trainables.checkpoints.object_store import ObjectStore
 from trainables.errors import ConfigError
 

@@ -1,28 +1,25 @@
-"""Checkpoints in an S3-compatible object store: written and verified here, uploaded with the manifest last.
+"""Stores a trial's checkpoints in an S3-compatible object store; the manifest is uploaded last.
 
     PREFIX/epoch_000007.1-5f3a…/best.safetensors … manifest.json
 
-Nothing is overwritten: every upload has a folder name of its own (the epoch's first, second, … attempt), so that a lost
-worker that is still writing cannot mix its files with its successor's. One without a manifest is half-uploaded and
-never read.
+A checkpoint is written and verified on this node before the upload. Every upload has a folder name of its own, so that
+a lost worker that is still writing cannot mix its files with its successor's. A folder without a manifest is half
+uploaded and never read.
 """
 
-import re
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.checkpoints.bucket import Bucket
-from trainables.checkpoints.checkpoint import MANIFEST, Age, checkpoint_name, listed_files, verify
-from trainables.checkpoints.folder_store import KEEP_CHECKPOINTS, StoredCheckpoint, reading
+from trainables.checkpoints.checkpoint import MANIFEST, listed_files, verify
+from trainables.checkpoints.checkpoint_name import Age, state_name, upload_age, upload_name
+from trainables.checkpoints.checkpoint_store import KEEP_CHECKPOINTS, StoredCheckpoint, reading
 from trainables.errors import CheckpointError, StorageError
 from trainables.runtime.node_cache import node_cache
 from trainables.runtime.progress import advance
 from trainables.runtime.scratch import scratch_folder
-
-_NAME = re.compile(r"epoch_(\d{6})(?:_step_(\d{6}))?\.(\d+)-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class ObjectStore:
     def save(self, epoch: int, write: Callable[[Path], Path], step: int = 0) -> None:
         with self._storing(), _scratch() as scratch:
             attempts = [age.attempt for age in map(_age, self._listed()) if age[:2] == (epoch, step)]
-            name = f"{checkpoint_name(epoch, step)}.{1 + max(attempts, default=0)}-{uuid.uuid4().hex[:16]}"
+            name = upload_name(state_name(epoch, step), 1 + max(attempts, default=0))
             folder = write(scratch / name)
             for file in sorted(verify(folder)):
                 self.bucket.put(folder / file, self._key(name, file))
@@ -77,7 +74,7 @@ class ObjectStore:
         self._remove(name, self._listed().get(name, ()))
 
     def _remove(self, name: str, files: Iterable[str]) -> None:
-        """Its manifest first, so that what a kill leaves of it is a half one."""
+        """Removes the manifest first, so that a kill leaves an incomplete checkpoint."""
         for file in sorted(files, key=lambda file: file != MANIFEST):
             self.bucket.remove(self._key(name, file))
 
@@ -96,11 +93,11 @@ class ObjectStore:
         return f"{self.prefix}/{name}/{file}"
 
     def _listed(self) -> dict[str, dict[str, int]]:
-        """Every checkpoint's name and its objects with their sizes in bytes, whole or not."""
+        """Every checkpoint's name, complete or not, with its objects and their sizes in bytes."""
         found: dict[str, dict[str, int]] = {}
         for path, num_bytes in self.bucket.sizes(self.prefix).items():
             name, _, file = path.partition("/")
-            if _NAME.fullmatch(name) and file:
+            if upload_age(name) and file:
                 found.setdefault(name, {})[file] = num_bytes
         return found
 
@@ -114,7 +111,7 @@ class ObjectStore:
         folder = scratch / name
         folder.mkdir()
         try:
-            # Objects that the manifest does not list are not ours to read, so they are not fetched either.
+            # Objects that the manifest does not list are not ours, so they are not downloaded.
             self.bucket.get(self._key(name, MANIFEST), folder / MANIFEST)
             for file in sorted(listed_files(folder)):
                 self.bucket.get(self._key(name, file), folder / file)
@@ -125,13 +122,13 @@ class ObjectStore:
 
 
 def _age(name: str) -> Age:
-    matched = _NAME.fullmatch(name)
-    assert matched is not None
-    return Age(int(matched[1]), int(matched[2] or 0), int(matched[3]))
+    age = upload_age(name)
+    assert age is not None
+    return age
 
 
 def _complete(listed: Mapping[str, Collection[str]]) -> list[str]:
-    """Names of those with a manifest, the newest first: the last epoch's last attempt."""
+    """Names of the checkpoints with a manifest, the newest first: the last attempt of the last state."""
     return sorted((name for name, files in listed.items() if MANIFEST in files), key=_age, reverse=True)
 
 

@@ -26,7 +26,8 @@ from trainables.checkpoints.checkpoint import (
     read_tensors,
     write_checkpoint,
 )
-from trainables.checkpoints.folder_store import CheckpointStore, FolderStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
+from trainables.checkpoints.folder_store import FolderStore
 from trainables.checkpoints.object_store import ObjectStore
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import EpochReport, fit

@@ -16,7 +16,8 @@ from tests.support.repository import ROOT
 from tests.support.s3_server import s3_server
 from trainables.checkpoints.bucket import Bucket
 from trainables.checkpoints.checkpoint import MANIFEST, read_state, read_tensors, write_checkpoint
-from trainables.checkpoints.folder_store import CheckpointStore, FolderStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
+from trainables.checkpoints.folder_store import FolderStore
 from trainables.checkpoints.object_store import ObjectStore
 from trainables.errors import CheckpointError, ConfigError, StorageError
 from trainables.runtime.node_cache import CACHE_VARIABLE, node_cache
@@ -317,3 +318,19 @@ def test_a_rewritten_epoch_and_the_one_before_outlive_the_damaged_attempt(store:
         assert len(read_tensors(folder, "model")["w"]) == 5
         change(store, folder.name, "altered")
     assert newest_epoch(store) == 1
+
+
+def test_numbers_of_seven_digits_are_read_listed_and_pruned(store: CheckpointStore) -> None:
+    store.save(1, writer(7), step=999_999)
+    store.save(1, writer(8), step=1_000_000)
+    store.save(1, writer(9), step=1_000_000)
+    assert newest_epoch(store) == 9
+    assert [one.name.split(".")[0] for one in store.listed()] == [
+        "epoch_000001_step_1000000",
+        "epoch_000001_step_1000000",
+        "epoch_000001_step_999999",
+    ]
+    store.prune(keep=1)
+    assert len(store.listed()) == 1
+    store.save(1_000_000, writer(10))
+    assert newest_epoch(store) == 10
