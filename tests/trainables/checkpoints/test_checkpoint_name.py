@@ -40,11 +40,5 @@ def test_other_names_are_no_checkpoints(name: str) -> None:
 def test_a_step_is_newer_than_its_epochs_start_and_older_than_its_end() -> None:
     steps = ["epoch_000001_step_999999", "epoch_000001_step_1000000"]
     names = ["epoch_000001", "epoch_000001.002", *steps, "epoch_000002"]
-        "epoch_000001",
-        "epoch_000001.002",
-        "epoch_000001_step_999999",
-        "epoch_000001_step_1000000",
-        "epoch_000002",
-    ]
     ages = [attempt_age(name) for name in names]
     assert ages == sorted(age for age in ages if age is not None)
