@@ -7,11 +7,11 @@ best trial of a study that no gate has judged).
 
 from typing import NamedTuple
 
-from orchestrator.report.runs import find_subject, find_subjects
+from orchestrator.report.runs import choose_run, choose_runs
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import best_trials
 from orchestrator.study.study import StudyView
-from trainables.checkpoints.folder_store import KEEP_CHECKPOINTS
+from trainables.checkpoints.checkpoint_store import KEEP_CHECKPOINTS
 
 
 class Reference(NamedTuple):
@@ -23,7 +23,7 @@ class Reference(NamedTuple):
 
 def references(view: StudyView) -> dict[str, Reference]:
     """Every trial of the study. A pure decision over its record."""
-    shown = {subject.shown.trial for subject in (*find_subjects(view), find_subject(view)) if subject is not None}
+    shown = {subject.record.trial for subject in (*choose_runs(view), choose_run(view)) if subject is not None}
     registered = (view.state.registered or {}).get("trial")
     found = {name: _reference(record, shown, registered) for name, record in view.state.trials.items()}
     best = next(iter(best_trials(view.spec, list(view.state.trials.values()))), None)

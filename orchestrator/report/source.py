@@ -1,4 +1,4 @@
-"""A study as a report reads it: its record, its trials' checkpoints and, where it is at hand, its data."""
+"""What a report reads of a study: its journal, its trials' checkpoints and, if present, its prepared data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,46 +17,50 @@ from trainables.interpretability.examples import Panels
 class StudySource:
     view: StudyView
     trials: Path
-    """The trials' folders."""
+    """Folder of the trials' folders."""
     data: Path | None = None
-    """Root of the prepared data sets."""
+    """Root of the prepared data sets; None if it is unknown."""
 
     @staticmethod
     def of(paths: StudyPaths) -> "StudySource":
-        """PreflightError where there is no such study."""
+        """Reads the study. Raises PreflightError if it does not exist."""
         return StudySource(view_study(paths), paths.trials, paths.data)
 
     @property
     def name(self) -> str:
         return self.view.spec.name
 
-    def stored(self, trial: str) -> "Stored | None":
-        """What a trial's last whole checkpoint holds besides weights; None where there is none."""
+    def checkpoint(self, trial: str) -> "CheckpointContents | None":
+        """Reads a trial's newest complete checkpoint without its weights; None if there is none."""
         storage = recorded_storage(self.view.facts, self.trials, self.name)
         try:
-            with storage.of(trial).newest() as checkpoint:
-                return None if checkpoint is None else _read(checkpoint)
+            with storage.of(trial).newest() as folder:
+                return None if folder is None else _read(folder)
         except (OSError, StorageError):
-            # Storage that is away: the page is drawn from the record alone.
+            # Storage is unreachable: the report shows only what the journal holds.
             return None
 
 
-def _read(checkpoint: Path) -> "Stored":
-    state = read_state(checkpoint)
+def _read(folder: Path) -> "CheckpointContents":
+    state = read_state(folder)
     panels = verdicts = None
-    if has_tensors(checkpoint, "examples"):
+    if has_tensors(folder, "examples"):
         threshold = state["config"].get("evaluation.interp_threshold", 0.9)
-        panels = Panels.from_tensors(read_tensors(checkpoint, "examples"), threshold)
-    if has_tensors(checkpoint, "verdicts"):
-        verdicts = Verdicts.from_tensors(read_tensors(checkpoint, "verdicts"))
-    return Stored(state, panels, verdicts)
+        panels = Panels.from_tensors(read_tensors(folder, "examples"), threshold)
+    if has_tensors(folder, "verdicts"):
+        verdicts = Verdicts.from_tensors(read_tensors(folder, "verdicts"))
+    return CheckpointContents(state, panels, verdicts)
 
 
 @dataclass(frozen=True)
-class Stored:
+class CheckpointContents:
+    """A checkpoint without its weights."""
+
     state: dict[str, Any]
     panels: Panels | None
+    """Example images with their attention maps."""
     verdicts: Verdicts | None
+    """The prediction for each test image."""
 
     @property
     def class_names(self) -> list[str]:
@@ -64,5 +68,5 @@ class Stored:
 
     @property
     def hardware(self) -> str:
-        """The processor or accelerator that the trial ran on."""
+        """The processor or accelerator on which the trial ran."""
         return str(self.state.get("fingerprint", {}).get("device") or "hardware not recorded")

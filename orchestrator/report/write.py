@@ -1,24 +1,23 @@
-"""Writes the report of one or several studies: one HTML page, the same as Markdown, and the trials as CSV; each file
-whole or as it was."""
+"""Writes a report's three files: an HTML page, the same text as Markdown, and all trials as CSV."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.report.contents import studies_report, study_report
 from orchestrator.report.page.html import html_page
 from orchestrator.report.page.markdown import markdown_page
-from orchestrator.report.sections.contents import studies_report, study_report
 from orchestrator.report.source import StudySource
-from orchestrator.report.tables import trials_csv
-from trainables.runtime.atomic_file import replace_file
+from orchestrator.report.trials_csv import trials_csv
 
 FILES = ("report.html", "report.md", "trials.csv")
 
 
 def write_report(sources: Sequence[StudySource], out: Path) -> Path:
-    """Writes FILES into `out`, and returns the page's path.
+    """Writes FILES into `out` and returns the path of the HTML page.
 
-    A study may be running, or have nothing to show yet. Same studies, same bytes.
+    Works for running and for empty studies too. The same studies give the same bytes. Each file is replaced at once,
+    so a reader never sees half a file.
     """
     report = study_report(sources[0]) if len(sources) == 1 else studies_report(sources)
     out.mkdir(parents=True, exist_ok=True)
@@ -28,5 +27,10 @@ def write_report(sources: Sequence[StudySource], out: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> Path:
-    replace_file(path, text, aside=path.with_name(f".{path.name}.{os.getpid()}"))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

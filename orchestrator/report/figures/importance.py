@@ -1,6 +1,6 @@
-"""How much each parameter decides the search's first objective: functional ANOVA over its full-length trials.
+"""Importance of each parameter for the first objective: functional ANOVA over the full-length trials.
 
-Full-length trials only, since a trial that was stopped early is worse for having run less.
+Early-stopped trials are left out: their objective is worse because they ran for fewer epochs.
 """
 
 import math
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from optuna.distributions import BaseDistribution
 from optuna.importance import FanovaImportanceEvaluator
 
-from orchestrator.report.figures.looks import BLUE, INK, one_axes
-from orchestrator.report.tables import short_names
+from orchestrator.report.figures.marks import BLUE, INK, one_axes
+from orchestrator.report.parameter_text import short_names
 from orchestrator.search.optuna_space import from_params, to_optuna
 from orchestrator.study.journal import TrialRecord
 from search_spaces.schema import SearchSpec
@@ -23,8 +23,10 @@ _NUM_TREES = 32
 
 
 def importances(spec: SearchSpec, search: Sequence[TrialRecord]) -> dict[str, float]:
-    """Share of the objective's variance by dotted key, largest first; empty where too few trials ran in full, nothing
-    varies, or all trials are equal. The same trials give the same shares."""
+    """Dotted key -> share of the objective's variance, largest first. The same trials give the same shares.
+
+    Empty if fewer than MIN_TRIALS trials completed, no parameter varies, or all objectives are equal.
+    """
     metric, distributions = spec.objectives[0].metric, to_optuna(spec.space)
     varied = {name: d for name, d in distributions.items() if not d.single()}
     rows = []
@@ -43,7 +45,7 @@ def importances(spec: SearchSpec, search: Sequence[TrialRecord]) -> dict[str, fl
 
 
 def importance_figure(shares: dict[str, float]) -> Figure:
-    """One bar a parameter, the most important on top, with its share written beside it."""
+    """One bar per parameter, the most important on top, labelled with its share."""
     names = short_names(list(shares))
     figure, axes = one_axes("share of the objective's variance", "", (7.6, 0.9 + 0.42 * len(names)))
     bars = axes.barh(names, list(shares.values()), color=BLUE, edgecolor=INK, linewidth=0.6, height=0.6)

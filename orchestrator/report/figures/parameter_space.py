@@ -1,6 +1,6 @@
-"""Where in the space of parameters the search found what: parallel coordinates, slices and a contour.
+"""The objective over the parameter space: parallel coordinates, slices and a contour plot.
 
-The objective is told by colour and by lightness alike (cividis), so it reads in grey too.
+The colour map (cividis) changes in lightness too, so the figures are readable in greyscale.
 """
 
 import math
@@ -15,30 +15,32 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from orchestrator.report.figures.looks import CROWD, GREY, INK, scatter, standing
-from orchestrator.report.tables import short_names, shown
+from orchestrator.report.figures.marks import GREY, INK, MAX_VECTOR_MARKS, comparison_groups, scatter
+from orchestrator.report.parameter_text import short_names, value_text
 from orchestrator.study.journal import TrialRecord
 from search_spaces.distributions import Choice, Distribution, FloatRange, IntRange, PowerOfTen
 from search_spaces.schema import SearchSpec
 
 MAX_AXES = 8
 _COLORS = LinearSegmentedColormap.from_list("both", matplotlib.colormaps["cividis"](np.linspace(0.15, 0.92, 64)))
-"""Without its ends, which vanish on a dark page and on a light one."""
+"""The colour map without its ends, which would be invisible on a dark or a light page."""
 _MAX_TICKS = 6
 _MIN_CONTOUR = 8
-_PLATE = {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
-"""Under a label that lines cross; the page's own colour."""
+_LABEL_BOX = {"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+"""Background of a label that lines cross, in the page's colour."""
 
 
 def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Sequence[str]) -> Figure:
-    """One line a trial across the axes of `keys`, the first objective last; only full-length feasible trials have
-    colour, the rest are thin and grey."""
-    metric, groups = spec.objectives[0].metric, standing(spec, search)
+    """One line per trial across the axes of `keys` and, last, the first objective.
+
+    Full-length feasible trials are coloured; the others are thin and grey.
+    """
+    metric, groups = spec.objectives[0].metric, comparison_groups(spec, search)
     full = _known(groups["full length"], metric)
     other = [r for name, records in groups.items() if name != "full length" for r in _known(records, metric)]
-    other = other[:: math.ceil(len(other) / CROWD)] if other else []
+    other = other[:: math.ceil(len(other) / MAX_VECTOR_MARKS)] if other else []
     values = [record.outcome[metric] for record in full]
-    # Where none may be compared, the last axis is that of the grey ones.
+    # Without comparable trials, the last axis shows the range of the grey ones.
     scale = values or [record.outcome[metric] for record in other]
     low, high = (min(scale), max(scale)) if scale else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1)
@@ -48,15 +50,15 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
     def lines(records: Sequence[TrialRecord]) -> list[list[tuple[float, float]]]:
         return [
             [
-                *((place, _place(spec.space[key], record.params[key])) for place, key in enumerate(keys)),
+                *((place, _position(spec.space[key], record.params[key])) for place, key in enumerate(keys)),
                 (len(keys), min(1.08, max(-0.08, float(norm(record.outcome[metric]))))),
             ]
             for record in records
         ]
 
-    crowded = len(full) + len(other) > CROWD
+    crowded = len(full) + len(other) > MAX_VECTOR_MARKS
     axes.add_collection(LineCollection(lines(other), colors=GREY, linewidths=0.6, alpha=0.45, rasterized=crowded))
-    # An edge of grey keeps every colour apart from either page.
+    # A grey edge keeps every colour visible on a light and on a dark page.
     axes.add_collection(LineCollection(lines(full), colors=GREY, linewidths=2.8, alpha=0.7, rasterized=crowded))
     drawn = LineCollection(lines(full), cmap=_COLORS, norm=norm, linewidths=1.5, alpha=0.9, rasterized=crowded)
     drawn.set_array(np.asarray(values))
@@ -67,7 +69,7 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
         axes.axvline(place, color=GREY, linewidth=0.8, zorder=0)
         for text, height in _ticks(spec.space[key]):
             axes.annotate(
-                text, (place, height), (4, 0), textcoords="offset points", fontsize=7, va="center", bbox=_PLATE
+                text, (place, height), (4, 0), textcoords="offset points", fontsize=7, va="center", bbox=_LABEL_BOX
             )
     axes.axvline(len(keys), color=GREY, linewidth=0.8, zorder=0)
     for value in (low, high):
@@ -78,7 +80,7 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
             textcoords="offset points",
             fontsize=7,
             va="center",
-            bbox=_PLATE,
+            bbox=_LABEL_BOX,
         )
     axes.spines[:].set_visible(False)
     if full:
@@ -87,8 +89,8 @@ def parallel_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Seque
 
 
 def slices_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Sequence[str]) -> Figure:
-    """The first objective over each parameter alone."""
-    metric, groups = spec.objectives[0].metric, standing(spec, search)
+    """One panel per parameter: the first objective against this parameter."""
+    metric, groups = spec.objectives[0].metric, comparison_groups(spec, search)
     columns = min(4, len(keys))
     rows = -(-len(keys) // columns)
     figure = Figure(figsize=(max(4.0, 2.9 * columns), 2.7 * rows + 0.4), layout="constrained")
@@ -97,10 +99,10 @@ def slices_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Sequenc
         scatter(
             cell,
             groups,
-            lambda r, key=key: (_place(spec.space[key], r.params[key]), r.outcome.get(metric, math.nan)),  # type: ignore[misc]
+            lambda r, key=key: (_position(spec.space[key], r.params[key]), r.outcome.get(metric, math.nan)),  # type: ignore[misc]
             scale=0.6,
         )
-        _label(cell.xaxis, spec.space[key])
+        _set_ticks(cell.xaxis, spec.space[key])
         cell.set(xlabel=name, xlim=(-0.08, 1.08))
         cell.grid(visible=True, alpha=0.3)
     for cell in cells[len(keys) :]:
@@ -111,13 +113,18 @@ def slices_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: Sequenc
 
 
 def contour_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: tuple[str, str]) -> Figure | None:
-    """The first objective over two parameters, between the full-length feasible trials; None where these are too few
-    or lie on a line."""
+    """The first objective over two parameters, interpolated between full-length feasible trials.
+
+    None if there are too few such trials or all lie on a line.
+    """
     metric = spec.objectives[0].metric
-    full = _known(standing(spec, search)["full length"], metric)
+    full = _known(comparison_groups(spec, search)["full length"], metric)
     points: dict[tuple[float, float], list[float]] = {}
     for record in full:
-        at = (_place(spec.space[keys[0]], record.params[keys[0]]), _place(spec.space[keys[1]], record.params[keys[1]]))
+        at = (
+            _position(spec.space[keys[0]], record.params[keys[0]]),
+            _position(spec.space[keys[1]], record.params[keys[1]]),
+        )
         points.setdefault(at, []).append(record.outcome[metric])
     xy: NDArray[np.float64] = np.array(list(points)).reshape(-1, 2)
     if len(points) < _MIN_CONTOUR or np.linalg.matrix_rank(xy - xy.mean(0), tol=1e-6) < 2:
@@ -126,9 +133,11 @@ def contour_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: tuple[
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     filled = axes.tricontourf(xy[:, 0], xy[:, 1], values, levels=10, cmap=_COLORS)
-    axes.scatter(xy[:, 0], xy[:, 1], s=14, color="#ffffff", edgecolors=INK, linewidths=0.7, rasterized=len(xy) > CROWD)
+    axes.scatter(
+        xy[:, 0], xy[:, 1], s=14, color="#ffffff", edgecolors=INK, linewidths=0.7, rasterized=len(xy) > MAX_VECTOR_MARKS
+    )
     for axis, key in ((axes.xaxis, keys[0]), (axes.yaxis, keys[1])):
-        _label(axis, spec.space[key])
+        _set_ticks(axis, spec.space[key])
     names = short_names(keys)
     axes.set(xlabel=names[0], ylabel=names[1])
     figure.colorbar(filled, ax=axes, label=metric)
@@ -136,14 +145,14 @@ def contour_figure(spec: SearchSpec, search: Sequence[TrialRecord], keys: tuple[
 
 
 def is_ordered(varied: Distribution) -> bool:
-    """Whether lying between two of its values means anything."""
+    """Whether the values have an order, so that a value between two others is meaningful."""
     if not isinstance(varied, Choice):
         return True
     return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in varied.choice)
 
 
-def lies_within(spec: SearchSpec, record: TrialRecord) -> bool:
-    """Whether every parameter of the space has a place on its axis: one tried by hand may not."""
+def in_space(spec: SearchSpec, record: TrialRecord) -> bool:
+    """Whether all of the trial's values lie in the search space; values of a hand-picked trial may lie outside."""
     return all(key in record.params and varied.contains(record.params[key]) for key, varied in spec.space.items())
 
 
@@ -151,8 +160,8 @@ def _known(records: Sequence[TrialRecord], metric: str) -> list[TrialRecord]:
     return [record for record in records if math.isfinite(record.outcome.get(metric, math.nan))]
 
 
-def _place(varied: Distribution, value: Any) -> float:
-    """A value's place on its axis, 0 to 1: by position among listed values, else by amount, or its logarithm."""
+def _position(varied: Distribution, value: Any) -> float:
+    """Position on the axis, 0 to 1: by rank among listed values, linear or logarithmic in a range."""
     if isinstance(varied, (Choice, PowerOfTen)):
         values = _sorted_values(varied)
         place = next(i for i, item in enumerate(values) if varied.canonical(value) == item)
@@ -169,23 +178,23 @@ def _sorted_values(varied: Choice | PowerOfTen) -> list[Any]:
 
 
 def _ticks(varied: Distribution) -> list[tuple[str, float]]:
-    """Values to write on an axis, with their places."""
+    """Labels of an axis with their positions."""
     if isinstance(varied, (Choice, PowerOfTen)):
         values: Sequence[Any] = _sorted_values(varied)
         step = math.ceil(len(values) / 12)
-        return [(shown(value), _place(varied, value)) for value in values[::step]]
+        return [(value_text(value), _position(varied, value)) for value in values[::step]]
     steps = np.linspace(0, 1, _MAX_TICKS - 2)
-    return [(_between(varied, share), float(share)) for share in steps]
+    return [(_value_at(varied, share), float(share)) for share in steps]
 
 
-def _between(varied: IntRange | FloatRange, share: float) -> str:
+def _value_at(varied: IntRange | FloatRange, share: float) -> str:
     low, high = float(varied.low), float(varied.high)
     value = low * (high / low) ** share if varied.log else low + share * (high - low)
     return f"{value:.0f}" if isinstance(varied, IntRange) else f"{value:.2g}"
 
 
-def _label(axis: Any, varied: Distribution) -> None:
+def _set_ticks(axis: Any, varied: Distribution) -> None:
     ticks: Mapping[str, float] = dict(_ticks(varied))
-    words = any(len(text) > 6 for text in ticks)
+    long_labels = any(len(text) > 6 for text in ticks)
     axis.set_ticks(list(ticks.values()), list(ticks))
-    axis.set_tick_params(labelsize=7, labelrotation=35 if words and axis.axis_name == "x" else 0)
+    axis.set_tick_params(labelsize=7, labelrotation=35 if long_labels and axis.axis_name == "x" else 0)

@@ -1,14 +1,14 @@
-"""A report as plain values: sections of text, facts, tables, commands and pictures.
+"""The blocks of a report as plain values: text, facts, tables, commands and pictures in sections.
 
-What stands in a report is decided once, here; `page` and `markdown` only write it down, so the two cannot disagree.
-All text is raw: whoever writes it down escapes it.
+`page.html` and `page.markdown` both render these values, so the two outputs have the same content. All text is raw;
+the renderers escape it.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 MISSING = "–"
-"""Stands where a number is not known."""
+"""The cell of an unknown number."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +24,25 @@ class Listing:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names with their values, in order."""
+    """Names with their values, in this order."""
 
     rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Command:
-    """Something to copy into a terminal."""
+    """A shell command that the reader can copy."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table; the first cell is its heading. A cell may have several lines."""
+    """One row of a table; the first cell is the row's heading. A cell can have several lines."""
 
     cells: tuple[str, ...]
     faint: bool = False
-    """Shown greyed: not to be compared with the others."""
+    """Shown in grey: cannot be compared with the other rows."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     text_columns: frozenset[str] = frozenset()
-    """Columns of names, set to the left; the rest, except the first, hold numbers."""
+    """Left-aligned columns of names; all other columns except the first hold numbers."""
     prose_columns: frozenset[str] = frozenset()
-    """Columns of sentences, set to the left and wrapped."""
+    """Left-aligned, wrapped columns of sentences."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Picture:
     id: str
     caption: str
     alt: str
-    """What the picture shows, for whoever does not see it."""
+    """Describes the picture for readers who cannot see it."""
     mime: Literal["image/svg+xml", "image/png"]
     data: bytes
     width_px: int
@@ -78,7 +78,7 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     group: str = ""
-    """The study that the section belongs to, where a page holds several."""
+    """The section's study, if the page reports several studies."""
 
     @property
     def heading(self) -> str:
@@ -94,15 +94,15 @@ class Report:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number with fixed digits, MISSING where there is none."""
+    """A number with fixed digits; MISSING for None."""
     return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def signed(difference: float, digits: int = 2) -> str:
-    """A difference with its sign; what rounds to nothing is +0, never -0."""
+    """A difference with its sign; a difference that rounds to zero is +0, never -0."""
     return f"{round(difference, digits) + 0.0:+.{digits}f}"
 
 
 def spread(mean: float | None, std: float | None, digits: int = 2) -> str:
-    """Mean ± standard deviation; a single value stands alone, since it has no spread to tell."""
+    """Mean ± standard deviation; only the mean for a single value, which has no spread."""
     return number(mean, digits) if std is None else f"{number(mean, digits)} ± {std:.{digits}f}"

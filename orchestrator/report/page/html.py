@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML page: no network, one script, light and dark, readable without colour."""
+"""Renders a report as one self-contained HTML page: no network access, one script, light and dark theme."""
 
 import base64
 from html import escape
@@ -10,17 +10,17 @@ from orchestrator.report.page.script import SCRIPT, SCRIPT_SOURCE
 from orchestrator.report.page.style import STYLE
 
 _POLICY = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {SCRIPT_SOURCE}"
-"""The browser itself refuses whatever would leave the page."""
+"""Content security policy: the browser blocks every request to another address."""
 
 _DENSE_FROM = 9
-"""Columns from which a table is set in smaller type, so that Table 2 fits a screen."""
+"""Tables with at least so many columns use a smaller font, so that Table 2 fits on a screen."""
 _SORTABLE_FROM, _TALL_FROM, _LONG_FROM = 6, 20, 400
-"""Rows from which a table can be sorted; scrolls by itself and can be filtered; is laid out only when it comes into
-view."""
+"""Tables with at least so many rows can be sorted; have their own scroll bar and a filter; are laid out only when
+they become visible."""
 
 
 def html_page(report: Report) -> str:
-    """The whole page; every text of the report is escaped."""
+    """The whole page, with all text of the report escaped."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
@@ -36,7 +36,7 @@ def html_page(report: Report) -> str:
 
 
 def _links(report: Report) -> str:
-    """One list of links, or one a study under its name."""
+    """The list of links to sections; one list per study if the page reports several."""
     lists = []
     for group, sections in groupby(report.sections, key=lambda section: section.group):
         links = "".join(f'<li><a href="#{escape(s.id)}">{escape(s.title)}</a></li>' for s in sections)
@@ -75,11 +75,11 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    """A table in a region that the keyboard can scroll."""
+    """The table inside a region that the keyboard can scroll."""
     caption = f"{table.id}-caption"
-    kinds = [_kind(table, column) for column in table.columns]
-    head = "".join(f'<th scope="col"{kind}>{escape(c)}</th>' for c, kind in zip(table.columns, kinds, strict=True))
-    body = "\n".join(_row(row, kinds) for row in table.rows)
+    cell_classes = [_cell_class(table, column) for column in table.columns]
+    head = "".join(f'<th scope="col"{css}>{escape(c)}</th>' for c, css in zip(table.columns, cell_classes, strict=True))
+    body = "\n".join(_row(row, cell_classes) for row in table.rows)
     num_rows = len(table.rows)
     classes = ["sortable"] if num_rows >= _SORTABLE_FROM else []
     classes += ["dense"] if len(table.columns) >= _DENSE_FROM else []
@@ -89,34 +89,35 @@ def _table(table: Table) -> str:
         f"{_filter(table) if tall else ''}"
         f'<div class="scroll{tall}{long}" id="{escape(table.id)}" role="region" '
         f'aria-labelledby="{escape(caption)}" tabindex="0">'
-        f'<table{_class(classes)}>\n<caption id="{escape(caption)}"><span>{escape(table.caption)}</span></caption>\n'
+        f"<table{_class_attribute(classes)}>\n"
+        f'<caption id="{escape(caption)}"><span>{escape(table.caption)}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
-def _class(names: list[str]) -> str:
+def _class_attribute(names: list[str]) -> str:
     return f' class="{" ".join(names)}"' if names else ""
 
 
 def _filter(table: Table) -> str:
-    """Shown by the script alone, which does the filtering."""
+    """The filter field; hidden until the script, which does the filtering, shows it."""
     return (
         f'<label class="filter" hidden>Show rows with<input type="search" data-filters="{escape(table.id)}">'
         "<output></output></label>"
     )
 
 
-def _kind(table: Table, column: str) -> str:
+def _cell_class(table: Table, column: str) -> str:
     if column in table.prose_columns:
         return ' class="prose"'
     return ' class="text"' if column in table.text_columns else ""
 
 
-def _row(row: Row, kinds: list[str]) -> str:
+def _row(row: Row, cell_classes: list[str]) -> str:
     first, *others = row.cells
-    cells = "".join(f"<td{kind}>{_lines(cell)}</td>" for cell, kind in zip(others, kinds[1:], strict=True))
+    cells = "".join(f"<td{css}>{_lines(cell)}</td>" for cell, css in zip(others, cell_classes[1:], strict=True))
     faint = ' class="faint"' if row.faint else ""
-    return f'<tr{faint}><th scope="row"{kinds[0]}>{escape(first)}</th>{cells}</tr>'
+    return f'<tr{faint}><th scope="row"{cell_classes[0]}>{escape(first)}</th>{cells}</tr>'
 
 
 def _lines(cell: str) -> str:

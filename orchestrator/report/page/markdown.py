@@ -1,4 +1,4 @@
-"""A report as Markdown: the page's text and tables; of each picture what it shows, in words."""
+"""Renders a report as Markdown: text, tables, and each picture's description in place of the picture."""
 
 import re
 from typing import assert_never
@@ -9,7 +9,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def markdown_page(report: Report) -> str:
-    """The whole report; characters that Markdown or HTML would take as markup are escaped."""
+    """The whole report, with all Markdown and HTML markup characters escaped."""
     parts = [f"# {_plain(report.title)}", _plain(report.lead)]
     for section in report.sections:
         parts += [f"## {_plain(section.heading)}", *map(_block, section.blocks)]
@@ -36,10 +36,9 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    left = [
-        place == 0 or column in table.text_columns | table.prose_columns for place, column in enumerate(table.columns)
-    ]
-    rule = "|" + "|".join(":--" if is_left else "--:" for is_left in left) + "|"
+    left_columns = table.text_columns | table.prose_columns
+    aligned_left = [place == 0 or column in left_columns for place, column in enumerate(table.columns)]
+    rule = "|" + "|".join(":--" if left else "--:" for left in aligned_left) + "|"
     lines = [_line(Row(table.columns)), rule, *map(_line, table.rows)]
     return f"**{_plain(table.caption)}**\n\n" + "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""A drawn figure as a picture of the report."""
+"""Turns a matplotlib figure into a picture of the report, as SVG or PNG."""
 
 import io
 
@@ -13,13 +13,13 @@ _PALETTE_COLORS = 256
 
 
 def svg_picture(figure: Figure, name: str, caption: str, alt: str) -> Picture:
-    """Lines and marks, in the reader's light or dark colours."""
+    """For lines and markers: an SVG that follows the reader's light or dark theme."""
     width, height = _size_px(figure)
     return Picture(name, caption, alt, "image/svg+xml", themed_svg(figure), width, height)
 
 
 def png_picture(figure: Figure, name: str, caption: str, alt: str) -> Picture:
-    """Photographs and maps as one picture of 256 colours: a third of the bytes, and no difference to see."""
+    """For photographs and maps: a PNG with 256 colours, a third of the size without a visible difference."""
     drawn, encoded = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=_DPI)
     Image.open(drawn).convert("RGB").quantize(_PALETTE_COLORS).save(encoded, format="PNG", optimize=True)

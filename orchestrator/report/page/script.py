@@ -1,4 +1,4 @@
-"""The page's only script: tables that sort and filter, commands that copy. Without it the page says all the same."""
+"""The page's only script: sorts and filters tables, copies commands. The page is complete without it."""
 
 import base64
 import hashlib
@@ -39,7 +39,7 @@ SCRIPT = """
     input.closest("label").hidden = false;
     const rows = [...document.getElementById(input.dataset.filters).querySelectorAll("tbody tr")];
     const texts = rows.map((row) => row.textContent.toLowerCase());
-    const told = input.closest("label").querySelector("output");
+    const count = input.closest("label").querySelector("output");
     input.addEventListener("input", () => {
       const words = input.value.toLowerCase().split(/\\s+/).filter(Boolean);
       let shown = 0;
@@ -47,7 +47,7 @@ SCRIPT = """
         row.hidden = !words.every((word) => texts[place].includes(word));
         shown += !row.hidden;
       });
-      told.textContent = words.length ? `${shown} of ${rows.length}` : "";
+      count.textContent = words.length ? `${shown} of ${rows.length}` : "";
     });
   }
   for (const button of document.querySelectorAll("button.copy")) {
@@ -59,7 +59,7 @@ SCRIPT = """
       const chosen = window.getSelection();
       chosen.removeAllRanges();
       chosen.addRange(range);
-      // A page opened from a file has no clipboard interface of its own.
+      // The clipboard API is not available to a page opened from a file.
       const copied = document.execCommand("copy");
       button.textContent = copied ? "Copied" : "Press Ctrl+C";
       window.setTimeout(() => { button.textContent = "Copy"; }, 2000);
@@ -69,4 +69,4 @@ SCRIPT = """
 """
 
 SCRIPT_SOURCE = "'sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode() + "'"
-"""What the page's policy allows to run: this text and nothing else."""
+"""The script's hash for the content security policy, which allows only this script."""

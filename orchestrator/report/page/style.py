@@ -1,4 +1,4 @@
-"""The page's looks: light and dark by the reader's own setting, narrow screens, print."""
+"""The page's CSS: light and dark theme by the reader's setting, narrow screens, print."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --faint: #5a626d; --line: #c9ced6;
@@ -26,7 +26,7 @@ dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0;
   white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace; }
-/* A shade at the side where a table goes on; covers that move with the table hide it at the table's end. */
+/* A shadow on each side where the table continues; covers that scroll with the table hide it at the table's end. */
 .scroll { overflow: auto; margin: 1rem 0; background: linear-gradient(90deg, var(--paper) 40%, transparent) left,
   linear-gradient(270deg, var(--paper) 40%, transparent) right, linear-gradient(90deg, var(--shade), transparent) left,
   linear-gradient(270deg, var(--shade), transparent) right; background-repeat: no-repeat;

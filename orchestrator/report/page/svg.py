@@ -1,4 +1,4 @@
-"""A matplotlib figure as an SVG picture that follows the reader's light or dark colours."""
+"""Converts a matplotlib figure to SVG that follows the reader's light or dark theme."""
 
 import io
 import re
@@ -10,19 +10,19 @@ _THEME = """<style>:root { --ink: #1b1f24; --paper: #ffffff; --blue: #0072B2; fi
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --paper: #14171b; --blue: #4aa8e0; } }</style>"""
 
 _COLORS = {"#000000": "var(--ink)", "#ffffff": "var(--paper)", "#0072b2": "var(--blue)"}
-"""What is drawn in black, white and the one colour too dark for a dark page, by the names of the theme. What carries
-no colour in matplotlib's SVG is black, and takes the ink that the root hands down."""
+"""Drawn colour -> colour of the theme: black, white, and the blue that is too dark for a dark page. Elements without a
+colour in matplotlib's SVG are black; they inherit the theme's ink from the root element."""
 
 
 def themed_svg(figure: Figure) -> bytes:
-    """The figure as SVG, the same bytes for the same figure; text is drawn as outlines, so no font is needed."""
+    """The figure as SVG. Text is drawn as outlines, so no font is needed. The same figure gives the same bytes."""
     buffer = io.BytesIO()
-    # Without a salt of its own, every drawing would carry other random ids.
+    # Without a fixed salt, the ids in the SVG would be random.
     with matplotlib.rc_context({"svg.hashsalt": "report"}):
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = buffer.getvalue().decode()
     for color, name in _COLORS.items():
         drawn = re.sub(color, name, drawn, flags=re.IGNORECASE)
-    # An image is a document of its own; the doctype names an address that nobody need fetch.
+    # The doctype names an address; a self-contained page must not name one.
     drawn = re.sub(r"<!DOCTYPE.*?>\s*", "", drawn, count=1, flags=re.DOTALL)
     return re.sub(r"(<svg\b.*?>)", rf"\1{_THEME}", drawn, count=1, flags=re.DOTALL).encode()

@@ -1,4 +1,4 @@
-"""Fig. 4: accuracy over β, K and Q, each with everything else held equal."""
+"""Fig. 4, the ablation: test accuracy over β, K and Q, each with all other fields equal."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from orchestrator.planning.trials import resolve_trial
-from orchestrator.report.figures.looks import BLUE, GREEN, GREY, ORANGE
+from orchestrator.report.figures.marks import BLUE, GREEN, GREY, ORANGE
 from orchestrator.report.page.document import Block, Text
 from orchestrator.report.page.picture import svg_picture
 from orchestrator.report.source import StudySource
@@ -21,14 +21,14 @@ class Panel(NamedTuple):
     field: str
     symbol: str
     best: tuple[float, float]
-    """Where the paper finds the highest accuracy; a range for Q."""
+    """The value with the highest accuracy in the paper; a range for Q."""
 
 
 class Curve(NamedTuple):
     label: str
     values: list[float]
     accuracies: list[list[float]]
-    """Test accuracy in percent of every full-length run at each value."""
+    """For each value, the test accuracy in percent of every full-length run."""
 
 
 PANELS = (
@@ -41,21 +41,21 @@ _STYLES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "D", "-."))
 
 
 def ablation_blocks(sources: Sequence[StudySource]) -> tuple[Block, ...]:
-    """One picture of three panels; a panel without two values to compare says so in the caption."""
+    """One picture of three panels; the caption names panels without two values to compare."""
     runs = _full_length(sources)
     curves = {panel.field: ablation_curves(runs, panel.field) for panel in PANELS}
     missing = [panel.symbol for panel in PANELS if not curves[panel.field]]
     if len(missing) == len(PANELS):
         text = (
-            "Fig. 4 (accuracy over β, K and Q) has not been run: no two full-length trials differ in one of these "
-            "alone. The searches ablation_beta, ablation_latent_dim and ablation_anchors run it."
+            "Fig. 4 (accuracy over β, K and Q) has not been run: no two full-length trials differ in only one of "
+            "these. The searches ablation_beta, ablation_latent_dim and ablation_anchors run it."
         )
         return (Text(text, "note"),)
-    told = []
+    highest = []
     for panel in PANELS:
         for curve in curves[panel.field][:1]:
             best = max(range(len(curve.values)), key=lambda i, found=curve: mean(found.accuracies[i]))  # type: ignore[misc]
-            told.append(
+            highest.append(
                 f"{panel.symbol} over {len(curve.values)} values, highest {mean(curve.accuracies[best]):.2f} % at "
                 f"{curve.values[best]:g}"
             )
@@ -64,15 +64,15 @@ def ablation_blocks(sources: Sequence[StudySource]) -> tuple[Block, ...]:
         svg_picture(
             ablation_figure(curves),
             "figure-4",
-            "Fig. 4: test accuracy over β (a), K (b) and Q (c), everything else equal along a line; mean and standard "
-            f"deviation over runs. Grey: where the paper finds it highest.{absent}",
-            f"Test accuracy: {'; '.join(told)}.{absent}",
+            "Fig. 4: test accuracy over β (a), K (b) and Q (c); all other fields are equal along a line. Mean and "
+            f"standard deviation over runs. Grey: the value with the highest accuracy in the paper.{absent}",
+            f"Test accuracy: {'; '.join(highest)}.{absent}",
         ),
     )
 
 
 def ablation_curves(runs: Sequence[tuple[TrialConfig, float]], field: str) -> list[Curve]:
-    """Runs that differ in `field` and the seed alone, as curves of at least two values; the longest first."""
+    """Curves of runs that differ only in `field` and the seed; at least two values each, the longest curve first."""
     groups: dict[tuple[tuple[str, str], ...], dict[float, list[float]]] = {}
     labels: dict[tuple[tuple[str, str], ...], str] = {}
     for config, accuracy in runs:
@@ -119,7 +119,7 @@ def ablation_figure(curves: dict[str, list[Curve]]) -> Figure:
 
 
 def _full_length(sources: Sequence[StudySource]) -> list[tuple[TrialConfig, float]]:
-    """Configuration and test accuracy of every run that went its whole way."""
+    """Configuration and test accuracy in percent of every completed trial."""
     found = []
     for source in sources:
         for record in source.view.state.trials.values():

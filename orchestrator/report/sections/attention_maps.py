@@ -1,11 +1,11 @@
-"""The section on attention maps: the shown run's own examples."""
+"""The "Attention maps" section: example test images of the best run, each beside its map."""
 
 import numpy as np
 
 from orchestrator.drawing.figures import attention_figure
 from orchestrator.report.page.document import Block, Text
 from orchestrator.report.page.picture import png_picture
-from orchestrator.report.runs import Subject
+from orchestrator.report.runs import ShownRun
 from orchestrator.report.source import StudySource
 from trainables.interpretability.examples import Panels
 from trainables.models.traits import traits
@@ -13,24 +13,25 @@ from trainables.models.traits import traits
 _MAX_EXAMPLES = 6
 
 
-def map_blocks(source: StudySource, subject: Subject | None) -> tuple[Block, ...]:
-    """The shown run's own examples."""
-    if subject is None:
+def map_blocks(source: StudySource, run: ShownRun | None) -> tuple[Block, ...]:
+    """The picture of examples, or a note that says why there is none."""
+    if run is None:
         return (Text("No run to show yet.", "note"),)
-    trial = subject.shown.trial
-    if not traits(subject.config.model.name).maps:
-        return (Text(f"{subject.config.model.name} has no spatial map, so there is none to draw.", "note"),)
-    stored = source.stored(trial)
-    if stored is None or stored.panels is None:
-        return (Text(f"No examples of {trial} are stored: its last checkpoint is not here or holds none.", "note"),)
-    shown = first_examples(stored.panels, _MAX_EXAMPLES)
+    trial = run.record.trial
+    if not traits(run.config.model.name).maps:
+        return (Text(f"{run.config.model.name} has no spatial map, so there is none to draw.", "note"),)
+    checkpoint = source.checkpoint(trial)
+    if checkpoint is None or checkpoint.panels is None:
+        reason = "its last checkpoint is not available or holds no examples"
+        return (Text(f"No examples of {trial} are stored: {reason}.", "note"),)
+    panels = first_examples(checkpoint.panels, _MAX_EXAMPLES)
     return (
         png_picture(
-            attention_figure(shown, stored.class_names, pixels_per_image=96),
+            attention_figure(panels, checkpoint.class_names, pixels_per_image=96),
             "attention",
-            f"Test images of {trial}, each beside its attention map: clean, occluded and filtered. '=' and '≠' say "
-            "whether class and map stay those of the clean image.",
-            _described(shown),
+            f"Test images of {trial}, each beside its attention map: clean, occluded and filtered. '=' and '≠' show "
+            "whether class and map are the same as for the clean image.",
+            _alt_text(panels),
         ),
     )
 
@@ -50,11 +51,11 @@ def first_examples(panels: Panels, count: int) -> Panels:
     )
 
 
-def _described(panels: Panels) -> str:
+def _alt_text(panels: Panels) -> str:
     num_examples = len(panels.predicted_NK)
     parts = []
     for column, name in enumerate(panels.columns[1:], 1):
         same = int((panels.predicted_NK[:, column] == panels.predicted_NK[:, 0]).sum())
         cosine = float(np.mean(panels.centered_cosine_NK[:, column]))
-        parts.append(f"under {name} the class stays in {same}, mean-centred cosine {cosine:.2f} on average")
+        parts.append(f"under {name} {same} keep their class, mean-centred cosine {cosine:.2f} on average")
     return f"Attention over {num_examples} test images; {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""The section on the registry: champion against challenger, the gate's reasons, and where the version comes from."""
+"""The "Registry" section: the gate's decision and reasons, champion against challenger, lineage of the version."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,14 @@ _COMPARED = (
     ("validation error (%)", "val_error_pct", 2),
     ("interpretability, centred (%)", "interp_centered_pct", 1),
     ("its chance level (%)", "interp_centered_chance_pct", 1),
-    ("map's standard deviation", "attention_std", 4),
+    ("standard deviation of the map", "attention_std", 4),
     ("recorded error (%)", "recorded_error_pct", 4),
-    ("error of the reloaded files (%)", "reloaded_error_pct", 4),
+    ("error of the reloaded model (%)", "reloaded_error_pct", 4),
 )
 
 
 def registry_blocks(view: StudyView) -> tuple[Block, ...]:
-    """The gate's decision as the journal has it; a note while there is none."""
+    """The gate's decision as the journal records it, or a note if there is none yet."""
     gate = view.state.gate
     if gate is None:
         return (
@@ -47,42 +47,45 @@ def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
     if champion is None:
         return (Text(f"There was no champion to compare {challenger['name']} with."),)
     rows = []
-    for words, field, digits in _COMPARED:
+    for label, field, digits in _COMPARED:
         new, old = challenger[field], champion[field]
         difference = MISSING if new is None or old is None else signed(new - old, digits)
-        rows.append(Row((words, _figure(challenger, field, digits), _figure(champion, field, digits), difference)))
+        rows.append(Row((label, _value(challenger, field, digits), _value(champion, field, digits), difference)))
     rows.append(Row(("seeds", str(challenger["num_seeds"]), str(champion["num_seeds"]), MISSING)))
-    same = "the same" if challenger["data_digest"] == champion["data_digest"] else "other"
+    same = "the same" if challenger["data_digest"] == champion["data_digest"] else "different"
     return (
         Table(
             "champion",
             f"Challenger {challenger['name']} against champion {champion['name']}, on {same} validation images; mean ± "
             "standard deviation over seeds.",
-            ("figure", "challenger", "champion", "difference"),
+            ("quantity", "challenger", "champion", "difference"),
             tuple(rows),
         ),
     )
 
 
-def _figure(candidate: Mapping[str, Any], field: str, digits: int) -> str:
+def _value(candidate: Mapping[str, Any], field: str, digits: int) -> str:
     if field == "val_error_pct":
         return spread(candidate[field], candidate["val_error_std_pct"], digits)
     return number(candidate[field], digits)
 
 
 def _lineage(view: StudyView) -> tuple[Block, ...]:
-    """From the version back to the bytes it was trained on."""
+    """The chain from the registered version back to the training data."""
     version, facts, record = view.state.registered, view.facts, view.state.mlflow or {}
     provenance, data = facts.get("provenance") or {}, facts.get("data")
     rows = [
         ("Version", f"{version['name']} version {version['version']}, alias {version['alias']}" if version else "none"),
         ("Trial", version["trial"] if version and "trial" in version else "none"),
-        ("Its run", (version or {}).get("run_id") or "not recorded"),
-        ("Parent run", record.get("run_id") or "not recorded"),
-        ("Experiment", f"{record['experiment_id']} in {record['tracking_uri']}" if record else "not recorded"),
+        ("MLflow run", (version or {}).get("run_id") or "not recorded"),
+        ("MLflow parent run", record.get("run_id") or "not recorded"),
+        ("MLflow experiment", f"{record['experiment_id']} in {record['tracking_uri']}" if record else "not recorded"),
         ("Spec signature", facts["signature"]),
         ("Data digest", f"{data['digest']} ({data['name']})" if data else "not recorded"),
         ("Git commit", provenance.get("git_commit", "not recorded")),
     ]
     packages = ", ".join(f"{name} {value}" for name, value in provenance.items() if name != "git_commit")
-    return (Text("Lineage, from the version to the data:"), Facts((*rows, ("Versions", packages or "not recorded"))))
+    return (
+        Text("Lineage, from the version to the data:"),
+        Facts((*rows, ("Package versions", packages or "not recorded"))),
+    )

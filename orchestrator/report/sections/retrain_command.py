@@ -1,4 +1,4 @@
-"""The command that trains one configuration again."""
+"""The shell command that trains one configuration again."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ _IDENTITY = {"recipe": "recipe", "model.name": "model", "data.name": "dataset"}
 
 
 def retrain_command(config: TrialConfig) -> str:
-    """`aib train` with every field that the recipe does not already set so, over several lines of shell."""
+    """`aib train` with a `--set` for each field that differs from the recipe, over several lines."""
     flat = config.to_dict()
     defaults = recipe(config.recipe, config.model.name, config.data.name)
     settings = [(_IDENTITY.get(key, key), flat[key]) for key in _IDENTITY]
@@ -21,10 +21,10 @@ def retrain_command(config: TrialConfig) -> str:
         if key not in _IDENTITY and value != (list(d) if isinstance(d := defaults[key], tuple) else d)
     ]
     return " \\\n  ".join(
-        ["aib train", *(f"--set {shlex.quote(f'{key}={_scalar(value)}')}" for key, value in settings)]
+        ["aib train", *(f"--set {shlex.quote(f'{key}={_set_value(value)}')}" for key, value in settings)]
     )
 
 
-def _scalar(value: Any) -> str:
-    """The value as the reader of `--set` takes it: names bare, all else as JSON."""
+def _set_value(value: Any) -> str:
+    """The value as `--set` reads it: strings without quotes, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Studies as their journals would tell them, built from real events; no trial is run."""
+"""Studies built from journal events, without running a trial."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ START_S = 1_700_000_000.0
 
 
 def epoch_row(epoch: int, level: float) -> dict[str, float]:
-    """Metrics of one epoch of a run that nears `level` % validation error."""
+    """Metrics of one epoch of a run whose validation error approaches `level` percent."""
     error = level + 60 * math.exp(-0.7 * epoch)
     row = dict.fromkeys((*metrics.PER_EPOCH, *metrics.INTERP_SUMMARY), 1.0)
     return row | {
@@ -53,7 +53,7 @@ def epoch_row(epoch: int, level: float) -> dict[str, float]:
 
 
 def final_row(level: float) -> dict[str, float]:
-    """What the last epoch of a full trial adds."""
+    """Metrics that the last epoch of a full trial adds."""
     scores = {name: float(20 + place % 70) for place, name in enumerate(metrics.INTERPRETABILITY)}
     return {
         **scores,
@@ -72,17 +72,17 @@ def final_row(level: float) -> dict[str, float]:
     }
 
 
-class Story:
-    """A study told event by event."""
+class StudyBuilder:
+    """Builds a study event by event."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.spec = SearchSpec.from_dict(spec)
         self.state = StudyState()
         self._time = START_S
 
-    def tell(self, event: str, **fields: Any) -> None:
+    def event(self, name: str, **fields: Any) -> None:
         self._time += 30
-        self.state.apply({"event": event, "time": self._time, **fields})
+        self.state.apply({"event": name, "time": self._time, **fields})
 
     def trial(
         self,
@@ -98,15 +98,15 @@ class Story:
         params: Mapping[str, Any] | None = None,
         **changed: float,
     ) -> None:
-        """One trial; `changed` metrics hold in every epoch, and `state=None` leaves it running."""
+        """Adds one trial; `changed` metrics replace those of every epoch, and `state=None` leaves the trial running."""
         given = {"bottleneck.beta": 0.01, "bottleneck.latent_dim": 32, "attention.lambda_q": 0.05 + level / 100}
-        self.tell("trial", trial=name, kind=kind, params=dict(given if params is None else params), seed=seed, of=of)
+        self.event("trial", trial=name, kind=kind, params=dict(given if params is None else params), seed=seed, of=of)
         for epoch in range(1, epochs + 1):
             last = final_row(level) if state == "completed" and epoch == epochs else {}
             ran_on = {"num_workers": float(self.spec.resources.workers_per_trial)}
-            self.tell("epoch", trial=name, metrics={**epoch_row(epoch, level), **ran_on, **last, **changed})
+            self.event("epoch", trial=name, metrics={**epoch_row(epoch, level), **ran_on, **last, **changed})
         if state is not None:
-            self.tell("ended", trial=name, state=state, reason=reason)
+            self.event("ended", trial=name, state=state, reason=reason)
 
     def view(self) -> StudyView:
         facts = {"signature": "5f0c" * 16, "data": {"name": "cluttered-digits", "digest": "ab12" * 16}}
@@ -114,17 +114,17 @@ class Story:
 
 
 @pytest.fixture
-def story() -> Callable[..., Story]:
-    """Begins a study; keyword arguments replace sections of its spec."""
-    return lambda **changed: Story({**SPEC, **changed})
+def new_study() -> Callable[..., StudyBuilder]:
+    """Starts a study; keyword arguments replace sections of its spec."""
+    return lambda **changed: StudyBuilder({**SPEC, **changed})
 
 
 @pytest.fixture
-def told(story: Callable[..., Story]) -> Story:
-    """A finished study: three full trials, one of them infeasible, two stopped, one failed, one running, two finalists
-    of two seeds."""
-    study = story()
-    study.tell("stage", stage="searching")
+def finished(new_study: Callable[..., StudyBuilder]) -> StudyBuilder:
+    """A study that is done: four full trials (one infeasible), two stopped, one failed, one running, and two finalists
+    with two seeds each."""
+    study = new_study()
+    study.event("stage", stage="searching")
     study.trial("t00000", 30.0)
     study.trial("t00001", 55.0, epochs=2, state="stopped")
     study.trial("t00002", 12.0, val_attention_std=0.001)
@@ -133,10 +133,10 @@ def told(story: Callable[..., Story]) -> Story:
     study.trial("t00005", 40.0, epochs=1, state="failed", reason="the loss is not finite in epoch 2; lower optim.lr")
     study.trial("t00006", 26.0, interp_centered_pct=88.0)
     study.trial("t00007", 40.0, epochs=3, state=None)
-    study.tell("stage", stage="finalists")
+    study.event("stage", stage="finalists")
     for of, level in (("t00003", 20.0), ("t00000", 28.0)):
         params = study.state.trials[of].params
         for seed in (1, 2):
             study.trial(f"f{of[1:]}-seed{seed}", level + seed, kind="finalist", of=of, seed=seed, params=params)
-    study.tell("stage", stage="done")
+    study.event("stage", stage="done")
     return study

@@ -26,12 +26,12 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 
 @pytest.fixture
-def page(told: Any, tmp_path: Path) -> Path:
+def page(finished: Any, tmp_path: Path) -> Path:
     """The report of a finished study with every kind of figure, of two studies together beside it."""
-    told.tell("gate", decision=refuse("champion", "the champion is better").to_dict())
+    finished.event("gate", decision=refuse("champion", "the champion is better").to_dict())
     trials = tmp_path / "trials"
     keep_answers(trials / "f00003-seed1")
-    write_report([StudySource(told.view(), trials)], tmp_path / "one")
+    write_report([StudySource(finished.view(), trials)], tmp_path / "one")
     return tmp_path / "one" / "report.html"
 
 
@@ -96,11 +96,11 @@ def test_the_page_works_from_the_keyboard(page: Path, tmp_path: Path) -> None:
     browse(tmp_path, visit)
 
 
-def test_several_studies_share_one_page(told: Any, story: Any, tmp_path: Path) -> None:
-    other = story(name="other", trial={"model": "vgg", "dataset": "cifar10", "epochs": 6}, constraints=[])
+def test_several_studies_share_one_page(finished: Any, new_study: Any, tmp_path: Path) -> None:
+    other = new_study(name="other", trial={"model": "vgg", "dataset": "cifar10", "epochs": 6}, constraints=[])
     other.trial("t00000", 30.0)
     keep_answers(tmp_path / "trials" / "f00003-seed1")
-    sources = [StudySource(told.view(), tmp_path / "trials"), StudySource(other.view(), tmp_path / "none")]
+    sources = [StudySource(finished.view(), tmp_path / "trials"), StudySource(other.view(), tmp_path / "none")]
     page = write_report(sources, tmp_path / "both")
 
     async def visit(browser: Browser) -> None:
@@ -115,8 +115,8 @@ def test_several_studies_share_one_page(told: Any, story: Any, tmp_path: Path) -
     browse(tmp_path, visit)
 
 
-def test_three_thousand_trials_open_within_three_seconds(story: Any, tmp_path: Path) -> None:
-    study = story(trials=3000)
+def test_three_thousand_trials_open_within_three_seconds(new_study: Any, tmp_path: Path) -> None:
+    study = new_study(trials=3000)
     for place in range(3000):
         stopped = place % 4 != 0
         study.trial(f"t{place:05d}", 20 + place % 61, epochs=2, state="stopped" if stopped else "completed")

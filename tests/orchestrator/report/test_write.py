@@ -18,7 +18,7 @@ VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Page(HTMLParser):
-    """What a browser would find: every element, ids, links, images, the text outside of style."""
+    """Parses the page: elements, attributes, and the text outside of style and script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ def read(path: Path) -> Page:
 
 
 @pytest.fixture
-def page(told: Any, tmp_path: Path) -> Page:
-    return read(write_report([StudySource(told.view(), tmp_path / "study")], tmp_path / "report"))
+def page(finished: Any, tmp_path: Path) -> Page:
+    return read(write_report([StudySource(finished.view(), tmp_path / "study")], tmp_path / "report"))
 
 
 def test_page_needs_nothing_from_outside(page: Page) -> None:
@@ -90,8 +90,8 @@ def test_page_can_be_read_without_eyes_or_mouse(page: Page) -> None:
     assert all(region["tabindex"] == "0" for region in regions)
 
 
-def test_pictures_follow_the_readers_colours(told: Any, tmp_path: Path) -> None:
-    html = write_report([StudySource(told.view(), tmp_path)], tmp_path / "report").read_text()
+def test_pictures_follow_the_readers_colours(finished: Any, tmp_path: Path) -> None:
+    html = write_report([StudySource(finished.view(), tmp_path)], tmp_path / "report").read_text()
     pictures = [base64.b64decode(data).decode() for data in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)]
     assert len(pictures) >= 3
     for picture in pictures:
@@ -101,13 +101,13 @@ def test_pictures_follow_the_readers_colours(told: Any, tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in html
 
 
-def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], tmp_path: Path) -> None:
-    study = story()
+def test_what_a_user_named_is_text_and_never_markup(new_study: Callable[..., Any], tmp_path: Path) -> None:
+    study = new_study()
     evil = "</td><script>alert(1)</script><img src=x onerror=alert(1)>"
     study.trial("t00000", 30.0)
     study.trial("t00001", 30.0, epochs=1, state="failed", reason=evil, params={"bottleneck.beta": evil, evil: 1})
-    study.tell("gate", decision=refuse("finalist", evil).to_dict())
-    study.tell("registered", version={"name": evil, "version": 1, "alias": evil})
+    study.event("gate", decision=refuse("finalist", evil).to_dict())
+    study.event("registered", version={"name": evil, "version": 1, "alias": evil})
     found = read(write_report([StudySource(study.view(), tmp_path)], tmp_path / "report"))
     assert found.text.count(evil) >= 5
     assert len(found.all("script")) == 1
@@ -116,7 +116,7 @@ def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], t
 
 
 @pytest.mark.parametrize(
-    ("tell", "said"),
+    ("build", "expected"),
     [
         (lambda study: None, ["not started", "No trial has been started", "gate has not decided yet"]),
         (
@@ -130,9 +130,10 @@ def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], t
         (
             lambda study: study.trial("t00000", 30.0, val_attention_std=0.0),
             [
-                "nothing to compare yet. 1 ran in full: val_attention_std at least 0.02 broken by 1.",
+                "nothing to compare yet",
+                "1 completed: 1 broke val_attention_std at least 0.02.",
                 "breaks the constraint val_attention_std at least 0.02",
-                "No trial is on the front yet",
+                "No trial is on the Pareto front yet",
             ],
         ),
         (
@@ -147,19 +148,19 @@ def test_what_a_user_named_is_text_and_never_markup(story: Callable[..., Any], t
     ids=["empty", "running", "all-stopped", "infeasible", "no-finalist", "single-trial"],
 )
 def test_a_study_that_is_not_complete_gives_a_page_that_says_so(
-    tell: Callable[[Any], None], said: list[str], story: Callable[..., Any], tmp_path: Path
+    build: Callable[[Any], None], expected: list[str], new_study: Callable[..., Any], tmp_path: Path
 ) -> None:
-    study = story()
-    tell(study)
+    study = new_study()
+    build(study)
     page = read(write_report([StudySource(study.view(), tmp_path)], tmp_path / "report"))
-    for words in said:
+    for words in expected:
         assert words in page.text
 
 
-def test_the_gates_reasons_and_the_registered_version_are_told(told: Any, tmp_path: Path) -> None:
-    told.tell("gate", decision=refuse("champion", "the champion is better").to_dict())
-    told.tell("registered", version={"name": "aib-demo", "version": "4", "alias": "challenger"})
-    page = read(write_report([StudySource(told.view(), tmp_path)], tmp_path / "report"))
+def test_the_gates_reasons_and_the_registered_version_are_shown(finished: Any, tmp_path: Path) -> None:
+    finished.event("gate", decision=refuse("champion", "the champion is better").to_dict())
+    finished.event("registered", version={"name": "aib-demo", "version": "4", "alias": "challenger"})
+    page = read(write_report([StudySource(finished.view(), tmp_path)], tmp_path / "report"))
     for words in (
         "refused the best finalist",
         "the champion is better",
@@ -169,8 +170,8 @@ def test_the_gates_reasons_and_the_registered_version_are_told(told: Any, tmp_pa
         assert words in page.text
 
 
-def test_markdown_says_what_the_page_says(told: Any, tmp_path: Path) -> None:
-    page = read(write_report([StudySource(told.view(), tmp_path)], tmp_path / "report"))
+def test_markdown_says_what_the_page_says(finished: Any, tmp_path: Path) -> None:
+    page = read(write_report([StudySource(finished.view(), tmp_path)], tmp_path / "report"))
     text = (tmp_path / "report" / "report.md").read_text()
     plain = text.replace("\\", "")
     for heading in ("Summary", "Best configuration", "Finalists", "Beside the paper", "Trials"):
@@ -183,17 +184,17 @@ def test_markdown_says_what_the_page_says(told: Any, tmp_path: Path) -> None:
     )
 
 
-def test_same_study_gives_the_same_bytes_and_leaves_nothing_aside(told: Any, tmp_path: Path) -> None:
-    first = write_report([StudySource(told.view(), tmp_path)], tmp_path / "a")
-    again = write_report([StudySource(told.view(), tmp_path)], tmp_path / "a")
-    other = write_report([StudySource(told.view(), tmp_path)], tmp_path / "b")
+def test_same_study_gives_the_same_bytes_and_leaves_nothing_aside(finished: Any, tmp_path: Path) -> None:
+    first = write_report([StudySource(finished.view(), tmp_path)], tmp_path / "a")
+    again = write_report([StudySource(finished.view(), tmp_path)], tmp_path / "a")
+    other = write_report([StudySource(finished.view(), tmp_path)], tmp_path / "b")
     assert first == again == tmp_path / "a" / "report.html"
     assert first.read_bytes() == other.read_bytes()
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "report.md", "trials.csv"]
 
 
-def test_a_large_study_stays_light(story: Callable[..., Any], tmp_path: Path) -> None:
-    study = story(trials=3000)
+def test_a_large_study_stays_light(new_study: Callable[..., Any], tmp_path: Path) -> None:
+    study = new_study(trials=3000)
     for place in range(3000):
         stopped = place % 4 != 0
         study.trial(f"t{place:05d}", 20 + place % 60, epochs=1, state="stopped" if stopped else "completed")
@@ -202,9 +203,9 @@ def test_a_large_study_stays_light(story: Callable[..., Any], tmp_path: Path) ->
     assert len(read(page).all("tr")) > 3000
 
 
-def test_a_study_of_a_model_without_maps_is_reported_by_its_errors(story: Any, tmp_path: Path) -> None:
-    """No score, no map, nowhere a 0 or a missing key in their place."""
-    study = story(
+def test_a_study_of_a_model_without_maps_is_reported_by_its_errors(new_study: Any, tmp_path: Path) -> None:
+    """Scores and maps are left out; no 0 and no missing key takes their place."""
+    study = new_study(
         trial={"model": "vgg", "dataset": "cifar10", "epochs": 6},
         space={"optim.lr": {"choice": [0.1, 0.05]}},
         constraints=[],

@@ -1,49 +1,9 @@
 from typing import Any
 
-import pytest
-
-from orchestrator.report.figures.importance import MIN_TRIALS, importance_figure, importances
-from orchestrator.report.figures.landscape import contour_figure, lies_within, parallel_figure, slices_figure
+from orchestrator.report.figures.parameter_space import contour_figure, in_space, parallel_figure, slices_figure
 from orchestrator.report.page.svg import themed_svg
 
-
-@pytest.fixture
-def varied(story: Any) -> Any:
-    """Twenty full trials whose error is decided by lambda_q alone, and a stopped one."""
-    study = story(constraints=[])
-    for place in range(20):
-        value = 0.05 + 0.9 * place / 20
-        params = {
-            "bottleneck.beta": 10.0 ** -(place % 5),
-            "bottleneck.latent_dim": (16, 32, 64)[place % 3],
-            "attention.lambda_q": value,
-        }
-        study.trial(f"t{place:05d}", 10 + 60 * value, params=params)
-    study.trial("t00020", 90.0, epochs=2, state="stopped", params=params)
-    return study
-
-
 KEYS = ["bottleneck.beta", "bottleneck.latent_dim", "attention.lambda_q"]
-
-
-def test_the_parameter_that_decides_is_the_most_important(varied: Any) -> None:
-    search = varied.state.of_kind("search")
-    shares = importances(varied.spec, search)
-    assert next(iter(shares)) == "attention.lambda_q"
-    assert shares["attention.lambda_q"] > 0.7
-    assert set(shares) == set(KEYS)
-    assert sum(shares.values()) == pytest.approx(1)
-    assert importances(varied.spec, search) == shares
-    assert len(importance_figure(shares).axes[0].patches) == 3
-
-
-def test_too_few_or_equal_trials_have_no_importance(varied: Any, story: Any) -> None:
-    search = varied.state.of_kind("search")
-    assert importances(varied.spec, search[: MIN_TRIALS - 1]) == {}
-    equal = story()
-    for place in range(10):
-        equal.trial(f"t{place:05d}", 30.0)
-    assert importances(equal.spec, equal.state.of_kind("search")) == {}
 
 
 def test_parallel_coordinates_colour_only_what_may_be_compared(varied: Any) -> None:
@@ -56,8 +16,8 @@ def test_parallel_coordinates_colour_only_what_may_be_compared(varied: Any) -> N
     assert first.tolist() == [[0, 1], [1, 0], [2, 0], [3, 0]]
 
 
-def test_parallel_coordinates_of_grey_trials_alone_span_their_values_and_have_no_colour_bar(story: Any) -> None:
-    study = story(constraints=[])
+def test_parallel_coordinates_of_grey_trials_alone_span_their_values_and_have_no_colour_bar(new_study: Any) -> None:
+    study = new_study(constraints=[])
     for place, level in enumerate((30.0, 60.0, 90.0)):
         study.trial(f"t{place:05d}", level, epochs=2, state="stopped", val_error_pct=level)
     figure = parallel_figure(study.spec, study.state.of_kind("search"), KEYS)
@@ -74,18 +34,18 @@ def test_every_parameter_has_a_slice_with_all_trials(varied: Any) -> None:
         assert sum(len(dots.get_offsets()) for dots in axes.collections) == 21
 
 
-def test_a_contour_needs_a_plane_of_trials(varied: Any, story: Any) -> None:
+def test_a_contour_needs_a_plane_of_trials(varied: Any, new_study: Any) -> None:
     search = varied.state.of_kind("search")
     assert contour_figure(varied.spec, search, ("bottleneck.beta", "attention.lambda_q")) is not None
-    on_a_line = story(constraints=[])
+    on_a_line = new_study(constraints=[])
     for place in range(12):
         on_a_line.trial(f"t{place:05d}", 20.0 + place)
     lying = on_a_line.state.of_kind("search")
     assert contour_figure(on_a_line.spec, lying, ("bottleneck.beta", "attention.lambda_q")) is None
 
 
-def test_a_crowd_of_trials_is_one_embedded_picture(story: Any) -> None:
-    study = story(trials=3000)
+def test_a_crowd_of_trials_is_one_embedded_picture(new_study: Any) -> None:
+    study = new_study(trials=3000)
     for place in range(900):
         study.trial(f"t{place:05d}", 20.0 + place % 50, epochs=1, state="stopped")
     drawn = themed_svg(slices_figure(study.spec, study.state.of_kind("search"), KEYS))
@@ -93,10 +53,10 @@ def test_a_crowd_of_trials_is_one_embedded_picture(story: Any) -> None:
     assert len(drawn) < 400_000
 
 
-def test_a_value_outside_the_space_has_no_place(story: Any) -> None:
-    study = story()
+def test_a_value_outside_the_space_has_no_place(new_study: Any) -> None:
+    study = new_study()
     for place, beta in enumerate((0.01, 0.02)):
         study.trial(f"t{place:05d}", 30.0, params={**dict.fromkeys(KEYS, 0.1), "bottleneck.beta": beta, KEYS[1]: 32})
     inside, outside = study.state.of_kind("search")
-    assert lies_within(study.spec, inside)
-    assert not lies_within(study.spec, outside)
+    assert in_space(study.spec, inside)
+    assert not in_space(study.spec, outside)

@@ -11,8 +11,8 @@ def blocks(study: Any) -> Any:
     return block
 
 
-def test_accuracy_over_beta_is_drawn_over_seeds_with_all_else_equal(story: Any) -> None:
-    study = story(constraints=[])
+def test_accuracy_over_beta_is_drawn_over_seeds_with_all_else_equal(new_study: Any) -> None:
+    study = new_study(constraints=[])
     for place, (beta, level) in enumerate(((0.1, 30.0), (0.01, 10.0), (0.001, 20.0), (0.01, 12.0))):
         study.trial(f"t{place:05d}", level, seed=place, params={"bottleneck.beta": beta, "bottleneck.latent_dim": 32})
     other = {"bottleneck.beta": 0.001, "bottleneck.latent_dim": 64, "attention.lambda_q": 0.3}
@@ -23,15 +23,15 @@ def test_accuracy_over_beta_is_drawn_over_seeds_with_all_else_equal(story: Any) 
     assert picture.alt == "Test accuracy: β over 3 values, highest 87.50 % at 0.01. Not run: K, Q."
 
 
-def test_a_model_that_has_no_bottleneck_is_no_curve_over_beta(story: Any) -> None:
-    study = story(trial={"model": "vgg-att3", "dataset": "cifar10", "epochs": 6}, constraints=[])
+def test_a_model_that_has_no_bottleneck_is_no_curve_over_beta(new_study: Any) -> None:
+    study = new_study(trial={"model": "vgg-att3", "dataset": "cifar10", "epochs": 6}, constraints=[])
     for place, beta in enumerate((0.1, 0.01)):
         study.trial(f"t{place:05d}", 30.0, params={"bottleneck.beta": beta})
     assert isinstance(blocks(study), Text)
 
 
-def test_what_was_stopped_is_no_point(story: Any) -> None:
-    study = story(constraints=[])
+def test_what_was_stopped_is_no_point(new_study: Any) -> None:
+    study = new_study(constraints=[])
     study.trial("t00000", 30.0, params={"bottleneck.beta": 0.1})
     study.trial("t00001", 30.0, params={"bottleneck.beta": 0.01}, epochs=3, state="stopped")
     assert "has not been run" in blocks(study).text

@@ -2,7 +2,7 @@ from typing import Any
 
 from orchestrator.registry.gate import Candidate, GateRules, decide
 from orchestrator.report.page.document import Facts, Table, Text
-from orchestrator.report.sections.registry_section import registry_blocks
+from orchestrator.report.sections.registry_outcome import registry_blocks
 
 
 def candidate(name: str, **changed: Any) -> Candidate:
@@ -21,11 +21,11 @@ def candidate(name: str, **changed: Any) -> Candidate:
     return Candidate(**{**fields, **changed})
 
 
-def test_champion_and_challenger_stand_side_by_side_with_the_gates_reasons(told: Any) -> None:
+def test_champion_and_challenger_stand_side_by_side_with_the_gates_reasons(finished: Any) -> None:
     new, old = candidate("demo/f1", val_error_pct=30.0), candidate("other/f9", interp_centered_pct=None)
     decision = decide(new, old, GateRules())
-    told.tell("gate", decision={**decision.to_dict(), "challenger": new.to_dict(), "champion": old.to_dict()})
-    gate, champion = (block for block in registry_blocks(told.view()) if isinstance(block, Table))
+    finished.event("gate", decision={**decision.to_dict(), "challenger": new.to_dict(), "champion": old.to_dict()})
+    gate, champion = (block for block in registry_blocks(finished.view()) if isinstance(block, Table))
     assert gate.caption == "The gate refused the best finalist."
     assert {row.cells[:2] for row in gate.rows} >= {("error", "failed"), ("alive", "passed")}
     rows = {row.cells[0]: row.cells[1:] for row in champion.rows}
@@ -34,20 +34,20 @@ def test_champion_and_challenger_stand_side_by_side_with_the_gates_reasons(told:
     assert rows["seeds"] == ("3", "3", "–")
 
 
-def test_lineage_leads_from_the_version_to_the_data(told: Any) -> None:
+def test_lineage_leads_from_the_version_to_the_data(finished: Any) -> None:
     version = {"name": "aib-demo", "version": "4", "alias": "champion", "trial": "f00003-seed1", "run_id": "r17"}
-    told.tell("registered", version=version)
-    told.tell("mlflow", record={"tracking_uri": "sqlite:///m.db", "experiment_id": "1", "run_id": "parent"})
-    (facts,) = (block for block in registry_blocks(told.view()) if isinstance(block, Facts))
+    finished.event("registered", version=version)
+    finished.event("mlflow", record={"tracking_uri": "sqlite:///m.db", "experiment_id": "1", "run_id": "parent"})
+    (facts,) = (block for block in registry_blocks(finished.view()) if isinstance(block, Facts))
     found = dict(facts.rows)
     assert found["Version"] == "aib-demo version 4, alias champion"
-    assert (found["Trial"], found["Its run"], found["Parent run"]) == ("f00003-seed1", "r17", "parent")
+    assert (found["Trial"], found["MLflow run"], found["MLflow parent run"]) == ("f00003-seed1", "r17", "parent")
     assert found["Data digest"].startswith("ab12")
 
 
-def test_a_decision_without_its_candidates_is_told_by_its_reasons(told: Any) -> None:
-    """Journals written before the two were kept with it."""
-    told.tell("gate", decision=decide(candidate("a"), None, GateRules()).to_dict())
-    blocks = registry_blocks(told.view())
+def test_a_decision_without_its_candidates_shows_its_reasons(finished: Any) -> None:
+    """Older journals hold the decision without the two candidates."""
+    finished.event("gate", decision=decide(candidate("a"), None, GateRules()).to_dict())
+    blocks = registry_blocks(finished.view())
     assert [block.id for block in blocks if isinstance(block, Table)] == ["gate"]
     assert not any("no champion" in block.text for block in blocks if isinstance(block, Text))

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from orchestrator.planning.trials import resolve_trial
-from orchestrator.report.sections.retrain import retrain_command
+from orchestrator.report.sections.retrain_command import retrain_command
 from search_spaces.schema import load_spec
 from trainables.config.trial import TrialConfig
 
