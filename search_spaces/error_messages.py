@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from search_spaces.errors import BrokenRulesError, shown
+from search_spaces.errors import BrokenRulesError, abbreviated
 from search_spaces.trial_keys import TRIAL_SECTIONS
 
 Path = tuple[str | int, ...]
@@ -66,7 +66,7 @@ def _problems(details: Any, model: type[BaseModel]) -> Iterator[tuple[Path, str]
     elif kind == "value_error":
         yield path, str(broken)
     else:
-        yield path, f"is {shown(details['input'])}; allowed: {_allowed(kind, context, details['msg'])}"
+        yield path, f"is {abbreviated(details['input'])}; allowed: {_allowed(kind, context, details['msg'])}"
 
 
 def _allowed(kind: str, context: Mapping[str, Any], otherwise: str) -> str:

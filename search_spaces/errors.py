@@ -19,7 +19,7 @@ class BrokenRulesError(ValueError):
         self.problems = tuple(problems)
 
 
-def shown(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     """A value as it was received, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -19,7 +19,7 @@ from search_spaces.sections import (
     Sampler,
     Scheduler,
     SpecSection,
-    listed,
+    as_tuple,
 )
 from search_spaces.trial_keys import flat_keys, trial_values
 
@@ -58,12 +58,12 @@ class SpecFields(SpecSection):
     """Fixed fields of every trial, under full dotted keys; what is not given comes from the recipe."""
     space: Annotated[dict[str, Varied], BeforeValidator(_space)]
     """Dotted key of the trial -> how it varies."""
-    first: Annotated[tuple[TrialFields, ...], BeforeValidator(listed)] = ()
+    first: Annotated[tuple[TrialFields, ...], BeforeValidator(as_tuple)] = ()
     """Points tried before the sampler proposes; keys a point leaves out are sampled."""
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=8), BeforeValidator(listed)] = (
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=8), BeforeValidator(as_tuple)] = (
         Objective(metric="val_error_pct", goal="minimize"),
     )
-    constraints: Annotated[tuple[Constraint, ...], Field(max_length=32), BeforeValidator(listed)] = ()
+    constraints: Annotated[tuple[Constraint, ...], Field(max_length=32), BeforeValidator(as_tuple)] = ()
     sampler: NamedSampler = Sampler()
     scheduler: NamedScheduler = Scheduler()
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)]

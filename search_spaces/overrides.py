@@ -7,7 +7,7 @@ from typing import Any
 
 from search_spaces.errors import SpecError
 from search_spaces.reader import MAX_KEY, KeyPath, read_text
-from search_spaces.sections import named
+from search_spaces.sections import expand_name
 from search_spaces.trial_keys import SHORT, TRIAL_SECTIONS, flat_keys
 
 
@@ -89,7 +89,7 @@ def _set_field(spec: dict[str, Any], key: str, value: Any) -> KeyPath:
     *above, last = key.split(".")
     node = spec
     for depth, part in enumerate(above):
-        inner = named(node.get(part, {}))
+        inner = expand_name(node.get(part, {}))
         if not isinstance(inner, dict):
             raise SpecError(f"--set {key}: '{'.'.join(above[: depth + 1])}' has no keys; set it as a whole.")
         node[part] = inner

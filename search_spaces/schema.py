@@ -27,7 +27,7 @@ from search_spaces.reader import KeyPath, read_file
 from search_spaces.rules import check_rules, grid_size
 from search_spaces.sections import (
     complete_scheduler,
-    named,
+    expand_name,
 )
 
 
@@ -46,7 +46,7 @@ class SearchSpec(SpecFields):
             filled.get("objectives", cls.model_fields["objectives"].default),
         )
         filled["scheduler"] = complete_scheduler(scheduler, objectives)
-        sampler = named(filled.get("sampler"))
+        sampler = expand_name(filled.get("sampler"))
         is_grid = (
             sampler.get("name") == "grid" if isinstance(sampler, Mapping) else getattr(sampler, "name", "") == "grid"
         )

@@ -15,7 +15,7 @@ WorkerCount = Annotated[int, Field(ge=1, le=65_536)]
 WorkerRange = tuple[WorkerCount, WorkerCount]
 
 
-def listed(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
     """A YAML list as the tuple that a frozen value holds."""
     return tuple(value) if isinstance(value, list) else value
 
@@ -74,7 +74,7 @@ class Finalists(SpecSection):
 
     top: Annotated[int, Field(ge=1, le=1000)] = 3
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
-    workers_per_trial: Annotated[WorkerRange | WorkerCount | None, BeforeValidator(listed)] = None
+    workers_per_trial: Annotated[WorkerRange | WorkerCount | None, BeforeValidator(as_tuple)] = None
     """DDP workers of a retraining: a number, or [least, most] for as many as the cluster has room for at the time
     (null: as in the search). The global batch stays the same."""
 
@@ -129,7 +129,7 @@ class Gate(SpecSection):
     """Standard deviation over a map's cells below which the map counts as dead."""
 
 
-def named(value: Any) -> Any:
+def expand_name(value: Any) -> Any:
     """The bare word `none` (or any sampler's or scheduler's name) as the section it is short for."""
     return {"name": value} if isinstance(value, str) else value
 
@@ -140,7 +140,7 @@ NamedScheduler = Annotated[Scheduler, BeforeValidator(named)]
 
 def complete_scheduler(scheduler: Any, objectives: Any) -> Any:
     """A scheduler section with metric and goal filled in from the objectives; anything malformed is left as it is."""
-    scheduler = named(scheduler)
+    scheduler = expand_name(scheduler)
     goals: dict[str, Any] = {}
     for objective in objectives if isinstance(objectives, (list, tuple)) else ():
         if isinstance(objective, Objective):

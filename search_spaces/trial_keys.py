@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search_spaces.errors import shown
+from search_spaces.errors import abbreviated
 
 TRIAL_SECTIONS = (
     "recipe",
@@ -27,7 +27,7 @@ SHORT = {"model": "model.name", "dataset": "data.name", "data": "data.name"}
 def flat_keys(given: Any, prefix: str = "") -> dict[str, Any]:
     """Nested or dotted keys as full dotted keys; ValueError if it is no mapping or one field is spelt twice."""
     if not isinstance(given, Mapping):
-        raise ValueError(f"is {shown(given)}; allowed: a mapping of the trial's fields")
+        raise ValueError(f"is {abbreviated(given)}; allowed: a mapping of the trial's fields")
     flat: dict[str, Any] = {}
     for key, value in given.items():
         if not isinstance(key, str):
@@ -49,5 +49,5 @@ def trial_values(given: Any) -> dict[str, Any]:
     for key, value in flat.items():
         items = value if isinstance(value, (list, tuple)) else [value]
         if not all(item is None or isinstance(item, (str, int, float, bool)) for item in items):
-            raise ValueError(f"'{key}' is {shown(value)}; allowed: a value, or a list of values")
+            raise ValueError(f"'{key}' is {abbreviated(value)}; allowed: a value, or a list of values")
     return flat

@@ -31,7 +31,7 @@ class StorageError(AIBError):
     """Storage is full, unwritable or away. What was stored before is intact; the same command goes on from it."""
 
     @classmethod
-    def at(cls, place: object, error: BaseException) -> Self:
+    def unwritable(cls, place: object, error: BaseException) -> Self:
         """For what could not be written at a place, with the system's reason."""
         return cls(
             f"{place} cannot be written ({_reason(error)}); what was stored before is intact. Make room or make it "
@@ -39,7 +39,7 @@ class StorageError(AIBError):
         )
 
     @classmethod
-    def unread(cls, place: object, error: BaseException) -> Self:
+    def unreadable(cls, place: object, error: BaseException) -> Self:
         """For what could not be read at a place, with the system's reason."""
         return cls(
             f"{place} cannot be read ({_reason(error)}); what is stored is as it was. Make it reachable and readable, "

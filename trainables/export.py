@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from trainables.checkpoints.checkpoint import MANIFEST, seal, verify
+from trainables.checkpoints.checkpoint import MANIFEST, verify, write_manifest
 from trainables.config.trial import TrialConfig
 from trainables.errors import AIBError, CheckpointError
 from trainables.models.build import assemble, build_model
@@ -62,7 +62,7 @@ def export_model(
         }
         (aside / CONFIG).write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
         (aside / CARD).write_text(card, encoding="utf-8")
-        seal(aside)
+        write_manifest(aside)
         aside.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

@@ -19,9 +19,9 @@ import torch.distributed as dist
 
 from trainables.checkpoints.checkpoint import checkpoint_folder, latest_checkpoint, prune_checkpoints, read_state
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import list_prepared, open_store
 from trainables.data.embedded import prepare_embedded
 from trainables.data.prepare import prepare
-from trainables.data.store import list_prepared, open_store
 from trainables.errors import AIBError, ConfigError, DivergedError
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import EpochReport, fit

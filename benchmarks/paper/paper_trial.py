@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.paper.visit import Visit
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import list_prepared
 from trainables.data.prepare import prepare
-from trainables.data.store import list_prepared
 from trainables.run import settings
 
 DATASET, OCCLUDER, EMBEDDED_OCCLUDER = "cifar10", "svhn", "cluttered-digits"

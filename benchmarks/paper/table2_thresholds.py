@@ -21,8 +21,8 @@ from benchmarks.paper.paper_trial import DATASET, departures
 from benchmarks.paper.visit import Trial, read_trial
 from benchmarks.support.measure import machine, record, versions
 from trainables.checkpoints.checkpoint import read_tensors
+from trainables.data.arrow_store import open_store
 from trainables.data.splits import select
-from trainables.data.store import open_store
 from trainables.errors import AIBError
 from trainables.evaluation.evaluate import final_draws
 from trainables.evaluation.final import interpretability, occluders

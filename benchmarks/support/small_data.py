@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.catalog import known
+from trainables.data.arrow_store import Split, Store, list_prepared, open_store, store_folder
+from trainables.data.catalog import known_dataset
 from trainables.data.sources.image_source import ImageSource
-from trainables.data.store import Split, Store, list_prepared, open_store, store_folder
 from trainables.data.writer import write_store
 
 
@@ -21,7 +21,7 @@ def cifar10_or_random(data_root: Path, scratch: Path, num_train: int, num_test: 
 def random_store(data_root: Path, name: str, num_train: int, num_test: int, side: int = 32) -> Store:
     """Random pixels under a known data set's name and classes."""
     sizes = {"train": num_train, "test": num_test}
-    classes = known(name).class_names or tuple(str(i) for i in range(known(name).num_classes))
+    classes = known_dataset(name).class_names or tuple(str(i) for i in range(known_dataset(name).num_classes))
 
     def chunks(split: str) -> Iterator[Split]:
         rng = np.random.default_rng(len(split))

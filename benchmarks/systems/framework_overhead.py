@@ -24,8 +24,8 @@ from orchestrator.slots.messages import Assignment, EpochResult, PoolRef
 from orchestrator.slots.pool import SlotPool
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import Store
 from trainables.data.splits import select
-from trainables.data.store import Store
 from trainables.models.build import build_model
 from trainables.runtime import numerics
 from trainables.training.optim import build_optimizer, learning_rate, set_learning_rate

@@ -26,9 +26,9 @@ from benchmarks.support.ceiling import multiply_accumulates_per_s
 from benchmarks.support.measure import Figure, interleave, median, run
 from benchmarks.support.per_image import PilImages, per_image_steps
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import Split
 from trainables.data.augment import augment
 from trainables.data.splits import Subset
-from trainables.data.store import Split
 from trainables.evaluation.evaluate import evaluate, search_draws
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier

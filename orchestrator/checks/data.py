@@ -13,16 +13,16 @@ from orchestrator.study.paths import StudyPaths
 from orchestrator.tracking.records import DatasetInput
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
-from trainables.data.catalog import known, prepare_command
+from trainables.data.arrow_store import SPLITS, Store, list_prepared, open_store, read_meta, store_folder
+from trainables.data.catalog import known_dataset, prepare_command
 from trainables.data.embedded import EMBEDDED, prepare_embedded
 from trainables.data.splits import Subsets, select
-from trainables.data.store import SPLITS, Store, list_prepared, open_store, read_meta, store_folder
 from trainables.errors import ConfigError
 from trainables.evaluation import cross_domain
 from trainables.evaluation.final import occluder_store
 from trainables.metrics import cross_domain_metric
 from trainables.models.build import assemble
-from trainables.models.pretrained import cached, fetch
+from trainables.models.pretrained import fetch, weight_file
 
 TRAIN_IMAGES = "data.train_images"
 
@@ -74,7 +74,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
     elif wanted[0] == EMBEDDED:
         data = Check("data", True, f"{EMBEDDED} is composed when the search starts")
     else:
-        known(wanted[0])
+        known_dataset(wanted[0])
         data = Check("data", False, f"not prepared yet; run: {prepare_command(*wanted)}")
     found = [data]
     if any_maps(spec):
@@ -85,7 +85,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
     if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
         found.append(Check("cross-domain", False, _without_cross_domain(config)))
     if config.model.pretrained != "none":
-        weights = cached(config.model)
+        weights = weight_file(config.model)
         there_text = f"ImageNet weights are in {weights}"
         absent_text = f"ImageNet weights are not in {weights}; the search downloads them when it starts"
         found.append(Check("weights", weights.is_file(), there_text if weights.is_file() else absent_text))

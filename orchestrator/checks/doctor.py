@@ -19,7 +19,7 @@ from orchestrator.ray_cluster.connection import connect
 from orchestrator.ray_cluster.node_probe import probed_nodes
 from orchestrator.study.paths import data_root
 from orchestrator.tracking.mlflow.store import is_made, prepare_store, tracking_uri_or_local
-from trainables.data.store import list_prepared
+from trainables.data.arrow_store import list_prepared
 from trainables.errors import AIBError
 
 FREE_GIB = 2.0

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from orchestrator.errors import first_line
 from trainables.checkpoints.bucket import Bucket
 from trainables.config.trial import TrialConfig
-from trainables.data.store import read_meta, store_folder
+from trainables.data.arrow_store import read_meta, store_folder
 from trainables.errors import AIBError
 from trainables.evaluation.final import stores_needed
 

@@ -27,8 +27,8 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
     from rich.table import Table
 
     from orchestrator.study.paths import data_root
-    from trainables.data.catalog import KNOWN, PARQUET
-    from trainables.data.store import list_prepared
+    from trainables.data.arrow_store import list_prepared
+    from trainables.data.catalog import KNOWN_DATASETS, PARQUET
 
     prepared = list_prepared(data_root(root))
     rows = [
@@ -38,7 +38,7 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
             "prepared": True,
             "num_images": meta.num_images,
             "digest": meta.digest,
-            "accepts": KNOWN[meta.name].accepts if meta.name in KNOWN else PARQUET,
+            "accepts": KNOWN_DATASETS[meta.name].accepts if meta.name in KNOWN_DATASETS else PARQUET,
         }
         for meta in prepared
     ]
@@ -51,7 +51,7 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
             "obtain": known.obtain,
             "accepts": known.accepts,
         }
-        for known in KNOWN.values()
+        for known in KNOWN_DATASETS.values()
         if known.name not in there
     ]
     if as_json:
@@ -64,7 +64,7 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
         counts = row.get("num_images")
         detail = ", ".join(f"{n} {split}" for split, n in counts.items()) if isinstance(counts, dict) else row["obtain"]
         prepared_or_not = "yes" if row["prepared"] else "no"
-        entry = KNOWN.get(str(row["dataset"]))
+        entry = KNOWN_DATASETS.get(str(row["dataset"]))
         takes = "Parquet" if entry is None else f"{entry.official}; or Parquet" if entry.official else "nothing"
         table.add_row(str(row["dataset"]), str(row["image_size"]), prepared_or_not, str(detail), takes)
     out.print(table)
@@ -146,9 +146,9 @@ def show(
     from PIL import Image
 
     from orchestrator.study.paths import data_root
+    from trainables.data.arrow_store import open_store, read_meta, store_folder
     from trainables.data.catalog import default_image_size
     from trainables.data.prepare import check_image_size
-    from trainables.data.store import open_store, read_meta, store_folder
 
     size = default_image_size(dataset) if image_size is None else image_size
     check_image_size(size)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainables import metrics
-from trainables.interpretability.consistency import stretch
+from trainables.interpretability.consistency import minmax_scale
 from trainables.interpretability.examples import CLEAN, Panels
 
 _STYLES: tuple[dict[str, Any], ...] = (
@@ -73,7 +73,7 @@ def overlay(image_HWC: NDArray[np.uint8], map_hw: NDArray[np.float32], min_side_
     """The image in grey under its map as an array; the image is enlarged by a whole factor."""
     size = _enlarged_size(image_HWC, min_side_px)
     grey = np.asarray(Image.fromarray(image_HWC).convert("L").resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
-    cells = stretch(torch.from_numpy(np.array(map_hw, dtype=np.float64))[None]).reshape(map_hw.shape).numpy()
+    cells = minmax_scale(torch.from_numpy(np.array(map_hw, dtype=np.float64))[None]).reshape(map_hw.shape).numpy()
     heat = np.asarray(Image.fromarray(cells.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
     colors_HWC = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
     mixed = (1 - _HEAT_SHARE) * (64 + grey[..., None] / 2) + _HEAT_SHARE * colors_HWC

@@ -17,8 +17,8 @@ from orchestrator.study.journal import TrialRecord
 from orchestrator.study.study import Study
 from orchestrator.tracking.recorder import Recorder
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import open_store
 from trainables.data.crop import centre_crop
-from trainables.data.store import open_store
 from trainables.errors import AIBError
 
 RUN_ID_WAIT_S = 300.0

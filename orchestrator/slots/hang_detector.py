@@ -28,7 +28,7 @@ class Beat(NamedTuple):
     rank: int
     world_size: int
     done: int
-    """`trainables.runtime.progress.done`."""
+    """`trainables.runtime.progress.work_done`."""
     epochs: int
     """Epochs of the present trial that its process has trained."""
 

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from orchestrator.slots.hang_detector import BEAT_S, Beat
-from trainables.runtime.progress import done
+from trainables.runtime.progress import work_done
 
 ANSWER_S = 10.0
 AGREE_EVERY_S = 1.0
@@ -70,7 +70,7 @@ class Pulse:
         me, node = context.current_actor, context.get_node_id()
         while True:
             try:
-                beat = Beat(self._rank, self._world_size, done(), self._epochs)
+                beat = Beat(self._rank, self._world_size, work_done(), self._epochs)
                 self._asked_to_leave = ray.get(self._slot.beat.remote(self._group, beat, me, node), timeout=ANSWER_S)
             except (RayActorError, GetTimeoutError):
                 # A slot that is gone takes this worker with it; one that is slow is asked again.

@@ -59,12 +59,12 @@ def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
 def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
     """The same on this node's own copies of the data, which the first worker here makes."""
     from trainables.config.trial import TrialConfig
-    from trainables.data.node_copy import copied
+    from trainables.data.node_copy import copy_to_node
     from trainables.evaluation.final import stores_needed
     from trainables.training.fit import fit
 
     trial = TrialConfig.from_dict(config)
-    near = copied(runtime.data_root, node_cache(), stores_needed(trial, runtime.data_root))
+    near = copy_to_node(runtime.data_root, node_cache(), stores_needed(trial, runtime.data_root))
     return fit(trial, replace(runtime, data_root=near), resume)
 
 

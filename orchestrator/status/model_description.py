@@ -6,8 +6,8 @@ from typing import Any
 from orchestrator.study.paths import data_root
 from search_spaces.schema import load_spec
 from trainables.config.trial import TrialConfig
-from trainables.data.catalog import KNOWN, known
-from trainables.data.store import list_prepared
+from trainables.data.arrow_store import list_prepared
+from trainables.data.catalog import KNOWN_DATASETS, known_dataset
 from trainables.errors import ConfigError
 from trainables.models.build import MODELS
 from trainables.models.counts import count
@@ -44,7 +44,7 @@ def describe_all(root: Path, sets: list[str]) -> dict[str, Any]:
     models: list[dict[str, Any]] = []
     impossible: list[dict[str, str]] = []
     for model in MODELS:
-        for dataset in KNOWN:
+        for dataset in KNOWN_DATASETS:
             try:
                 models.append(describe_model(root, model, dataset, sets))
             except ConfigError as error:
@@ -56,9 +56,9 @@ def describe_all(root: Path, sets: list[str]) -> dict[str, Any]:
 
 
 def _num_classes(prepared: Path, dataset: str) -> int:
-    if dataset in KNOWN:
-        return KNOWN[dataset].num_classes
+    if dataset in KNOWN_DATASETS:
+        return KNOWN_DATASETS[dataset].num_classes
     for meta in list_prepared(prepared):
         if meta.name == dataset:
             return len(meta.class_names)
-    return known(dataset).num_classes
+    return known_dataset(dataset).num_classes

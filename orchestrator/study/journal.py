@@ -170,7 +170,7 @@ class Journal:
             except OSError as error:
                 with suppress(OSError):
                     self._file.truncate(self._whole_bytes)
-                raise StorageError.at(self.path, error) from None
+                raise StorageError.unwritable(self.path, error) from None
             self._whole_bytes += len(line)
             self.state.apply(record)
 

@@ -83,7 +83,7 @@ def _write(paths: StudyPaths, record: Mapping[str, Any]) -> None:
     try:
         replace_file(paths.study_json, text, aside=aside, mode=0o600, durable=True)
     except OSError as error:
-        raise StorageError.at(paths.study_json, error) from None
+        raise StorageError.unwritable(paths.study_json, error) from None
 
 
 @dataclass(frozen=True)

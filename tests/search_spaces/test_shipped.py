@@ -13,7 +13,7 @@ from orchestrator.study.paths import data_root
 from search_spaces.distributions import Choice, IntRange, PowerOfTen
 from search_spaces.schema import SearchSpec, load_spec
 from tests.support.images import write_prepared
-from trainables.data.catalog import KNOWN, default_image_size
+from trainables.data.catalog import KNOWN_DATASETS, default_image_size
 
 FOLDER = Path(search_spaces.__file__).parent
 SHIPPED = sorted(FOLDER.rglob("*.yaml"))
@@ -44,13 +44,13 @@ def shipped(stem: str) -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root where every data set is prepared, two images of each class and a few more."""
     root = tmp_path_factory.mktemp("root")
-    for known in KNOWN.values():
+    for known in KNOWN_DATASETS.values():
         names = known.class_names or tuple(map(str, range(known.num_classes)))
         # cifar10_small asks for 3 500 images to train and select on, and 1 000 to test.
         num = 350 if known.name == "cifar10" else 2
         for side in {default_image_size(known.name), 224 if known.name == "cub200" else 32}:
             write_prepared(data_root(root), known.name, side, names, num)
-    write_prepared(data_root(root), "cluttered-digits", 16, KNOWN["svhn"].class_names or (), 600)
+    write_prepared(data_root(root), "cluttered-digits", 16, KNOWN_DATASETS["svhn"].class_names or (), 600)
     return root
 
 

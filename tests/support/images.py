@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from trainables.data.arrow_store import Split, Store, open_store, store_folder
 from trainables.data.sources.bad_rows import BadRows
 from trainables.data.sources.image_source import ImageSource, Request
-from trainables.data.store import Split, Store, open_store, store_folder
 from trainables.data.writer import write_store
 
 

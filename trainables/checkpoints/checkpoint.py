@@ -61,11 +61,11 @@ def write_checkpoint(
                 save_file({k: t.detach().cpu().contiguous() for k, t in named.items()}, aside / f"{name}.safetensors")
                 advance()
             (aside / _STATE).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
-            seal(aside)
+            write_manifest(aside)
             final = _rename(aside, folder)
             sync(folder.parent)
     except (OSError, SafetensorError) as error:
-        raise StorageError.at(f"the checkpoint {folder}", error) from None
+        raise StorageError.unwritable(f"the checkpoint {folder}", error) from None
     return final
 
 
@@ -83,7 +83,7 @@ def _rename(aside: Path, folder: Path) -> Path:
             attempt += 1
 
 
-def seal(folder: Path) -> None:
+def write_manifest(folder: Path) -> None:
     """Syncs every file of a folder and writes its manifest last: a folder without one is incomplete."""
     files = sorted(p for p in folder.iterdir() if p.name != MANIFEST)
     listed = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in files}

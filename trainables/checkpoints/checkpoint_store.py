@@ -72,4 +72,4 @@ def reading(place: object) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StorageError.unread(place, error) from None
+        raise StorageError.unreadable(place, error) from None

@@ -83,7 +83,7 @@ class ObjectStore:
         try:
             yield
         except OSError as error:
-            raise StorageError.at(self._place, error) from None
+            raise StorageError.unwritable(self._place, error) from None
 
     @property
     def _place(self) -> str:

@@ -9,7 +9,7 @@ from trainables.errors import ConfigError
 DIGITS = tuple("0123456789")
 
 
-class Known(NamedTuple):
+class KnownDataset(NamedTuple):
     """A data set known by name."""
 
     name: str
@@ -31,11 +31,11 @@ class Known(NamedTuple):
 
 PARQUET = "a folder with train.parquet and test.parquet, or train-*.parquet and test-*.parquet (columns image, label)"
 
-KNOWN = {
+KNOWN_DATASETS = {
     known.name: known
     for known in (
-        Known("cluttered-digits", 10, DIGITS, 32, "composed from scikit-learn's handwritten digits", None),
-        Known(
+        KnownDataset("cluttered-digits", 10, DIGITS, 32, "composed from scikit-learn's handwritten digits", None),
+        KnownDataset(
             "cifar10",
             10,
             ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -43,7 +43,7 @@ KNOWN = {
             "https://www.cs.toronto.edu/~kriz/cifar.html",
             "cifar-10-python.tar.gz or its folder cifar-10-batches-py",
         ),
-        Known(
+        KnownDataset(
             "cifar100",
             100,
             None,
@@ -51,7 +51,7 @@ KNOWN = {
             "https://www.cs.toronto.edu/~kriz/cifar.html",
             "cifar-100-python.tar.gz or its folder cifar-100-python",
         ),
-        Known(
+        KnownDataset(
             "svhn",
             10,
             DIGITS,
@@ -59,7 +59,7 @@ KNOWN = {
             "http://ufldl.stanford.edu/housenumbers (cropped digits)",
             "a folder with train_32x32.mat and test_32x32.mat, for --extra extra_32x32.mat too",
         ),
-        Known(
+        KnownDataset(
             "stl10",
             10,
             ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
@@ -67,7 +67,7 @@ KNOWN = {
             "https://cs.stanford.edu/~acoates/stl10 (labelled images)",
             "stl10_binary.tar.gz or its folder stl10_binary",
         ),
-        Known(
+        KnownDataset(
             "cub200",
             200,
             None,
@@ -79,22 +79,22 @@ KNOWN = {
 }
 
 
-def known(name: str) -> Known:
+def known_dataset(name: str) -> KnownDataset:
     """The catalogue entry; ConfigError with the nearest name and all of them for any other name."""
-    if name in KNOWN:
-        return KNOWN[name]
-    near = difflib.get_close_matches(name, KNOWN, n=1)
+    if name in KNOWN_DATASETS:
+        return KNOWN_DATASETS[name]
+    near = difflib.get_close_matches(name, KNOWN_DATASETS, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise ConfigError(
         f"'{name}' (DATASET, or trial field 'data.name') is not a known data set and not prepared; {hint}"
-        f"known: {', '.join(KNOWN)}. Images of your own, as {PARQUET}, become a data set with: "
+        f"known: {', '.join(KNOWN_DATASETS)}. Images of your own, as {PARQUET}, become a data set with: "
         f"{prepare_command(name, default_image_size(name))}"
     )
 
 
 def default_image_size(name: str) -> int:
     """Side in pixels that a data set is prepared at unless told otherwise."""
-    return KNOWN[name].image_size if name in KNOWN else 32
+    return KNOWN_DATASETS[name].image_size if name in KNOWN_DATASETS else 32
 
 
 def prepare_command(name: str, image_size: int) -> str:

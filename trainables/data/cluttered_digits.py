@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trainables.data.arrow_store import Split
 from trainables.data.catalog import DIGITS
 from trainables.data.sources.image_source import ImageSource
-from trainables.data.store import Split
 from trainables.errors import ConfigError
 from trainables.runtime.randomness import stream_seed
 

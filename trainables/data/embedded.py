@@ -4,20 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import list_prepared
 from trainables.data.catalog import default_image_size
 from trainables.data.prepare import prepare
-from trainables.data.store import list_prepared
 
 EMBEDDED = "cluttered-digits"
 
 
-def prepare_embedded(config: TrialConfig, data_root: Path, told: Callable[[str], None]) -> None:
-    """Composes `EMBEDDED` in every size that the trial uses, to learn from or to occlude with; `told` hears of each."""
+def prepare_embedded(config: TrialConfig, data_root: Path, report: Callable[[str], None]) -> None:
+    """Composes `EMBEDDED` in every size that the trial uses, to learn from or to occlude with; `report` hears of each."""
     there = {(meta.name, meta.image_size) for meta in list_prepared(data_root)}
     wanted = {(config.data.name, config.data.stored_size)}
     if config.evaluation.occluder_dataset == EMBEDDED and not any(name == EMBEDDED for name, _ in there | wanted):
         wanted.add((EMBEDDED, default_image_size(EMBEDDED)))
     for name, size in wanted - there:
         if name == EMBEDDED:
-            told(f"preparing {name} at {size} px")
+            report(f"preparing {name} at {size} px")
             prepare(name, data_root, size, None, None)

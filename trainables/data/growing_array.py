@@ -33,13 +33,13 @@ class GrowingArray:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.frombuffer(self._map, self._dtype).reshape(self._num_rows, *self._row_shape)
 
-    def let_go(self) -> None:
+    def release_pages(self) -> None:
         """Gives the map's pages back; they are read anew when they are asked for again."""
         if self._map is not None:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-class LettingGo(io.RawIOBase):
+class PageReleasingFile(io.RawIOBase):
     """A file for writing what spools hold: pieces in, and their pages out of memory."""
 
     def __init__(self, path: Path, spools: Sequence[GrowingArray]) -> None:
@@ -53,7 +53,7 @@ class LettingGo(io.RawIOBase):
         for start in range(0, len(view), BLOCK_BYTES):
             self._file.write(view[start : start + BLOCK_BYTES])
             for spool in self._spools:
-                spool.let_go()
+                spool.release_pages()
         return len(view)
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trainables.data.put_in_place import publish
-from trainables.data.store import META_FILE, Meta, open_store, read_meta, store_folder
+from trainables.data.arrow_store import META_FILE, Meta, open_store, read_meta, store_folder
+from trainables.data.put_in_place import put_in_place
 from trainables.errors import DataError
 from trainables.runtime.atomic_file import sync
 from trainables.runtime.file_lock import open_lock_file, take_lock
@@ -32,7 +32,7 @@ _TURN_S = 0.05
 logger = logging.getLogger(__name__)
 
 
-def copied(data_root: Path, cache: Path, wanted: Iterable[tuple[str, int]]) -> Path:
+def copy_to_node(data_root: Path, cache: Path, wanted: Iterable[tuple[str, int]]) -> Path:
     """A data root on this node that holds copies of the wanted data sets (name, image size), as they are now.
 
     What is not prepared is left out, for whoever opens it to complain of. Where a copy cannot be made, for want of room
@@ -69,7 +69,7 @@ def _copy(source: Path, meta: Meta, near: Path) -> None:
                     sync(path)
                 # Every byte, once: what a network or a disk changed on the way would train every later trial.
                 open_store(scratch, meta.name, meta.image_size, verify=True)
-                publish(made, meta, folder)
+                put_in_place(made, meta, folder)
         os.utime(folder / META_FILE)
 
 

@@ -7,15 +7,15 @@ old ones, and replacing the meta file, one atomic step, makes them the data set:
 from collections.abc import Callable
 from pathlib import Path
 
-from trainables.data.catalog import PARQUET, known, prepare_command
+from trainables.data.arrow_store import SPLITS, Store, open_store, store_folder
+from trainables.data.catalog import PARQUET, known_dataset, prepare_command
 from trainables.data.cluttered_digits import cluttered_digits_source
-from trainables.data.put_in_place import publish
+from trainables.data.put_in_place import put_in_place
 from trainables.data.sources.bad_rows import BadRows
 from trainables.data.sources.download import download
 from trainables.data.sources.image_source import ImageSource, Request
 from trainables.data.sources.official import OFFICIAL
 from trainables.data.sources.parquet import parquet_files, parquet_source
-from trainables.data.store import SPLITS, Store, open_store, store_folder
 from trainables.data.writer import write_store
 from trainables.errors import ConfigError, DataError
 from trainables.runtime.scratch import scratch_folder
@@ -51,7 +51,7 @@ def prepare(
             made = scratch / "made"
             made.mkdir()
             meta = write_store(made, name, image_size, images, _counter(images, progress), bad_rows.found)
-            publish(made, meta, store_folder(data_root, name, image_size))
+            put_in_place(made, meta, store_folder(data_root, name, image_size))
     except OSError as error:
         raise DataError(
             f"cannot write the data set '{name}' under {data_root}: {error}. Make room or make it writable, "
@@ -80,13 +80,13 @@ def _source(name: str, path: Path | None, request: Request) -> ImageSource:
         return cluttered_digits_source(request.image_size)
     command = prepare_command(name, request.image_size)
     if path is None and name not in OFFICIAL:
-        known(name)
+        known_dataset(name)
         raise DataError(f"data set '{name}' needs a source: {command}.")
     if path is None:
         path = request.scratch / "download"
         path.mkdir()
         files = OFFICIAL[name].downloads + (OFFICIAL[name].extra if request.extra else ())
-        download(OFFICIAL[name].title, files, path, f"{command} (PATH: {known(name).accepts}).")
+        download(OFFICIAL[name].title, files, path, f"{command} (PATH: {known_dataset(name).accepts}).")
     if not path.exists():
         raise DataError(f"{path} does not exist; give the path that holds the images: --from PATH.")
     if path.is_dir() and any(parquet_files(path, split) for split in SPLITS):
@@ -94,7 +94,7 @@ def _source(name: str, path: Path | None, request: Request) -> ImageSource:
     found = OFFICIAL[name].find(path) if name in OFFICIAL else None
     if found is not None:
         return OFFICIAL[name].source(found, request)
-    accepts = known(name).accepts if name in OFFICIAL else PARQUET
+    accepts = known_dataset(name).accepts if name in OFFICIAL else PARQUET
     raise DataError(f"{path} holds no images that can be prepared; allowed: {accepts}.")
 
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from trainables.data.store import META_FILE, Meta, open_store, read_meta
+from trainables.data.arrow_store import META_FILE, Meta, open_store, read_meta
 from trainables.errors import DataError
 from trainables.runtime.atomic_file import sync
 
 
-def publish(made: Path, meta: Meta, folder: Path) -> None:
+def put_in_place(made: Path, meta: Meta, folder: Path) -> None:
     """Moves `made` to `folder`, unless the data set in place is sound and equal: a reader finds the old or the new."""
     try:
         made.rename(folder)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 
 from trainables.config.trial import DataConfig
+from trainables.data.arrow_store import Store
 from trainables.data.splits import Subset, Subsets, select
-from trainables.data.store import Store
 
 
 class Resident(NamedTuple):
@@ -40,14 +40,14 @@ def resident(store: Store, data: DataConfig, device: torch.device) -> Resident:
     return _resident(_ByDigest(store), data, device)
 
 
-def evaluated(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def evaluation_tensors(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """`Subset.tensors`, to be read only: those of validation and test stay on a GPU from epoch to epoch. On the
     processor they are copied for the pass, and otherwise stay in the store's file, which all processes share."""
-    return subset.tensors(device) if device.type == "cpu" else _evaluated(subset, device)
+    return subset.tensors(device) if device.type == "cpu" else _evaluation_tensors(subset, device)
 
 
 @lru_cache(maxsize=2)
-def _evaluated(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _evaluation_tensors(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     return subset.tensors(device)
 
 

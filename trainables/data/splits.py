@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from trainables.config.trial import DataConfig
+from trainables.data.arrow_store import Split, Store
 from trainables.data.crop import centre_crop
-from trainables.data.store import Split, Store
 from trainables.errors import ConfigError, DataError
 from trainables.runtime.randomness import stream_seed
 

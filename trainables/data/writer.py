@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.growing_array import GrowingArray, LettingGo
+from trainables.data.arrow_store import META_FILE, SPLITS, Meta, Split, SplitFile, begin_digest, hash_array
+from trainables.data.growing_array import GrowingArray, PageReleasingFile
 from trainables.data.sources.image_source import ImageSource
-from trainables.data.store import META_FILE, SPLITS, Meta, Split, SplitFile, begin_digest, hash_array
 from trainables.errors import DataError
 from trainables.runtime.atomic_file import sync
 
@@ -66,10 +66,10 @@ def _write_split(
             raise DataError(f"the {split} split holds no usable images; give it some and prepare again.")
         for field in Split._fields:
             if field in spools:
-                hash_array(digest, split, field, spools[field].array(), spools[field].let_go)
+                hash_array(digest, split, field, spools[field].array(), spools[field].release_pages)
         batch = pa.record_batch({_COLUMNS[field]: _arrow(spool.array()) for field, spool in spools.items()})
         with (
-            closing(LettingGo(path, list(spools.values()))) as file,
+            closing(PageReleasingFile(path, list(spools.values()))) as file,
             pa.PythonFile(file, "w") as sink,
             pa.ipc.new_file(sink, batch.schema) as out,
         ):

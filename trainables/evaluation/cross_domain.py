@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import SPLITS, Store, open_store, read_meta, store_folder
 from trainables.data.splits import Subset
-from trainables.data.store import SPLITS, Store, open_store, read_meta, store_folder
 from trainables.errors import ConfigError
 from trainables.evaluation.evaluate import Draws, batches, predict_batch
 from trainables.metrics import CROSS_DOMAIN_READINGS, cross_domain_metric

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from trainables.data.catalog import KNOWN
+from trainables.data.arrow_store import Store, open_store
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.data.splits import Subset, select
-from trainables.data.store import Store, open_store
 from trainables.errors import ConfigError
 from trainables.evaluation.cross_domain import NO_CLASS, class_map, cross_errors_pct
 from trainables.evaluation.evaluate import evaluate, final_draws
@@ -93,5 +93,5 @@ def _other_classes(loaded: LoadedModel, store: Store) -> bool:
 
 def _numbered(name: str, class_names: tuple[str, ...]) -> bool:
     """Whether the classes were prepared without names: numbers stand for whatever the labels mean."""
-    has_names = name in KNOWN and KNOWN[name].class_names is not None
+    has_names = name in KNOWN_DATASETS and KNOWN_DATASETS[name].class_names is not None
     return not has_names and class_names == tuple(map(str, range(len(class_names))))

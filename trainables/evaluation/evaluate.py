@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from trainables.config.trial import TrialConfig
 from trainables.data.augment import normalize
-from trainables.data.resident import evaluated
+from trainables.data.resident import evaluation_tensors
 from trainables.data.splits import Subset
 from trainables.interpretability import contrast
 from trainables.models.bottleneck import kl_nats
@@ -29,7 +29,7 @@ _OF_LATENT = ("kl_nats",)
 _OF_MAP = ("attention_std", "attention_entropy")
 
 
-Watch = Callable[[slice, torch.Tensor, torch.Tensor, Output], None]
+BatchObserver = Callable[[slice, torch.Tensor, torch.Tensor, Output], None]
 """Told of every batch of the rank: rows of the subset, labels (B), averaged logits (B, C), the model's output."""
 
 
@@ -83,7 +83,7 @@ def evaluate(
     config: TrialConfig,
     runtime: Runtime,
     draws: Draws,
-    watch: Watch | None = None,
+    observe: BatchObserver | None = None,
 ) -> dict[str, float]:
     """Error, top-5 error, cross-entropy in nats; KL in nats of a model with a bottleneck; spread and entropy of the
     headline map of a model with maps. Collective over the ranks.
@@ -92,15 +92,15 @@ def evaluate(
     """
     model.eval()
     size = config.evaluation.batch_size
-    images_NHWC, labels_N = evaluated(subset, runtime.device)
+    images_NHWC, labels_N = evaluation_tensors(subset, runtime.device)
     found = (*(_OF_LATENT if model.latent_dim is not None else ()), *(_OF_MAP if model.map_sizes else ()))
     sums = BatchSums(-(-len(subset) // size), (*_QUANTITIES, *found))
     for number, rows in batches(len(subset), size, runtime):
         generator = stream(config.seed, "evaluate", split, number, device=runtime.device)
         logits_BC, output = predict_batch(model, images_NHWC[rows], config, draws, generator)
         sums.add(number, _batch_sums(logits_BC, labels_N[rows], output))
-        if watch is not None:
-            watch(rows, labels_N[rows], logits_BC, output)
+        if observe is not None:
+            observe(rows, labels_N[rows], logits_BC, output)
     total = sums.totals(runtime.world_size)
     n = total["images"]
     return {

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import Store, list_prepared, open_store, store_folder
 from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
-from trainables.data.store import Store, list_prepared, open_store, store_folder
 from trainables.errors import DataError
 from trainables.evaluation import cross_domain
 from trainables.evaluation.evaluate import Draws, evaluate, final_draws, predict_batch

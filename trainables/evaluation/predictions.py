@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables.data.splits import Subset
-from trainables.interpretability.consistency import stretch
+from trainables.interpretability.consistency import minmax_scale
 from trainables.models.aib import AIB
 from trainables.models.classifier import Classifier, Output
 from trainables.models.quantizer import nearest_anchor
@@ -65,7 +65,7 @@ class Verdicts:
 
 
 class VerdictCollector:
-    """Watches an evaluation (`evaluate.Watch`) and then tells what it saw; each rank fills the rows of its batches."""
+    """Collects predictions during an evaluation (`evaluate.BatchObserver`); each rank fills its batches' rows."""
 
     def __init__(self, model: Classifier, num_images: int) -> None:
         self._anchors_Q = _anchors(model)
@@ -136,5 +136,5 @@ def _anchors(model: Classifier) -> Tensor | None:
 
 
 def _bytes(maps_Bhw: Tensor) -> NDArray[np.uint8]:
-    stretched_Bhw = stretch(maps_Bhw).view(maps_Bhw.shape)
+    stretched_Bhw = minmax_scale(maps_Bhw).view(maps_Bhw.shape)
     return (stretched_Bhw * 255).round().to(torch.uint8).numpy()

@@ -29,7 +29,7 @@ def cosine(first_BHW: Tensor, second_BHW: Tensor, reading: Reading) -> Tensor:
     return (first * second).sum(dim=1)
 
 
-def stretch(maps_BHW: Tensor) -> Tensor:
+def minmax_scale(maps_BHW: Tensor) -> Tensor:
     """Each map min-max scaled to [0, 1], float64 (B, H*W); a flat map becomes 0 everywhere."""
     cells = maps_BHW.flatten(1).double()
     lowest, highest = cells.amin(dim=1, keepdim=True), cells.amax(dim=1, keepdim=True)
@@ -41,7 +41,7 @@ def stretch(maps_BHW: Tensor) -> Tensor:
 def _offset(maps_BHW: Tensor, reading: Reading) -> Tensor:
     if reading == "raw":
         return maps_BHW.flatten(1).double()
-    stretched = stretch(maps_BHW)  # before centring too: no digits are lost on a map that is nearly constant
+    stretched = minmax_scale(maps_BHW)  # before centring too: no digits are lost on a map that is nearly constant
     return stretched if reading == "minmax" else stretched - stretched.mean(dim=1, keepdim=True)
 
 

@@ -16,7 +16,7 @@ from trainables import metrics
 from trainables.config.trial import EvaluationConfig
 from trainables.interpretability.consistency import cosine
 from trainables.interpretability.modifications import modify, require_modifiable
-from trainables.interpretability.score import ImageSource, Predict, uint8_batch
+from trainables.interpretability.score import ImageArray, Predict, uint8_batch
 from trainables.runtime.randomness import stream
 
 CLEAN = "clean"
@@ -53,7 +53,7 @@ class Panels:
 
 def example_panels(
     predict: Predict,
-    images: ImageSource,
+    images: ImageArray,
     labels: Any | None,
     occluders_MHWC: Tensor,
     config: EvaluationConfig,

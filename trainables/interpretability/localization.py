@@ -16,8 +16,8 @@ from torch import Tensor
 
 from trainables import metrics
 from trainables.errors import DataError, DivergedError
-from trainables.interpretability.consistency import stretch
-from trainables.interpretability.score import ImageSource, Predict, uint8_batch
+from trainables.interpretability.consistency import minmax_scale
+from trainables.interpretability.score import ImageArray, Predict, uint8_batch
 from trainables.runtime.sums import BatchSums
 
 SUMS = ("located", "mask area", "mass in mask", "stretched mass in mask", "not finite")
@@ -37,7 +37,7 @@ def localization_sums(maps_Bhw: Tensor, masks_BHW: Tensor) -> dict[str, float | 
         "located": located_B.sum(),
         "mask area": area_B[located_B].sum(),
         "mass in mask": _share(maps.flatten(1).clamp_min(0), coverage)[located_B].sum(),
-        "stretched mass in mask": _share(stretch(maps), coverage)[located_B].sum(),
+        "stretched mass in mask": _share(minmax_scale(maps), coverage)[located_B].sum(),
         "not finite": (~maps.isfinite()).any(),
     }
 
@@ -59,8 +59,8 @@ def localization_metrics(totals: dict[str, float]) -> dict[str, float]:
 
 def score_localization(
     predict: Predict,
-    images: ImageSource,
-    masks: ImageSource,
+    images: ImageArray,
+    masks: ImageArray,
     *,
     num_images: int,
     batch_size: int,

@@ -41,7 +41,7 @@ Predict = Callable[[Tensor, int], Prediction]
 same for an image and its modifications, so that only the image differs."""
 
 
-class ImageSource(Protocol):
+class ImageArray(Protocol):
     """An array of raw uint8 images (N, H, W, C): a NumPy array (memory-mapped too) or a CPU tensor."""
 
     def __getitem__(self, rows: slice, /) -> Any: ...
@@ -53,7 +53,7 @@ _SUBJECTS = (*metrics.MODIFICATIONS, metrics.INTERP_CHANCE)
 
 def score_interpretability(
     predict: Predict,
-    images: ImageSource,
+    images: ImageArray,
     *,
     num_images: int,
     batch_size: int,
@@ -106,7 +106,7 @@ def score_interpretability(
     return {name: value for prefix in ("", *further) for name, value in _figures(totals, prefix).items()}
 
 
-def uint8_batch(images: ImageSource, start: int, stop: int) -> Tensor:
+def uint8_batch(images: ImageArray, start: int, stop: int) -> Tensor:
     """Images [start, stop) as a tensor; an array's rows are copied, since a memory-mapped one may be read-only."""
     rows = images[start:stop]
     return rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))

@@ -63,7 +63,7 @@ def require_pretrainable(model: ModelConfig) -> None:
         )
 
 
-def cached(model: ModelConfig) -> Path:
+def weight_file(model: ModelConfig) -> Path:
     """Where the model's weight file is looked for: under TORCH_HOME, as torchvision does."""
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[model.backbone].file
 
@@ -75,7 +75,7 @@ def fetch(model: ModelConfig) -> Path | None:
     """
     if model.pretrained == "none":
         return None
-    path = cached(model)
+    path = weight_file(model)
     if not path.is_file():
         _download(model, path)
     found = _digest(path)

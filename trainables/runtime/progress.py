@@ -16,6 +16,6 @@ def advance() -> None:
     _done = next(_steps)
 
 
-def done() -> int:
+def work_done() -> int:
     """Pieces of work that this process has done."""
     return _done

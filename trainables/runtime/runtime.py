@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 
-def stay() -> bool:
+def never_pause() -> bool:
     """Nobody calls the trial away."""
     return False
 
@@ -15,10 +15,10 @@ def stay() -> bool:
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     data_root: Path
-    """Folder of prepared data sets (`trainables.data.store`)."""
+    """Folder of prepared data sets (`trainables.data.arrow_store`)."""
     rank: int = 0
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    leave: Callable[[], bool] = stay
+    should_pause: Callable[[], bool] = never_pause
     """Asked after every training step, by all ranks equally often and with the same answer on each: True makes `fit`
     raise `pause.Paused`."""

@@ -17,10 +17,10 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import open_store
 from trainables.data.augment import augment
 from trainables.data.resident import Resident, resident
 from trainables.data.splits import Subsets
-from trainables.data.store import open_store
 from trainables.errors import DivergedError
 from trainables.evaluation.evaluate import evaluate, search_draws
 from trainables.evaluation.final import interpretability, localization, occluders, score_best
@@ -31,7 +31,7 @@ from trainables.runtime.progress import advance
 from trainables.runtime.randomness import stream, stream_seed
 from trainables.runtime.runtime import Runtime
 from trainables.training.optim import learning_rate, set_learning_rate
-from trainables.training.pause import EpochPart, Paused
+from trainables.training.pause import PartialEpoch, Paused
 from trainables.training.state import Training
 from trainables.training.step import train_step
 
@@ -49,10 +49,11 @@ class EpochReport:
 def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> Iterator[EpochReport]:
     """Trains, evaluates after every epoch, and scores the best epoch's weights after the last.
 
-    `resume` is a checkpoint folder; the first report is then the epoch after it.
-    Raises DataError where the data set is not prepared, CheckpointError where the checkpoint belongs to another trial
-    or other data, DivergedError on all ranks together where the loss is not finite, Paused where the runtime's `leave`
-    asks for it; a checkpoint written then is continued in the middle of its epoch.
+    `resume` is a checkpoint folder; the first report is then that of the next epoch, or of the epoch that the
+    checkpoint was written in the middle of.
+    Raises DataError where the data set is not prepared; CheckpointError where the checkpoint belongs to another trial
+    or other data; DivergedError, on all ranks together, where the loss is not finite; Paused, on all ranks together,
+    where `Runtime.should_pause` says so.
     """
     numerics.apply(config, runtime.device)
     store = open_store(runtime.data_root, config.data.name, config.data.stored_size)
@@ -147,9 +148,9 @@ def _train_epoch(
         sums = sums + torch.stack(values).double() * len(rows)
         images_seen += len(rows)
         advance()
-        if runtime.leave():
+        if runtime.should_pause():
             seconds = time.perf_counter() - started
-            training.part = EpochPart.gather(step + 1, names, sums, images_seen, seconds, runtime.world_size)
+            training.part = PartialEpoch.gather(step + 1, names, sums, images_seen, seconds, runtime.world_size)
             raise Paused(training.epoch, step + 1, training.save)
     sums = torch.cat([sums, sums.new_tensor([images_seen])])
     if runtime.world_size > 1:

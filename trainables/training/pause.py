@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 
 class Paused(Exception):  # noqa: N818  # no error: a way out
-    """Raised by `fit` on all ranks together once `Runtime.leave` asks for it; nothing is lost.
+    """Raised by `fit` on all ranks together once `Runtime.should_pause` asks for it; nothing is lost.
 
     `save` writes the whole state after `step` steps of the epoch after `epoch`, and is called by rank 0 only.
     """
@@ -21,7 +21,7 @@ class Paused(Exception):  # noqa: N818  # no error: a way out
 
 
 @dataclass(frozen=True)
-class EpochPart:
+class PartialEpoch:
     """What an epoch in progress has added up: everything it carries from step to step beside the weights."""
 
     step: int
@@ -43,19 +43,19 @@ class EpochPart:
     @staticmethod
     def gather(
         step: int, names: tuple[str, ...], sums_T: torch.Tensor, images: int, seconds: float, world_size: int
-    ) -> "EpochPart":
+    ) -> "PartialEpoch":
         """Collective over the ranks; what it gives is complete on each of them."""
         row_T = torch.cat([sums_T, sums_T.new_tensor([images])])
         rows = [row_T]
         if world_size > 1:
             rows = [torch.empty_like(row_T) for _ in range(world_size)]
             dist.all_gather(rows, row_T)
-        return EpochPart(step, names, torch.stack(rows).cpu(), seconds)
+        return PartialEpoch(step, names, torch.stack(rows).cpu(), seconds)
 
     def state(self) -> dict[str, Any]:
         """The JSON part of it; `sums_RT` is stored beside it."""
         return {"step": self.step, "names": list(self.names), "seconds": self.seconds}
 
     @staticmethod
-    def from_state(state: dict[str, Any], sums_RT: torch.Tensor) -> "EpochPart":
-        return EpochPart(state["step"], tuple(state["names"]), sums_RT, state["seconds"])
+    def from_state(state: dict[str, Any], sums_RT: torch.Tensor) -> "PartialEpoch":
+        return PartialEpoch(state["step"], tuple(state["names"]), sums_RT, state["seconds"])

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from trainables.checkpoints.checkpoint import read_state, read_tensors, verify, write_checkpoint
 from trainables.config.trial import TrialConfig
-from trainables.data.store import Store
+from trainables.data.arrow_store import Store
 from trainables.errors import CheckpointError
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier
@@ -18,7 +18,7 @@ from trainables.runtime import numerics
 from trainables.runtime.runtime import Runtime
 from trainables.training.ema import WeightAverage
 from trainables.training.optim import build_optimizer, load_optimizer, optimizer_state
-from trainables.training.pause import EpochPart
+from trainables.training.pause import PartialEpoch
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Training:
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     examples: dict[str, torch.Tensor] = field(default_factory=dict)
     """Images and maps to draw, there after the last epoch."""
-    part: EpochPart | None = None
+    part: PartialEpoch | None = None
     """Of the epoch after `epoch`, where the trial was left in its middle."""
     verdicts: dict[str, torch.Tensor] = field(default_factory=dict)
     """What the best weights said of every test image, there after the last epoch."""
@@ -135,5 +135,5 @@ class Training:
         self.best_weights = read_tensors(folder, "best")
         self.epoch, self.best_epoch, self.history = state["epoch"], state["best_epoch"], state["history"]
         if "part" in state:
-            self.part = EpochPart.from_state(state["part"], read_tensors(folder, "part")["sums_RT"])
+            self.part = PartialEpoch.from_state(state["part"], read_tensors(folder, "part")["sums_RT"])
         self.stored_fingerprint = state["fingerprint"]

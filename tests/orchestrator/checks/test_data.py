@@ -10,12 +10,12 @@ from orchestrator.planning.trials import check_trials
 from orchestrator.study.paths import study_paths
 from search_spaces.schema import SearchSpec
 from tests.support.images import write_prepared
-from trainables.data.catalog import KNOWN
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.errors import ConfigError, DataError
 from trainables.models import pretrained
 
 QUIET = Console(quiet=True)
-CIFAR10, STL10, DIGITS = (KNOWN[name].class_names or () for name in ("cifar10", "stl10", "svhn"))
+CIFAR10, STL10, DIGITS = (KNOWN_DATASETS[name].class_names or () for name in ("cifar10", "stl10", "svhn"))
 
 
 def spec(**trial: object) -> SearchSpec:
@@ -52,7 +52,7 @@ def test_cross_domain_figures_that_will_be_missing_are_a_note(tmp_path: Path) ->
 
 
 def test_only_cifar10_trials_hear_of_stl10(tmp_path: Path) -> None:
-    write_prepared(study_paths(tmp_path, "s").data, "svhn", 16, KNOWN["svhn"].class_names or (), 4)
+    write_prepared(study_paths(tmp_path, "s").data, "svhn", 16, KNOWN_DATASETS["svhn"].class_names or (), 4)
     assert "cross-domain" not in told(tmp_path, "svhn")
 
 

@@ -13,7 +13,7 @@ from orchestrator.workflow.search import run_study
 from orchestrator.workflow.single import run_single
 from search_spaces.schema import SearchSpec
 from tests.support.tiny_trial import tiny_trial
-from trainables.data.store import open_store
+from trainables.data.arrow_store import open_store
 from trainables.errors import DataError
 from trainables.evaluation.dataset import evaluate_model, validation_error_pct
 from trainables.export import export_model, load_exported

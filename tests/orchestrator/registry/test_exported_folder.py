@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.orchestrator.registry.conftest import CLASSES, METRICS, export_tiny, random_images, tiny_config
-from trainables.checkpoints.checkpoint import seal
+from trainables.checkpoints.checkpoint import write_manifest
 from trainables.errors import CheckpointError
 from trainables.evaluation.evaluate import Draws
 from trainables.evaluation.inference import infer
@@ -98,7 +98,7 @@ def _edit(folder: Path, name: str, content: bytes) -> None:
     """Another file under a manifest that matches it: somebody who knows how we check."""
     (folder / name).write_bytes(content)
     (folder / "manifest.json").unlink()
-    seal(folder)
+    write_manifest(folder)
 
 
 def _describe(folder: Path, **changes: object) -> None:

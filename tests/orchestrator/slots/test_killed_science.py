@@ -39,12 +39,12 @@ def fit_killed(marks: Path, config: Mapping[str, Any], runtime: Runtime, resume:
         steps_left -= 1
         if steps_left == 0 and last:
             _die_once(marks / "at-a-step")
-        return runtime.leave()
+        return runtime.should_pause()
 
-    for report in fit_trial(config, dataclasses.replace(runtime, leave=leave), resume):
+    for report in fit_trial(config, dataclasses.replace(runtime, should_pause=leave), resume):
         if report.epoch == 2 and not (marks / "in-the-write").exists():
             # The tensors are in their files by then, the manifest is not.
-            checkpoint.seal = lambda folder: _die_once(marks / "in-the-write")
+            checkpoint.write_manifest = lambda folder: _die_once(marks / "in-the-write")
         yield report
 
 

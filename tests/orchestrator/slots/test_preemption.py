@@ -37,9 +37,9 @@ def fit_slowly(began: Path, config: Mapping[str, Any], runtime: Runtime, resume:
     def leave() -> bool:
         began.touch()
         time.sleep(STEP_S)
-        return runtime.leave()
+        return runtime.should_pause()
 
-    return fit_trial(config, dataclasses.replace(runtime, leave=leave), resume)
+    return fit_trial(config, dataclasses.replace(runtime, should_pause=leave), resume)
 
 
 def history(runtime: Runtime, config: dict[str, Any]) -> list[dict[str, float]]:

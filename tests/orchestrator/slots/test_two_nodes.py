@@ -17,8 +17,8 @@ from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
 from trainables.checkpoints.checkpoint import latest_checkpoint, read_tensors
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import open_store
 from trainables.data.splits import select
-from trainables.data.store import open_store
 from trainables.evaluation.evaluate import evaluate, final_draws
 from trainables.models.build import build_model
 from trainables.runtime.runtime import Runtime

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cli.app import main
 from orchestrator.status.model_description import describe_model
 from trainables.config.trial import TrialConfig
-from trainables.data.catalog import KNOWN
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.models.build import MODELS
 from trainables.models.counts import count
 from trainables.models.traits import traits
@@ -159,7 +159,7 @@ def test_every_model_on_every_data_set_is_a_table(
 ) -> None:
     code, text, _ = run(arguments, tmp_path, capsys)
     assert code == 0
-    for name in (*AIB_AT_32, *KNOWN):
+    for name in (*AIB_AT_32, *KNOWN_DATASETS):
         assert name in text
     assert "20,040,801" in text
     assert "39.14" in text
@@ -169,7 +169,7 @@ def test_the_table_as_json_has_the_keys_of_one_model(tmp_path: Path, capsys: pyt
     _, text, _ = run(["--all", "--json"], tmp_path, capsys)
     everything = json.loads(text)
     pairs = [(row["model"], row["dataset"]) for part in ("models", "impossible") for row in everything[part]]
-    assert sorted(pairs) == sorted((model, dataset) for model in MODELS for dataset in KNOWN)
+    assert sorted(pairs) == sorted((model, dataset) for model in MODELS for dataset in KNOWN_DATASETS)
     one = json.loads(run(["vgg-aib-qt", "--json"], tmp_path, capsys)[1])
     assert one in everything["models"]
     assert {"model", "dataset", "num_classes", "parameters", "parameters_with_buffers", "macs"} <= set(one)

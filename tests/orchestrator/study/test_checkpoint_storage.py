@@ -12,7 +12,7 @@ from tests.support.images import write_prepared
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.checkpoints.object_store import ObjectStore
 from trainables.config.trial import TrialConfig
-from trainables.data.store import read_meta, store_folder
+from trainables.data.arrow_store import read_meta, store_folder
 from trainables.errors import ConfigError
 
 URI = "s3://bucket/runs?endpoint_override=objects.example%3A9000&scheme=http"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from trainables.config.trial import TrialConfig
+from trainables.data.arrow_store import Split, open_store
 from trainables.data.cluttered_digits import cluttered_digits_source, compose, deal_blocks, load_digit_images
 from trainables.data.splits import select
-from trainables.data.store import Split, open_store
 
 
 def scenes(seed: int, side: int, digits: np.ndarray | None = None) -> Split:

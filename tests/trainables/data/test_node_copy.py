@@ -13,13 +13,13 @@ import pytest
 
 from tests.support.tiny_trial import tiny_trial
 from trainables.data import node_copy
-from trainables.data.node_copy import UNUSED_S, copied
-from trainables.data.put_in_place import publish
+from trainables.data.arrow_store import META_FILE, Split, open_store, store_folder
+from trainables.data.node_copy import UNUSED_S, copy_to_node
+from trainables.data.put_in_place import put_in_place
 from trainables.data.sources.image_source import ImageSource
-from trainables.data.store import META_FILE, Split, open_store, store_folder
 from trainables.data.writer import write_store
 from trainables.evaluation.final import occluder_store, stores_needed
-from trainables.runtime.progress import done
+from trainables.runtime.progress import work_done
 
 WANTED = [("cluttered-digits", 16)]
 
@@ -37,7 +37,7 @@ def files_of(folder: Path) -> dict[str, int]:
 
 
 def test_a_copy_is_the_data_set_it_was_made_from(data_root: Path, tmp_path: Path) -> None:
-    near = copied(data_root, tmp_path / "cache", WANTED)
+    near = copy_to_node(data_root, tmp_path / "cache", WANTED)
     assert near.is_relative_to(tmp_path / "cache")
     ours, theirs = open_store(near, *WANTED[0], verify=True), open_store(data_root, *WANTED[0])
     assert (ours.digest, ours.class_names) == (theirs.digest, theirs.class_names)
@@ -50,20 +50,20 @@ def test_a_copy_that_takes_long_is_seen_to_go_on(
 ) -> None:
     monkeypatch.setattr(node_copy, "_PIECE_BYTES", 4096)
     size = sum(path.stat().st_size for path in data_root.rglob("*.arrow"))
-    before = done()
-    copied(data_root, tmp_path / "cache", WANTED)
-    assert done() - before > size // 4096
+    before = work_done()
+    copy_to_node(data_root, tmp_path / "cache", WANTED)
+    assert work_done() - before > size // 4096
 
 
 def test_whoever_waits_for_anothers_copy_is_seen_to_go_on(data_root: Path, tmp_path: Path) -> None:
-    near = copied(data_root, tmp_path / "cache", WANTED)
+    near = copy_to_node(data_root, tmp_path / "cache", WANTED)
     (lock,) = near.glob(".*.lock")
     with ThreadPoolExecutor() as beside, lock.open() as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        before = done()
+        before = work_done()
         waiting = beside.submit(copied, data_root, tmp_path / "cache", WANTED)
         deadline_s = time.monotonic() + 10
-        while done() < before + 3:
+        while work_done() < before + 3:
             assert time.monotonic() < deadline_s
             time.sleep(0.01)
         assert not waiting.done()
@@ -72,8 +72,8 @@ def test_whoever_waits_for_anothers_copy_is_seen_to_go_on(data_root: Path, tmp_p
 
 
 def test_a_second_call_copies_nothing(data_root: Path, tmp_path: Path) -> None:
-    first = files_of(copied(data_root, tmp_path / "cache", WANTED))
-    assert files_of(copied(data_root, tmp_path / "cache", WANTED)) == first
+    first = files_of(copy_to_node(data_root, tmp_path / "cache", WANTED))
+    assert files_of(copy_to_node(data_root, tmp_path / "cache", WANTED)) == first
 
 
 def _copy_and_count(data_root: Path, cache: Path, started: "multiprocessing.Barrier", copies: Path) -> None:  # type: ignore[valid-type]
@@ -86,7 +86,7 @@ def _copy_and_count(data_root: Path, cache: Path, started: "multiprocessing.Barr
 
     node_copy._copy_file = counted
     started.wait(60)  # type: ignore[attr-defined]
-    open_store(copied(data_root, cache, WANTED), *WANTED[0], verify=True)
+    open_store(copy_to_node(data_root, cache, WANTED), *WANTED[0], verify=True)
 
 
 def test_workers_that_start_at_once_make_one_copy(data_root: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_workers_that_start_at_once_make_one_copy(data_root: Path, tmp_path: Pat
 def test_a_copy_that_is_damaged_is_made_again(
     data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    near = copied(data_root, tmp_path / "cache", WANTED)
+    near = copy_to_node(data_root, tmp_path / "cache", WANTED)
     folder = store_folder(near, *WANTED[0])
     if damage == "truncated":
         test = next(folder.glob("test-*.arrow"))
@@ -127,44 +127,48 @@ def test_a_copy_that_is_damaged_is_made_again(
 
         with monkeypatch.context() as patched:
             patched.setattr(node_copy, "_copy_file", flip)
-            assert copied(data_root, tmp_path / "cache", WANTED) == data_root, "the root is read where no copy is sound"
+            assert copy_to_node(data_root, tmp_path / "cache", WANTED) == data_root, (
+                "the root is read where no copy is sound"
+            )
         assert not folder.exists()
-    open_store(copied(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
+    open_store(copy_to_node(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
 
 
 def test_data_prepared_anew_replaces_the_copy(data_root: Path, tmp_path: Path) -> None:
-    near = copied(data_root, tmp_path / "cache", WANTED)
+    near = copy_to_node(data_root, tmp_path / "cache", WANTED)
     before = open_store(near, *WANTED[0])
     images = Split(np.full((4, 16, 16, 3), 7, np.uint8), np.arange(4) % 2)
     fewer = ImageSource(("a", "b"), "made here", {"train": 4, "test": 4}, lambda split: iter([images]))
     made = tmp_path / "made"
     made.mkdir()
-    publish(made, write_store(made, *WANTED[0], fewer, lambda count: None, []), store_folder(data_root, *WANTED[0]))
-    after = open_store(copied(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
+    put_in_place(
+        made, write_store(made, *WANTED[0], fewer, lambda count: None, []), store_folder(data_root, *WANTED[0])
+    )
+    after = open_store(copy_to_node(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
     assert (after.source, after.class_names) == ("made here", ("a", "b"))
     assert len(list(store_folder(near, *WANTED[0]).glob("*.arrow"))) == 2, "the old version's files are gone"
     assert before.splits["train"].images_NHWC.any(), "who has the old one mapped keeps it"
 
 
 def test_what_is_not_prepared_is_left_for_the_trial_to_say(data_root: Path, tmp_path: Path) -> None:
-    copied(data_root, tmp_path / "cache", WANTED)
+    copy_to_node(data_root, tmp_path / "cache", WANTED)
     shutil.rmtree(store_folder(data_root, *WANTED[0]))
-    near = copied(data_root, tmp_path / "cache", WANTED)
+    near = copy_to_node(data_root, tmp_path / "cache", WANTED)
     assert not store_folder(near, *WANTED[0]).exists()
 
 
 def test_a_node_without_room_reads_the_root(data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "full").write_text("a file where the cache should be")
-    assert copied(data_root, tmp_path / "full", WANTED) == data_root
+    assert copy_to_node(data_root, tmp_path / "full", WANTED) == data_root
 
 
 def test_copies_that_nobody_uses_make_room(data_root: Path, tmp_path: Path) -> None:
-    old = store_folder(copied(data_root, tmp_path / "cache", WANTED), *WANTED[0])
+    old = store_folder(copy_to_node(data_root, tmp_path / "cache", WANTED), *WANTED[0])
     stale = time.time() - UNUSED_S - 1
     os.utime(old / META_FILE, (stale, stale))
     other = tmp_path / "other"
     shutil.copytree(data_root, other)
-    copied(other, tmp_path / "cache", WANTED)
+    copy_to_node(other, tmp_path / "cache", WANTED)
     assert not old.exists()
 
 
@@ -172,6 +176,6 @@ def test_a_trial_finds_near_what_it_would_find_far(data_root: Path, tmp_path: Pa
     config = tiny_trial()
     needed = stores_needed(config, data_root)
     assert needed == WANTED
-    near = copied(data_root, tmp_path / "cache", needed)
+    near = copy_to_node(data_root, tmp_path / "cache", needed)
     assert occluder_store(config, near).digest == occluder_store(config, data_root).digest
     assert stores_needed(tiny_trial(model="vgg", data__name="cifar10"), data_root) == [("cifar10", 16), ("stl10", 16)]

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.images import encode, parquet_folder, pixels, real_data, write_parquet
+from trainables.data.arrow_store import list_prepared, open_store, read_meta
 from trainables.data.prepare import prepare
 from trainables.data.sources.bad_rows import BadRows
-from trainables.data.store import list_prepared, open_store, read_meta
 from trainables.errors import ConfigError, DataError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from tests.support.tiny_trial import tiny_trial, without_timings
-from trainables.data.resident import evaluated, resident
-from trainables.data.store import open_store
+from trainables.data.arrow_store import open_store
+from trainables.data.resident import evaluation_tensors, resident
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import fit
 
@@ -32,10 +32,10 @@ def test_another_split_is_copied_anew(digits_root: Path) -> None:
 def test_evaluated_images_stay_on_a_device_and_not_in_a_processors_memory(digits_root: Path) -> None:
     subsets = resident(open_store(digits_root, "cluttered-digits", 16), tiny_trial().data, CPU).subsets
     elsewhere = torch.device("meta")
-    kept = [evaluated(subset, elsewhere) for _ in range(2) for subset in (subsets.val, subsets.test)]
+    kept = [evaluation_tensors(subset, elsewhere) for _ in range(2) for subset in (subsets.val, subsets.test)]
     assert kept[0] is kept[2]
     assert kept[1] is kept[3]
-    first, again = (evaluated(subsets.val, CPU) for _ in range(2))
+    first, again = (evaluation_tensors(subsets.val, CPU) for _ in range(2))
     assert torch.equal(first[0], again[0])
     assert first[0].data_ptr() != again[0].data_ptr()
 

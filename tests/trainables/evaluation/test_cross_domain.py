@@ -10,9 +10,9 @@ import torch
 
 from tests.support.images import real_data, write_prepared
 from tests.support.tiny_trial import on_ranks, tiny_trial
-from trainables.data.catalog import KNOWN
+from trainables.data.arrow_store import Split, Store, open_store
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.data.prepare import prepare
-from trainables.data.store import Split, Store, open_store
 from trainables.errors import ConfigError
 from trainables.evaluation.cross_domain import NO_CLASS, class_map, cross_errors_pct, is_prepared, score_stl10
 from trainables.evaluation.evaluate import Draws, final_draws
@@ -21,7 +21,7 @@ from trainables.models.build import build_model
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import fit
 
-CIFAR10, STL10 = KNOWN["cifar10"].class_names or (), KNOWN["stl10"].class_names or ()
+CIFAR10, STL10 = KNOWN_DATASETS["cifar10"].class_names or (), KNOWN_DATASETS["stl10"].class_names or ()
 
 
 class ReadsItsClass(torch.nn.Module):

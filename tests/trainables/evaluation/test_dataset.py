@@ -14,7 +14,7 @@ from search_spaces.schema import SearchSpec
 from tests.support.images import write_prepared
 from tests.support.tiny_trial import tiny_trial
 from trainables import metrics
-from trainables.data.catalog import KNOWN
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.errors import ConfigError, DataError
 from trainables.evaluation.dataset import evaluate_model
 from trainables.export import LoadedModel, export_model, load_exported
@@ -22,7 +22,7 @@ from trainables.models.build import build_model
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import fit
 
-CIFAR10, STL10, DIGITS = (KNOWN[name].class_names or () for name in ("cifar10", "stl10", "svhn"))
+CIFAR10, STL10, DIGITS = (KNOWN_DATASETS[name].class_names or () for name in ("cifar10", "stl10", "svhn"))
 NUMBERED = tuple(map(str, range(10)))
 ERRORS = {"test_error_pct", "test_error_top5_pct", "test_nll"}
 MAPS = {"test_attention_std", "test_attention_entropy", *metrics.LOCALIZATION}

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.support.tiny_trial import Reads, on_ranks, tiny_trial
+from trainables.data.arrow_store import open_store
 from trainables.data.augment import normalize
 from trainables.data.splits import select
-from trainables.data.store import open_store
 from trainables.evaluation.evaluate import Draws, evaluate, final_draws, predict_batch
 from trainables.evaluation.final import interpretability, localization, occluders
 from trainables.models.aib import distinct_maps

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.support.tiny_trial import on_ranks, tiny_trial
+from trainables.data.arrow_store import open_store
 from trainables.data.splits import Subset, select
-from trainables.data.store import open_store
 from trainables.evaluation.evaluate import Draws, evaluate
 from trainables.evaluation.predictions import NUM_BINS, NUM_WORST, VerdictCollector, Verdicts, score_histogram
 from trainables.models.build import build_model

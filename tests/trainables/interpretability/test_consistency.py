@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from trainables.interpretability.consistency import cosine, stretch
+from trainables.interpretability.consistency import cosine, minmax_scale
 
 READINGS = ("minmax", "raw", "centered")
 FIRST = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
@@ -67,4 +67,4 @@ def test_maps_that_are_not_finite_agree_with_nothing():
 
 def test_stretch_spans_zero_to_one_and_zeroes_a_flat_map():
     maps = torch.cat([FIRST, torch.full((1, 2, 2), 0.7)])
-    assert stretch(maps).tolist() == [pytest.approx([0, 1 / 3, 2 / 3, 1]), [0.0] * 4]
+    assert minmax_scale(maps).tolist() == [pytest.approx([0, 1 / 3, 2 / 3, 1]), [0.0] * 4]

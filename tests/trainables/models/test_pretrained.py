@@ -13,11 +13,11 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from tests.support.tiny_trial import tiny_trial
 from trainables.config.trial import TrialConfig
-from trainables.data.store import open_store
+from trainables.data.arrow_store import open_store
 from trainables.errors import DataError
 from trainables.models import pretrained
 from trainables.models.build import build_model
-from trainables.models.pretrained import WEIGHTS, cached, fetch, load_imagenet
+from trainables.models.pretrained import WEIGHTS, fetch, load_imagenet, weight_file
 from trainables.runtime.runtime import Runtime
 from trainables.training.state import Training
 
@@ -112,7 +112,7 @@ def test_a_missing_file_is_downloaded_once(
     expect(monkeypatch, published.name)
     monkeypatch.setattr(pretrained, "_url", lambda _model: server + published.name)
     path = fetch(CONFIG.model)
-    assert path == cached(CONFIG.model) == cache / published.name
+    assert path == weight_file(CONFIG.model) == cache / published.name
     assert path.read_bytes() == published.read_bytes()
     assert list(cache.iterdir()) == [path]
     monkeypatch.setattr(pretrained, "_url", lambda _model: NOWHERE)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import parquet_folder
+from trainables.data.arrow_store import list_prepared
 from trainables.data.prepare import prepare
-from trainables.data.store import list_prepared
 from trainables.runtime.scratch import PREFIX, scratch_folder
 
 HOLD = (

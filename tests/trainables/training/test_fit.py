@@ -21,10 +21,10 @@ from trainables.checkpoints.checkpoint import (
     read_history,
     read_state,
     read_tensors,
-    seal,
+    write_manifest,
 )
+from trainables.data.arrow_store import open_store
 from trainables.data.splits import select
-from trainables.data.store import open_store
 from trainables.errors import CheckpointError, DataError, DivergedError
 from trainables.evaluation.evaluate import evaluate, final_draws
 from trainables.evaluation.final import occluders
@@ -322,7 +322,7 @@ def rewritten(folder: Path, target: Path, name: str, content: bytes) -> Path:
     shutil.copytree(folder, target)
     (target / name).write_bytes(content)
     (target / "manifest.json").unlink()
-    seal(target)
+    write_manifest(target)
     return target
 
 

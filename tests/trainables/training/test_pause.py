@@ -12,7 +12,7 @@ from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import fit
-from trainables.training.pause import EpochPart, Paused
+from trainables.training.pause import PartialEpoch, Paused
 
 
 class Caller:
@@ -33,7 +33,7 @@ def run(runtime: Runtime, config: dict[str, Any], root: Path, folder: Path, stin
     rows, left, store = [], [], FolderStore(folder)
     for after in stints:
         called = Runtime(
-            data_root=root, rank=runtime.rank, world_size=runtime.world_size, leave=Caller(after)
+            data_root=root, rank=runtime.rank, world_size=runtime.world_size, should_pause=Caller(after)
         )  # fmt: skip
         newest = latest_checkpoint(folder)
         try:
@@ -98,8 +98,10 @@ def test_two_ranks_left_at_several_steps_end_as_the_undisturbed_ones(tmp_path: P
 
 
 def test_ranks_that_are_fewer_than_before_lose_nothing_of_the_epochs_sums() -> None:
-    part = EpochPart(5, ("nll", "total"), torch.tensor([[1.0, 2.0, 30.0], [3.0, 4.0, 31.0]], dtype=torch.float64), 7.0)
-    assert EpochPart.from_state(part.state(), part.sums_RT).names == ("nll", "total")
+    part = PartialEpoch(
+        5, ("nll", "total"), torch.tensor([[1.0, 2.0, 30.0], [3.0, 4.0, 31.0]], dtype=torch.float64), 7.0
+    )
+    assert PartialEpoch.from_state(part.state(), part.sums_RT).names == ("nll", "total")
     sums_T, images = part.of_rank(1, 2)
     assert (sums_T.tolist(), images) == ([3.0, 4.0], 31)
     sums_T, images = part.of_rank(0, 1)

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy._core.multiarray import _reconstruct  # where numpy's own pickles find it
 
-from trainables.data.catalog import KNOWN
+from trainables.data.arrow_store import Split
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
 from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import resize_images
-from trainables.data.store import Split
 from trainables.errors import DataError
 
 SIDE_PX = 32
@@ -148,7 +148,7 @@ CIFAR10 = Cifar(
     batch_images={"train": 10_000, "test": 10_000},
     labels_key="labels",
     num_classes=10,
-    class_names=KNOWN["cifar10"].class_names,
+    class_names=KNOWN_DATASETS["cifar10"].class_names,
     names_file=None,
     names_key="label_names",
     md5={

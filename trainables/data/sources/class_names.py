@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data.catalog import KNOWN
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.errors import DataError
 
 Metadata = Mapping[bytes, bytes]
@@ -28,15 +28,15 @@ def parquet_class_names(
         first, second = list(told.values())[:2]
         raise DataError(f"{first} and {second} name different classes in their metadata 'class_names'; make them one.")
     for names, path in told.items():
-        known = KNOWN[name].num_classes if name in KNOWN else len(names)
+        known = KNOWN_DATASETS[name].num_classes if name in KNOWN_DATASETS else len(names)
         if len(names) > known or (len(names) < known and b"subset" not in metadata[path]):
             raise DataError(
                 f"{path} names {len(names)} classes in its metadata, {name} has {known}. Prepare it under another "
                 f"name; or, where it is a part of {name}, say which in the metadata 'subset'."
             )
         return names
-    if name in KNOWN:
-        return KNOWN[name].class_names or tuple(map(str, range(KNOWN[name].num_classes)))
+    if name in KNOWN_DATASETS:
+        return KNOWN_DATASETS[name].class_names or tuple(map(str, range(KNOWN_DATASETS[name].num_classes)))
     return tuple(map(str, range(1 + max((int(found.max()) for found in labels.values() if found.size), default=0))))
 
 

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainables.data.arrow_store import Split
 from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
 from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import decode_image, read_encoded
-from trainables.data.store import Split
 from trainables.errors import DataError
 
 LISTS = ("images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from trainables.data.arrow_store import Split
 from trainables.data.sources.bad_rows import BadRows
-from trainables.data.store import Split
 
 
 class Request(NamedTuple):

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainables.data.arrow_store import SPLITS, Split
 from trainables.data.sources.bad_rows import BadRows, good_labels
 from trainables.data.sources.class_names import parquet_class_names
 from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import decode_image
-from trainables.data.store import SPLITS, Split
 from trainables.errors import DataError
 
 MAX_ROWS = 50_000_000

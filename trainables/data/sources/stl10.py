@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainables.data.catalog import KNOWN
+from trainables.data.arrow_store import Split
+from trainables.data.catalog import KNOWN_DATASETS
 from trainables.data.sources.archive import Layout
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
 from trainables.data.sources.download import Download
 from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.pixels import resize_images
-from trainables.data.store import Split
 from trainables.errors import DataError
 
 SIDE_PX = 96
@@ -39,7 +39,7 @@ class Stl10(NamedTuple):
         folder = self.layout.unpacked(place, request.scratch)
         for name in self.layout.files:
             check_md5(folder / name, self.md5[name], self.layout.advice)
-        class_names = KNOWN["stl10"].class_names
+        class_names = KNOWN_DATASETS["stl10"].class_names
         assert class_names is not None
         labels = {split: self._labels(folder, *names) for split, names in FILES.items()}
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainables.data.arrow_store import Split
 from trainables.data.catalog import DIGITS
 from trainables.data.sources.bad_rows import good_labels
 from trainables.data.sources.checksum import check_md5
@@ -13,7 +14,6 @@ from trainables.data.sources.download import Download
 from trainables.data.sources.image_source import ImageSource, Request, rows_per_piece
 from trainables.data.sources.mat import DAMAGED, Variable, read_variables
 from trainables.data.sources.pixels import resize_images
-from trainables.data.store import Split
 from trainables.errors import DataError
 
 SIDE_PX = 32

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.catalog import KNOWN, known, prepare_command
+from trainables.data.catalog import KNOWN_DATASETS, known_dataset, prepare_command
 from trainables.errors import ConfigError, DataError
 from trainables.runtime.progress import advance
 
@@ -163,13 +163,15 @@ def begin_digest(image_size: int, class_names: tuple[str, ...]) -> "hashlib._Has
     return hashlib.sha256(json.dumps([FORMAT_VERSION, image_size, class_names]).encode())
 
 
-def hash_array(digest: "hashlib._Hash", split: str, field: str, array: np.ndarray, let_go: Callable[[], None]) -> None:
-    """Adds an array's name, shape and bytes; `let_go` is called now and then to free the mapped pages read so far."""
+def hash_array(
+    digest: "hashlib._Hash", split: str, field: str, array: np.ndarray, release_pages: Callable[[], None]
+) -> None:
+    """Adds an array's name, shape and bytes; `release_pages` is called now and then to free the mapped pages read so far."""
     digest.update(json.dumps([split, field, array.dtype.str, array.shape]).encode())
     content = array.data.cast("B")
     for start in range(0, len(content), _HASHED_BYTES):
         digest.update(content[start : start + _HASHED_BYTES])
-        let_go()
+        release_pages()
         advance()
 
 
@@ -177,7 +179,7 @@ class _Mapped(NamedTuple):
     split: Split
     pages: mmap.mmap
 
-    def let_go(self) -> None:
+    def release_pages(self) -> None:
         self.pages.madvise(mmap.MADV_DONTNEED)
 
 
@@ -186,7 +188,7 @@ def _digest(meta: Meta, splits: Mapping[str, _Mapped]) -> str:
     for name in SPLITS:
         for field, array in splits[name].split._asdict().items():
             if array is not None:
-                hash_array(digest, name, field, array, splits[name].let_go)
+                hash_array(digest, name, field, array, splits[name].release_pages)
     return digest.hexdigest()
 
 
@@ -246,8 +248,8 @@ def _column(batch: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.nd
 
 def _not_prepared(data_root: Path, name: str, image_size: int) -> DataError:
     sizes = [str(meta.image_size) for meta in list_prepared(data_root) if meta.name == name]
-    if not sizes and name not in KNOWN:
-        known(name)
+    if not sizes and name not in KNOWN_DATASETS:
+        known_dataset(name)
     others = f" (it is for data.image_size {', '.join(sizes)})" if sizes else ""
     return DataError(
         f"data set '{name}' is not prepared at image size {image_size} under {data_root}{others}; "
