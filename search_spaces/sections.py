@@ -134,8 +134,8 @@ def expand_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-NamedSampler = Annotated[Sampler, BeforeValidator(named)]
-NamedScheduler = Annotated[Scheduler, BeforeValidator(named)]
+NamedSampler = Annotated[Sampler, BeforeValidator(expand_name)]
+NamedScheduler = Annotated[Scheduler, BeforeValidator(expand_name)]
 
 
 def complete_scheduler(scheduler: Any, objectives: Any) -> Any:

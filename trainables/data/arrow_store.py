@@ -166,7 +166,7 @@ def begin_digest(image_size: int, class_names: tuple[str, ...]) -> "hashlib._Has
 def hash_array(
     digest: "hashlib._Hash", split: str, field: str, array: np.ndarray, release_pages: Callable[[], None]
 ) -> None:
-    """Adds an array's name, shape and bytes; `release_pages` is called now and then to free the mapped pages read so far."""
+    """Adds an array's name, shape and bytes; calls `release_pages` after each piece, to free the pages read so far."""
     digest.update(json.dumps([split, field, array.dtype.str, array.shape]).encode())
     content = array.data.cast("B")
     for start in range(0, len(content), _HASHED_BYTES):

@@ -12,7 +12,7 @@ EMBEDDED = "cluttered-digits"
 
 
 def prepare_embedded(config: TrialConfig, data_root: Path, report: Callable[[str], None]) -> None:
-    """Composes `EMBEDDED` in every size that the trial uses, to learn from or to occlude with; `report` hears of each."""
+    """Composes `EMBEDDED` in every size that the trial trains on or occludes with; calls `report` before each."""
     there = {(meta.name, meta.image_size) for meta in list_prepared(data_root)}
     wanted = {(config.data.name, config.data.stored_size)}
     if config.evaluation.occluder_dataset == EMBEDDED and not any(name == EMBEDDED for name, _ in there | wanted):

@@ -61,7 +61,7 @@ def test_whoever_waits_for_anothers_copy_is_seen_to_go_on(data_root: Path, tmp_p
     with ThreadPoolExecutor() as beside, lock.open() as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         before = work_done()
-        waiting = beside.submit(copied, data_root, tmp_path / "cache", WANTED)
+        waiting = beside.submit(copy_to_node, data_root, tmp_path / "cache", WANTED)
         deadline_s = time.monotonic() + 10
         while work_done() < before + 3:
             assert time.monotonic() < deadline_s
