@@ -18,6 +18,7 @@ from benchmarks.support.small_data import random_store
 from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Assignment, EpochResult
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
 
@@ -100,7 +101,7 @@ def images_per_s(
     )
     found = []
     with (
-        SlotPool([workers], cpus_per_worker=1, storage=folder / "pool", placement=placement) as pool,
+        SlotPool([workers], SlotSpec(cpus_per_worker=1, storage=folder / "pool", placement=placement)) as pool,
         acquire(pool.ref, "the benchmark") as lease,
     ):
         lease.start(job)

@@ -22,6 +22,7 @@ from benchmarks.support.small_data import random_store
 from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Assignment, EpochResult, PoolRef
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from trainables.checkpoints.folder_store import FolderStore
 from trainables.config.trial import TrialConfig
 from trainables.data.arrow_store import Store
@@ -49,7 +50,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
         root = Path(folder)
         store = random_store(root, "cifar10", 10_000, 1_000)
         random_store(root, "svhn", 10, 2_000)
-        with SlotPool([1], cpus_per_worker=1, storage=root / "pool") as pool:
+        with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=root / "pool")) as pool:
 
             def ours() -> float:
                 seconds_E, rows["ours"] = in_worker(pool.ref, config, root)

@@ -24,6 +24,7 @@ from benchmarks.support.negligible import fit_negligible
 from orchestrator.search.trial_actor import Trial, epoch_metrics, trial_resources
 from orchestrator.search.tune_run import TUNE_SETTINGS
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.study.checkpoint_storage import TrialStorage
 
 EPOCH_S = 0.5
@@ -103,7 +104,7 @@ def one_trial(folder: Path) -> Kills:
     science = functools.partial(fit_negligible, epoch_s=EPOCH_S)
     with (
         environment(TUNE_SETTINGS),
-        SlotPool([WORKERS], cpus_per_worker=1, storage=folder / "pool", fit=science) as pool,
+        SlotPool([WORKERS], SlotSpec(cpus_per_worker=1, storage=folder / "pool", fit=science)) as pool,
     ):
         trainable = tune.with_parameters(
             Trial, pool=pool.ref, storage=TrialStorage(folder / "trials"), data_root=folder, max_failures=len(TITLES)

@@ -27,6 +27,7 @@ from benchmarks.support.negligible import EPOCHS, fit_negligible, train_negligib
 from orchestrator.search.trial_actor import Trial, trial_resources
 from orchestrator.search.tune_run import TUNE_SETTINGS
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.study.checkpoint_storage import TrialStorage
 
 
@@ -119,7 +120,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 def slots(num_trials: int, workers: int, folder: Path) -> Ran:
     """From the start of the pool."""
     ends, started_s = Ends(), time.perf_counter()
-    with SlotPool([workers], cpus_per_worker=1, storage=folder / "pool", fit=fit_negligible) as pool:
+    with SlotPool([workers], SlotSpec(cpus_per_worker=1, storage=folder / "pool", fit=fit_negligible)) as pool:
         trainable = tune.with_parameters(
             Trial, pool=pool.ref, storage=TrialStorage(folder / "trials"), data_root=folder, max_failures=0
         )

@@ -70,7 +70,7 @@ def run_trials(
 
     def run_in_slot(one: PlannedTrial) -> None:
         record = recorder.journal.state.trials[one.trial]
-        job = Assignment(
+        assignment = Assignment(
             trial=one.trial,
             config=one.config.to_dict(),
             checkpoints=storage.of(one.trial),
@@ -79,7 +79,7 @@ def run_trials(
             max_failures=max_failures,
         )
         with acquire(pool.ref, f"{one.trial} of {this_process()}", cancelled=ending) as lease:
-            lease.start(job)
+            lease.start(assignment)
             running[one.trial] = lease
             while not isinstance(message := lease.next(), Finished):
                 recorder.epoch(one.trial, message.metrics)

@@ -16,8 +16,8 @@ def nodes() -> list[Node]:
     ]
 
 
-def wanting(workers: int, resources: Mapping[str, float]) -> str:
-    """What so many workers ask for, beside what nobody uses in the connected cluster, as a line."""
+def waiting_message(workers: int, resources: Mapping[str, float]) -> str:
+    """One line: the resources that `workers` workers wait for, beside what is free in the connected cluster."""
     free, there = ray.available_resources(), ray.cluster_resources()
     asked = " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
     left = ", ".join(f"{free.get(name, 0):g} of {there.get(name, 0):g} {name}s" for name in resources)

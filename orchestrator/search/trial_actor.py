@@ -68,12 +68,14 @@ class Trial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The next epoch; with the last one, or when there is none, also the trial's end."""
-        job = self._job()
+        assignment = self._assignment()
         try:
             if self._lease is None:
                 # Not in setup: there it would keep Tune from handling other trials while no slot is free.
-                self._lease = self._last = acquire(self._pool, f"{job.trial}, {this_process()}", like=self._last)
-                self._lease.start(job)
+                self._lease = self._last = acquire(
+                    self._pool, f"{assignment.trial}, {this_process()}", prefer=self._last
+                )
+                self._lease.start(assignment)
             message = self._lease.next()
         except SlotError as error:
             # Told as a result: after an exception Tune would start this actor anew, and then say nothing of the cause.
@@ -83,7 +85,7 @@ class Trial(tune.Trainable):
         self._epoch = message.epoch
         result = _result(message)
         # The last epoch and the end are one result, so that no epoch is told twice.
-        return {**result, **self._end(self._lease.next())} if message.epoch >= job.epochs else result
+        return {**result, **self._end(self._lease.next())} if message.epoch >= assignment.epochs else result
 
     def cleanup(self) -> None:
         if self._lease is not None:
@@ -95,7 +97,7 @@ class Trial(tune.Trainable):
         self.config, self._epoch = new_config, 0
         return True
 
-    def _job(self) -> Assignment:
+    def _assignment(self) -> Assignment:
         return Assignment(
             trial=self.config["trial"],
             config=self.config["config"],

@@ -1,4 +1,4 @@
-"""The owner's side of a slot: lease it, run a trial in it, get every epoch once, whatever happens to the slot."""
+"""The owner's side of a slot: leases one, runs a trial in it, and gets every epoch once, even if the slot is lost."""
 
 import os
 import threading
@@ -14,7 +14,15 @@ import ray
 from ray.exceptions import RayActorError
 
 from orchestrator.slots.failures import Failure, decide
-from orchestrator.slots.messages import Assignment, EpochResult, Finished, Moved, PoolRef, SlotError, SlotStatus
+from orchestrator.slots.messages import (
+    Assignment,
+    EpochResult,
+    Finished,
+    PoolRef,
+    SlotError,
+    SlotPreempted,
+    SlotStatus,
+)
 
 HEARTBEAT_S = 2.0
 NEXT_S = 5.0
@@ -26,70 +34,73 @@ def acquire(
     pool: PoolRef,
     owner: str,
     timeout_s: float | None = None,
-    like: "Lease | None" = None,
+    prefer: "Lease | None" = None,
     cancelled: Callable[[], bool] = bool,  # never
 ) -> "Lease":
-    """Leases the first slot that is free; waits for one where all are taken.
+    """Leases the first free slot; waits while all slots are taken.
 
-    `like`, an earlier lease, has its slot tried first: one call, where looking for a free one asks every slot.
+    `prefer`: an earlier lease, whose slot is tried first. This takes one call; a search asks every slot.
 
-    Raises SlotError when the pool has no slots, when none of them can start, or after `timeout_s`, and CancelledError
-    once `cancelled` says so, here or where the lease later waits for another slot.
+    Raises SlotError if the pool has no slots, if none of them can start, or after `timeout_s`. Raises CancelledError
+    once `cancelled()` is true, here or when the lease later waits for another slot.
     """
     owner_id = f"{owner} ({uuid.uuid4().hex})"
-    token = _try(like._slot, owner_id) if like is not None else None
-    slot, token = (like._slot, token) if like is not None and token else _acquire(pool, owner_id, timeout_s, cancelled)
+    if prefer is not None and (token := _try_lease(prefer._slot, owner_id)) is not None:
+        return Lease(pool, owner, prefer._slot, token, cancelled)
+    slot, token = _acquire(pool, owner_id, timeout_s, cancelled)
     return Lease(pool, owner, slot, token, cancelled)
 
 
 class Lease:
-    """One trial's claim on a slot. Used from one thread, `stop` from any; also a context manager that releases."""
+    """One trial's claim on a slot; as a context manager it releases the slot at the end.
+
+    Used from one thread; `stop` from any thread.
+    """
 
     def __init__(self, pool: PoolRef, owner: str, slot: Any, token: str, cancelled: Callable[[], bool]) -> None:
         self._pool, self._owner, self._slot, self._token = pool, owner, slot, token
         self._cancelled = cancelled
-        self._job: Assignment | None = None
+        self._assignment: Assignment | None = None
         self._stopped = False
         self._released = threading.Event()
-        # The slot frees itself when these cease: its owner's process has died.
-        threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True).start()
+        # When the owner's process dies, the heartbeats stop and the slot frees itself.
+        threading.Thread(target=self._send_heartbeats, name="lease-heartbeat", daemon=True).start()
 
-    def start(self, job: Assignment) -> None:
-        """Starts the trial; it goes on from its newest checkpoint where it has one."""
-        self._job = job
+    def start(self, assignment: Assignment) -> None:
+        """Starts the trial, from its newest checkpoint if it has one."""
+        self._assignment = assignment
         try:
-            ray.get(self._slot.start.remote(self._token, job))
+            ray.get(self._slot.start.remote(self._token, assignment))
         except RayActorError:
             # `next` finds the lease lost and starts the trial in another slot.
             return
 
     def next(self) -> EpochResult | Finished:
-        """Waits for the next epoch or the end. A lost slot is replaced, which counts as one of the trial's failures."""
-        job = self._started()
+        """Waits for the next epoch or the end. Replaces a lost slot, which counts as one of the trial's failures."""
         while True:
+            assignment = self._started()
             try:
                 message = ray.get(self._slot.next.remote(self._token, NEXT_S))
             except RayActorError:
                 message = "lost"
             if isinstance(message, EpochResult):
-                self._job = replace(job, epochs_known=message.epoch, failures=message.failures)
+                self._assignment = replace(assignment, epochs_known=message.epoch, failures=message.failures)
                 return message
             if isinstance(message, Finished):
                 return message
-            if isinstance(message, Moved):
-                self._job = job = replace(job, failures=message.failures)
+            if isinstance(message, SlotPreempted):
+                self._assignment = replace(assignment, failures=message.failures)
                 if self._stopped:
                     return Finished("stopped")
-                self._go_on(job)
-            if message == "lost":
-                lost = self._replace_slot()
-                if lost is not None:
-                    return lost
-                job = self._started()
+                self._continue_elsewhere(self._assignment)
+            if message == "lost" and (end := self._replace_lost_slot()) is not None:
+                return end
 
     def stop(self, at_once: bool = False) -> None:
-        """Asks for the trial's end after the epoch in progress, or after the step with a checkpoint of it; `next` then
-        gives `Finished`."""
+        """Ends the trial after the epoch in progress, or with `at_once` after the step, with a checkpoint of it.
+
+        `next` then returns `Finished`.
+        """
         self._stopped = True
         self._slot.stop.remote(self._token, at_once)
 
@@ -101,7 +112,7 @@ class Lease:
         try:
             ray.get(self._slot.release.remote(self._token), timeout=STATUS_S)
         except (RayActorError, ray.exceptions.GetTimeoutError):
-            # A slot that cannot hear this frees itself: the heartbeats have ceased.
+            # A slot that misses this call frees itself: the heartbeats have stopped.
             return
 
     def __enter__(self) -> "Lease":
@@ -113,34 +124,34 @@ class Lease:
         self.release()
 
     def _started(self) -> Assignment:
-        assert self._job is not None, "start(job) comes before next()"
-        return self._job
+        assert self._assignment is not None, "start(assignment) comes before next()"
+        return self._assignment
 
-    def _replace_slot(self) -> Finished | None:
-        job = self._started()
+    def _replace_lost_slot(self) -> Finished | None:
+        assignment = self._started()
         if self._stopped:
             return Finished("stopped")
-        lost = Failure("slot_lost", "its slot's own process was lost", epoch=job.epochs_known)
-        failures = (*job.failures, lost)
-        verdict = decide(failures, job.max_failures)
+        lost = Failure("slot_lost", "its slot's own process was lost", epoch=assignment.epochs_known)
+        failures = (*assignment.failures, lost)
+        verdict = decide(failures, assignment.max_failures)
         if not verdict.retry:
             return Finished("failed", verdict.reason, verdict.kind)
-        self._go_on(replace(job, failures=failures))
+        self._continue_elsewhere(replace(assignment, failures=failures))
         return None
 
-    def _go_on(self, job: Assignment) -> None:
-        """In another slot."""
+    def _continue_elsewhere(self, assignment: Assignment) -> None:
+        """Continues the trial in another slot."""
         owner_id = f"{self._owner} ({uuid.uuid4().hex})"
         self._slot, self._token = _acquire(self._pool, owner_id, None, self._cancelled)
-        self.start(job)
+        self.start(assignment)
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
             self._slot.heartbeat.remote(self._token)
 
 
 def statuses(pool: PoolRef, timeout_s: float = STATUS_S) -> list[tuple[Any, SlotStatus | None]]:
-    """Every slot of the pool with its status; None for one that does not answer in time."""
+    """Every slot of the pool with its status; None for a slot that does not answer in time."""
     slots = [
         slot
         for entry in sorted(ray.util.list_named_actors(all_namespaces=True), key=lambda entry: entry["name"])
@@ -151,7 +162,7 @@ def statuses(pool: PoolRef, timeout_s: float = STATUS_S) -> list[tuple[Any, Slot
 
 
 def _named(name: str, namespace: str) -> Any | None:
-    """The actor; None for one that has been ended since it was listed, as by a pool that shrinks."""
+    """The actor; None if it ended since it was listed, as in a pool that shrinks."""
     try:
         return ray.get_actor(name, namespace=namespace)
     except ValueError:
@@ -159,7 +170,7 @@ def _named(name: str, namespace: str) -> Any | None:
 
 
 def ask(slots: list[Any], timeout_s: float = STATUS_S) -> list[SlotStatus | None]:
-    """The status of each slot; None for one that does not answer in time."""
+    """The status of each slot; None for a slot that does not answer in time."""
     asked = [slot.status.remote() for slot in slots]
     answered = set(ray.wait(asked, num_returns=len(asked), timeout=timeout_s)[0]) if asked else set()
     found: list[SlotStatus | None] = []
@@ -178,7 +189,7 @@ def _acquire(pool: PoolRef, owner: str, timeout_s: float | None, cancelled: Call
         slots = statuses(pool)
         for slot, status in slots:
             if status is not None and status.state == "idle":
-                token = _try(slot, owner)
+                token = _try_lease(slot, owner)
                 if token is not None:
                     return slot, token
         known = [status for _, status in slots if status is not None]
@@ -197,8 +208,8 @@ def _acquire(pool: PoolRef, owner: str, timeout_s: float | None, cancelled: Call
     raise CancelledError
 
 
-def _try(slot: Any, owner: str) -> str | None:
-    """A token for the slot, if it is free and answers."""
+def _try_lease(slot: Any, owner: str) -> str | None:
+    """A token for the slot, if the slot is free and answers."""
     try:
         token: str | None = ray.get(slot.lease.remote(owner), timeout=STATUS_S)
     except (RayActorError, ray.exceptions.GetTimeoutError):
@@ -207,5 +218,5 @@ def _try(slot: Any, owner: str) -> str | None:
 
 
 def this_process() -> str:
-    """This process as an owner's name."""
+    """This process, as the name of an owner."""
     return f"pid {os.getpid()} on {ray.util.get_node_ip_address()}"

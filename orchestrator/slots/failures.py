@@ -1,9 +1,9 @@
-"""Why a trial lost its workers, and whether it gets new ones: a pure decision, counted by cause.
+"""Decides whether a trial that lost its workers gets new ones. A pure decision, counted by cause.
 
-A trial's own faults (crash, hang, out_of_memory) share its `max_failures_per_trial`. Memory that ran out gets one more
-try at most, since the same trial asks for the same memory; an error of the science gets none, since the same values
-give the same error. What the cluster does to a trial (a lost node, a preemption, a slot's own process) is not the
-trial's fault: it may happen as often as it likes while epochs pass, and ends what would never end by a limit for one.
+The trial's own faults (crash, hang, out_of_memory) share `max_failures_per_trial`. Out of memory is retried once at
+most, since the same trial asks for the same memory. A training error is not retried, since the same values give the
+same error. What the cluster does to a trial (a lost node, a preemption, a lost slot process) is not the trial's fault:
+it may happen any number of times, but only `MAX_BY_CLUSTER` times between two epochs, or the trial would never end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Cause = Literal["out_of_memory", "preempted", "node_lost", "science", "hang", "c
 
 MAX_OUT_OF_MEMORY = 1
 MAX_BY_CLUSTER = 10
-"""Between two epochs."""
+"""Losses by the cluster between two epochs."""
 OWN: frozenset[Cause] = frozenset({"crash", "hang", "out_of_memory"})
 BY_CLUSTER: frozenset[Cause] = frozenset({"preempted", "node_lost", "slot_lost"})
 KINDS: Mapping[Cause, str] = {
@@ -30,7 +30,7 @@ ADVICE: Mapping[Cause, str] = {
     "hang": "if a single step may take this long, raise resources.hang_timeout_s",
 }
 NOT_RETRIED = ("DataError", "ConfigError", "DivergedError", "StorageError")
-"""Errors of the science that a new worker group would only repeat; seen here where one rank alone raised them."""
+"""Training errors that a new worker group would only repeat. They arrive here if one rank alone raised them."""
 _SEVERITY: tuple[Cause, ...] = ("out_of_memory", "preempted", "node_lost", "science", "hang", "crash")
 _OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")
 _NO_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "std::bad_alloc")
@@ -42,9 +42,9 @@ class Failure(NamedTuple):
     cause: Cause
     text: str
     error: str = ""
-    """Name of the error's type where the science raised it."""
+    """Type name of the error, if the training raised it."""
     epoch: int = 0
-    """The last epoch before it."""
+    """The last epoch before the loss."""
 
     @property
     def kind(self) -> str:
@@ -52,7 +52,7 @@ class Failure(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`retry`, or else why the trial has failed."""
+    """Whether to retry the trial, or else why it has failed."""
 
     retry: bool
     reason: str = ""
@@ -60,7 +60,7 @@ class Verdict(NamedTuple):
 
 
 def decide(failures: Sequence[Failure], max_failures: int) -> Verdict:
-    """Whether a trial goes on after the last of its losses so far."""
+    """Whether a trial continues after its latest loss."""
     last = failures[-1]
     counts = {cause: sum(failure.cause == cause for failure in failures) for cause in KINDS}
     own = sum(counts[cause] for cause in OWN)
@@ -82,9 +82,9 @@ def decide(failures: Sequence[Failure], max_failures: int) -> Verdict:
 
 
 def failure_of_group(errors: Mapping[int, BaseException]) -> Failure:
-    """What a worker group died of, from what each failed rank died of.
+    """Why a worker group died, from the error of each failed rank.
 
-    One cause stands for all ranks: when one is lost, the others fail in its wake, in whatever they were waiting for.
+    One cause stands for all ranks: after one rank is lost, the others fail in whatever they were waiting for.
     """
     found = {rank: _classify(error) for rank, error in sorted(errors.items())}
     cause, error = min(found.values(), key=lambda pair: _SEVERITY.index(pair[0]))
@@ -92,16 +92,16 @@ def failure_of_group(errors: Mapping[int, BaseException]) -> Failure:
 
 
 def cause_line(error: BaseException, limit: int = 400) -> str:
-    """Why a worker or a Train run ended, as one line for a status or a record: Ray says it last."""
+    """Why a worker or a Train run ended, as one line for a status or a record. Ray states the reason last."""
     error = _of_worker(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Ray's first line says that an actor died; why it died is its last one.
+    # Ray's first line says that an actor died, and its last line says why.
     detail = next((line for line in reversed(lines) if line.startswith("The actor ")), lines[0] if lines else "")
     return f"{type(error).__name__}: {detail}"[:limit]
 
 
 def _classify(error: BaseException) -> tuple[Cause, str]:
-    """Cause and type name, by the names of the error's types: Ray's and torch's are not imported for this."""
+    """Cause and type name, by the names of the error's types, without importing Ray or torch."""
     error = _of_worker(error)
     names = [kind.__name__ for kind in type(error).__mro__]
     text = str(error)
@@ -119,6 +119,6 @@ def _classify(error: BaseException) -> tuple[Cause, str]:
 
 
 def _of_worker(error: Any) -> BaseException:
-    """The worker's own error, where Ray Train has wrapped it into a failed health check."""
+    """The worker's own error, if Ray Train wrapped it into a failed health check."""
     inner = getattr(error, "health_check_failure", None)
     return inner if isinstance(inner, BaseException) else error

@@ -1,8 +1,8 @@
-"""Whether a worker group is stuck: told of every rank's progress, it says which rank has made none for too long.
+"""Decides whether a worker group hangs, from the heartbeats of its ranks.
 
-A rank that is stopped, or whose machine has gone silent, sends no beats. One that is stuck in its work sends beats that
-always tell the same count. How long a step may take is measured: a limit in seconds that suits an hour-long epoch
-would find nothing in a short one.
+A rank that is stopped, or whose machine is cut off, sends no heartbeat. A rank that is stuck in its work sends
+heartbeats that always report the same progress. The time that a step may take is measured: a fixed limit that suits an
+hour-long epoch would be far too long for a short one.
 """
 
 import time
@@ -10,20 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-BEAT_S = 2.0
+from orchestrator.slots.messages import GroupId
+
+HEARTBEAT_S = 2.0
 SILENT_S = 60.0
-"""Without a beat, and before a rank's first one: imports take their time where processors are scarce."""
+"""Without a heartbeat. Also the wait for a rank's first one, as imports are slow on a busy machine."""
 START_S = 600.0
-"""At least, until the first epoch has passed: opening data, compiling, and fetching weights are no steps."""
+"""The least limit until the first epoch has passed: opening data, compiling and fetching weights are no steps."""
 MEASURED_EPOCHS = 2
-"""A limit that is measured comes down to the steps' own after so many: the first one's pauses are the start's too."""
+"""Epochs after which the measured limit holds: pauses of the first epoch belong to the start as well."""
 LEAST_S = 120.0
 PAUSES = 20
-"""So many times the longest pause since the trial's first epoch is stuck."""
+"""The measured limit, in multiples of the longest pause since the trial's first epoch."""
 
 
-class Beat(NamedTuple):
-    """What a rank tells of itself."""
+class RankProgress(NamedTuple):
+    """One heartbeat: what a rank reports of itself."""
 
     rank: int
     world_size: int
@@ -40,40 +42,40 @@ class _Rank:
     done: int = -1
     epochs: int = 0
     longest_s: float = 0.0
-    """Since the first epoch of the present trial."""
+    """Longest pause since the first epoch of the present trial."""
 
 
-class Watchdog:
-    """Watches one worker group after another. Not thread-safe."""
+class HangDetector:
+    """Watches one worker group at a time. Not thread-safe."""
 
     def __init__(self, hang_timeout_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """`hang_timeout_s` is how long a rank may make no progress once an epoch has passed; None: as measured."""
+        """`hang_timeout_s`: how long a rank may make no progress after the first epoch; None: as measured."""
         self._asked_s, self._clock = hang_timeout_s, clock
-        self.group = ""
+        self.group: GroupId | None = None
         self._ranks: dict[int, _Rank] = {}
         self._looked_s = clock()
 
-    def beat(self, group: str, beat: Beat) -> None:
-        """Takes a rank's word; the first of a new group ends the watch over the one before."""
+    def heartbeat(self, group: GroupId, progress: RankProgress) -> None:
+        """Notes a rank's progress. The first heartbeat of a new group ends the watch over the group before it."""
         now_s = self._clock()
         if group != self.group:
-            # A rank that never says a word is missed as well.
-            self.group, self._ranks = group, {rank: _Rank(now_s, now_s) for rank in range(beat.world_size)}
-        rank = self._ranks[beat.rank]
+            # All ranks are expected from now on, so that one without any heartbeat is missed as well.
+            self.group, self._ranks = group, {rank: _Rank(now_s, now_s) for rank in range(progress.world_size)}
+        rank = self._ranks[progress.rank]
         rank.heard_s = now_s
-        if beat.epochs < rank.epochs:
+        if progress.epochs < rank.epochs:
             # Another trial, with steps of its own.
             rank.longest_s = 0.0
-        if beat.done != rank.done:
-            if 0 < rank.epochs <= beat.epochs:
+        if progress.done != rank.done:
+            if 0 < rank.epochs <= progress.epochs:
                 rank.longest_s = max(rank.longest_s, now_s - rank.moved_s)
             rank.moved_s = now_s
-        rank.done, rank.epochs = beat.done, beat.epochs
+        rank.done, rank.epochs = progress.done, progress.epochs
 
     def stuck(self, every_s: float) -> str | None:
-        """Why the group counts as stuck, if it does. To be called every `every_s` seconds.
+        """Why the group hangs, or None. Has to be called every `every_s` seconds.
 
-        Time in which the caller itself stood still (a suspended machine, a starved process) is nobody's pause.
+        Time in which the caller itself stood still (a suspended machine, a starved process) is not counted.
         """
         now_s = self._clock()
         late_s = now_s - self._looked_s - every_s
@@ -85,7 +87,7 @@ class Watchdog:
         for number, rank in sorted(self._ranks.items(), key=lambda entry: entry[1].moved_s):
             silent_s, still_s = now_s - rank.heard_s, now_s - rank.moved_s
             if silent_s > (SILENT_S if rank.done < 0 else min(SILENT_S, limit_s)):
-                return f"rank {number} has not been heard of for {silent_s:.0f} s: stopped, or cut off"
+                return f"rank {number} sent no heartbeat for {silent_s:.0f} s: it is stopped, or cut off"
             if still_s > limit_s:
                 return f"rank {number} made no progress for {still_s:.0f} s (allowed: {limit_s:.0f} s)"
         return None

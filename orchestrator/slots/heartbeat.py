@@ -1,6 +1,6 @@
-"""The worker's side of the watch over it: beats that tell its progress, and in their answers whether to leave.
+"""A worker's heartbeats to its slot: each reports progress, and its answer says whether to leave the trial.
 
-Beats come from a thread of their own, so that they go on while a step takes its time.
+A thread of its own sends them, so that they continue during a long step.
 """
 
 import threading
@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from orchestrator.slots.hang_detector import BEAT_S, Beat
+from orchestrator.slots.hang_detector import HEARTBEAT_S, RankProgress
+from orchestrator.slots.messages import GroupId
 from trainables.runtime.progress import work_done
 
 ANSWER_S = 10.0
@@ -20,10 +21,12 @@ AGREE_EVERY_S = 1.0
 T = TypeVar("T")
 
 
-class Pulse:
-    """Context manager around all that a worker does for its slot."""
+class Heartbeat:
+    """Context manager around everything that a worker does for its slot."""
 
-    def __init__(self, slot: Any, group: str, rank: int, world_size: int, broadcast: Callable[[Any, int], Any]) -> None:
+    def __init__(
+        self, slot: Any, group: GroupId, rank: int, world_size: int, broadcast: Callable[[Any, int], Any]
+    ) -> None:
         self._slot, self._group, self._rank, self._world_size = slot, group, rank, world_size
         self._broadcast = broadcast
         self._epochs = 0
@@ -31,8 +34,8 @@ class Pulse:
         self._steps, self._agree_at, self._agreed_s = 0, 1, time.monotonic()
         self._over = threading.Event()
 
-    def __enter__(self) -> "Pulse":
-        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+    def __enter__(self) -> "Heartbeat":
+        threading.Thread(target=self._send, name="heartbeat", daemon=True).start()
         return self
 
     def __exit__(
@@ -49,10 +52,10 @@ class Pulse:
         self._epochs += 1
 
     def leave(self) -> bool:
-        """Whether all ranks are to leave now, with a checkpoint; collective, called by every rank after each step.
+        """Whether all ranks have to leave now, with a checkpoint. Collective: every rank calls it after each step.
 
-        Rank 0's answer is everybody's. It is passed on about once a second, at a step that all know beforehand, so
-        that fast steps are not slowed.
+        Rank 0 decides for all ranks. It broadcasts its answer about once a second, at a step that all ranks know
+        beforehand, so that fast steps are not slowed.
         """
         if self._world_size == 1:
             return self._asked_to_leave
@@ -65,15 +68,16 @@ class Pulse:
         self._steps, self._agreed_s = 0, now_s
         return bool(leave)
 
-    def _beat(self) -> None:
+    def _send(self) -> None:
         context = ray.get_runtime_context()
         me, node = context.current_actor, context.get_node_id()
         while True:
             try:
-                beat = Beat(self._rank, self._world_size, work_done(), self._epochs)
-                self._asked_to_leave = ray.get(self._slot.beat.remote(self._group, beat, me, node), timeout=ANSWER_S)
+                progress = RankProgress(self._rank, self._world_size, work_done(), self._epochs)
+                answer = self._slot.worker_heartbeat.remote(self._group, progress, me, node)
+                self._asked_to_leave = ray.get(answer, timeout=ANSWER_S)
             except (RayActorError, GetTimeoutError):
-                # A slot that is gone takes this worker with it; one that is slow is asked again.
+                # A slot that is gone takes this worker with it; a slow slot is asked again.
                 pass
-            if self._over.wait(BEAT_S):
+            if self._over.wait(HEARTBEAT_S):
                 return

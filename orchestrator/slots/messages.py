@@ -1,14 +1,23 @@
-"""What passes between the owner of a trial, its slot, and the workers."""
+"""The messages between a trial's owner, its slot and the slot's workers."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.slots.failures import Failure
-from trainables.checkpoints.folder_store import CheckpointStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 
-SlotState = Literal["starting", "idle", "leased", "leaving", "broken", "closed"]
+StatusState = Literal["starting", "idle", "leased", "leaving", "broken", "closed"]
+"""A slot's state as commands and metrics show it."""
+
+
+class GroupId(NamedTuple):
+    """Names one worker group of a slot."""
+
+    run: str
+    """The Train run that started the group."""
+    group: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,18 +25,18 @@ class Assignment:
     """One trial to run."""
 
     trial: str
-    """Our own name of the trial, the same before and after a resume."""
+    """The project's name of the trial, the same before and after a resume."""
     config: dict[str, Any]
     """`TrialConfig.to_dict()`; `epochs` is read here, the rest belongs to the science."""
     checkpoints: CheckpointStore
-    """The trial's own, on storage that every node reaches."""
+    """Of this trial alone, on storage that every node reaches."""
     data_root: Path
     epochs_known: int = 0
-    """Epochs that the owner has already; they are not sent again."""
+    """The last epoch that the owner has; earlier ones are not sent again."""
     max_failures: int = 2
-    """Lost worker groups of the trial's own fault that are made good (`failures.decide`)."""
+    """How many lost worker groups by the trial's own fault are replaced (`failures.decide`)."""
     failures: tuple[Failure, ...] = ()
-    """Lost worker groups so far, on slots that served the trial before this one."""
+    """Worker groups that the trial lost so far, on earlier slots."""
 
     @property
     def epochs(self) -> int:
@@ -41,7 +50,7 @@ class EpochResult:
     epoch: int
     metrics: dict[str, float]
     failures: tuple[Failure, ...] = ()
-    """Lost worker groups up to here."""
+    """Worker groups that the trial lost so far."""
 
 
 @dataclass(frozen=True)
@@ -51,39 +60,39 @@ class Finished:
     state: Literal["completed", "stopped", "failed"]
     reason: str = ""
     kind: str = ""
-    """What made the trial fail: the name of the science's error, or one of `failures.KINDS`."""
+    """The kind of failure: the type name of the training's error, or one of `failures.KINDS`."""
 
 
 @dataclass(frozen=True)
-class Moved:
-    """The slot's own node is about to go; its trial goes on from its newest checkpoint in another slot."""
+class SlotPreempted:
+    """The slot's own node is about to go; the trial continues from its newest checkpoint in another slot."""
 
     failures: tuple[Failure, ...]
-    """Lost worker groups up to here."""
+    """Worker groups that the trial lost so far."""
 
 
 @dataclass(frozen=True)
 class SlotStatus:
     """A slot at a glance."""
 
-    state: SlotState
+    state: StatusState
     trial: str | None
     epoch: int
     failure: str
     """Why the last worker group or Train run was lost; empty if none was."""
     serving: bool
-    """A worker group is there; False while one is awaited, be it the first or one in place of a lost one."""
+    """Whether a worker group is present; False while the first one, or a replacement, is awaited."""
     groups_lost: int = 0
-    """Worker groups lost in the middle of a trial since this slot's process began."""
+    """Worker groups lost in mid-trial since this slot's process started."""
     workers: int = 0
-    """That the present worker group has, or the awaited one will have."""
+    """Workers of the present group, or of the awaited one."""
     no_room: str = ""
-    """What its workers wait for, where the cluster had no place for them in the time that a start may take."""
+    """What the workers wait for, if the cluster had no room for them within the start timeout."""
 
 
 @dataclass(frozen=True)
 class PoolRef:
-    """Where the slots of a pool are found: their names begin with `prefix`."""
+    """Where to find the slots of a pool: their actors' names begin with `prefix`."""
 
     prefix: str
     namespace: str

@@ -1,7 +1,7 @@
-"""Placement groups that a Train controller left behind when it died while its workers were starting.
+"""Finds and removes placement groups that a Train controller leaked by dying while its workers started.
 
-Ray's own cleaner learns of a group only once the workers run, so a controller killed before that leaves one that
-nobody removes, and the resources in it are lost to every slot.
+Ray's own cleaner learns of a group only once the workers run. A controller that is killed before leaks its group, and
+no slot can use the resources in it.
 """
 
 import time
@@ -16,16 +16,19 @@ LOOK_S = 0.5
 LIMIT = 10_000
 
 
-def orphans(job_id: str, bundle: Mapping[str, float]) -> set[str]:
-    """Ids of this job's groups for workers of a slot, however many, in which no actor lives or is being created."""
+def leaked_groups(job_id: str, bundle: Mapping[str, float]) -> set[str]:
+    """Ids of the Ray job's placement groups for slot workers in which no actor lives or is being created.
+
+    `bundle`: one worker's resources. A group may be for any number of workers.
+    """
     return _without_actors(_groups(job_id, bundle, {"CREATED"}))
 
 
 def remove_all(job_id: str, bundle: Mapping[str, float], within_s: float) -> None:
-    """Removes all of them once no slot is left to want one, those that wait for a place included.
+    """Removes every such group, also one that still waits for room; for the time when no slot needs one any more.
 
-    One whose node was lost waits for another, and would take the CPUs there as soon as the last trial frees them.
-    Groups whose workers are still dying are looked at again until the time is over; Ray's cleaner has those.
+    A group whose node was lost waits for another node, and would take the CPUs there as soon as the last trial frees
+    them. Looks again, until the time is over, at groups whose workers are still dying; Ray's cleaner removes those.
     """
     deadline_s = time.monotonic() + within_s
     while left := _groups(job_id, bundle, {"CREATED", "PENDING", "PREPARED", "RESCHEDULING"}):
@@ -53,5 +56,5 @@ def _without_actors(groups: set[str]) -> set[str]:
 
 
 def remove(placement_group_id: str) -> None:
-    """Gives a group's resources back."""
+    """Frees the resources of a placement group."""
     remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(placement_group_id)))

@@ -1,4 +1,4 @@
-"""A worker process as it was before its first trial, given back after each one: no trial sees another's traces."""
+"""Resets a worker process after each trial to its state before the first, so that no trial affects the next."""
 
 import gc
 import os
@@ -21,17 +21,17 @@ class ProcessState:
 
     @staticmethod
     def capture() -> "ProcessState":
-        """The settings as they are now. What is in memory now is taken to stay (imported modules, for the most part),
-        which makes the collections between trials quick."""
+        """The present settings. Objects in memory now (mostly imported modules) are excluded from garbage collection,
+        which makes the collections between trials fast."""
         gc.collect()
         gc.freeze()
         return ProcessState(_settings(), dict(os.environ), os.getcwd())
 
     def restore(self, keep_gpu_memory: bool = False) -> None:
-        """Puts every setting back, reseeds the global generators to a constant, and frees what trials left behind.
+        """Restores every setting, seeds the global generators with a constant, and frees what trials left behind.
 
-        `keep_gpu_memory`: blocks that PyTorch's allocator holds stay with it, so that the next trial's first step need
-        not ask the driver for them; for a process that shares its GPU with nobody.
+        `keep_gpu_memory`: PyTorch's allocator keeps its blocks, so that the next trial's first step need not ask the
+        driver for them. For a process that has its GPU to itself.
         """
         for name, value in self.environment.items():
             if os.environ.get(name) != value:
@@ -41,7 +41,7 @@ class ProcessState:
         os.chdir(self.folder)
         present = _settings()
         for name, value in self.settings.items():
-            # Only what differs: the deterministic flag's setter imports the compiler, 1.4 s once per process.
+            # Only changed settings: the setter of the deterministic flag imports the compiler, 1.4 s once per process.
             if present[name] != value:
                 _SETTERS[name](value)
         torch.set_flush_denormal(False)
@@ -52,7 +52,7 @@ class ProcessState:
         if dynamo is not None:
             dynamo.reset()
         gc.collect()
-        # Survivors are what the trial imported, and kept for the next one.
+        # The survivors are the trial's imports, which the next trial uses.
         gc.freeze()
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()

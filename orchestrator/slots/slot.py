@@ -1,7 +1,8 @@
-"""A slot: a mailbox, and beside it in the same process the Train run whose workers serve it.
+"""A slot: the actor that holds the slot's state and, in a thread, the Train run whose workers serve the slot.
 
-One process, so one thing to lose: if it dies, Ray starts it anew, and with it the Train run; the trial's owner finds
-its lease gone and leases again. If only the Train run dies, the slot starts another one and keeps the trial.
+Both share one process, so only one thing can be lost. If the process dies, Ray restarts it, and it starts a new Train
+run; the trial's owner finds its lease lost and leases a slot again. If only the Train run dies, the slot starts another
+one and keeps the trial.
 """
 
 import logging
@@ -9,23 +10,20 @@ import os
 import shutil
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import ray
 from ray._private.state import state
 from ray.util.state.exception import RayStateApiException
 
-from orchestrator.ray_cluster.nodes import wanting
+from orchestrator.ray_cluster.nodes import waiting_message
 from orchestrator.slots import placement_groups
 from orchestrator.slots.failures import Failure, cause_line
-from orchestrator.slots.hang_detector import Beat, Watchdog
-from orchestrator.slots.messages import SlotStatus
-from orchestrator.slots.slot_state import Mailbox
+from orchestrator.slots.hang_detector import HangDetector, RankProgress
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, GroupId, SlotPreempted, SlotStatus
+from orchestrator.slots.slot_state import SlotState
 from orchestrator.slots.spec import SlotSpec
 from trainables.runtime.node_cache import node_cache
-
-if TYPE_CHECKING:
-    pass
 
 RETRY_S = 2.0
 LOOK_S = 1.0
@@ -39,81 +37,130 @@ TRAIN_SETTINGS = {
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    # Paths in a job are absolute; a working folder of Ray's would only be one more thing that differs.
+    # A trial's paths are absolute; a working folder of Ray's would only add one more difference between processes.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-
-
 NO_ROOM = "WorkerGroupStartupTimeoutError"
-"""Ray Train's error, by a name that it does not export, of a run whose workers found no place in the time given."""
+"""Ray Train's error for workers that found no room in time, by name because Ray does not export it."""
 
 
-class Slot(Mailbox):
-    """The actor. Its Train run goes on in a thread of its own until the slot is closed."""
+class Slot:
+    """The actor. Its Train run continues in a thread until the slot is closed."""
 
-    def __init__(self, name: str, namespace: str, spec: SlotSpec) -> None:
-        super().__init__(owner_timeout_s=spec.owner_timeout_s)
+    def __init__(self, name: str, namespace: str, spec: SlotSpec, workers: int, watch_preemption: bool) -> None:
+        """`workers`: at the start; `resize` changes them. `watch_preemption`: Train watches for nodes about to go."""
         self._name, self._namespace, self._spec = name, namespace, spec
-        self._workers, self._node = spec.workers, ray.get_runtime_context().get_node_id()
+        self._state = SlotState(owner_timeout_s=spec.owner_timeout_s)
+        self._workers, self._node = workers, ray.get_runtime_context().get_node_id()
         settings = {
             **TRAIN_SETTINGS,
             "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(spec.start_timeout_s),
-            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": str(int(spec.watch_preemption)),
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": str(int(watch_preemption)),
         }
         for key, value in settings.items():
             os.environ.setdefault(key, value)
         self._ended = threading.Event()
-        self._watchdog, self._ranks = Watchdog(spec.hang_timeout_s), dict[int, tuple[Any, str]]()
-        for target, thread in ((self._serve, "train-run"), (self._sweep, "orphans"), (self._watch, "watchdog")):
+        self._lock = threading.Lock()
+        """Guards the number of workers, the hang detector and the ranks; taken before the state's own lock."""
+        self._hang_detector = HangDetector(spec.hang_timeout_s)
+        self._ranks = dict[int, tuple[Any, str]]()
+        """Actor and node of each rank of the group that the hang detector watches."""
+        loops = ((self._serve, "train-run"), (self._sweep, "leaked-groups"), (self._watch, "hang-detector"))
+        for target, thread in loops:
             threading.Thread(target=target, name=thread, daemon=True).start()
+
+    # The owner's calls; `SlotState` says what each does.
+
+    def lease(self, owner: str) -> str | None:
+        return self._state.lease(owner)
+
+    def start(self, token: str, assignment: Assignment) -> bool:
+        return self._state.start(token, assignment)
+
+    def next(self, token: str, timeout_s: float) -> EpochResult | Finished | SlotPreempted | Literal["wait", "lost"]:
+        return self._state.next(token, timeout_s)
+
+    def stop(self, token: str, at_once: bool = False) -> bool:
+        return self._state.stop(token, at_once)
+
+    def release(self, token: str) -> None:
+        self._state.release(token)
+
+    def heartbeat(self, token: str) -> bool:
+        return self._state.heartbeat(token)
+
+    # The workers' calls.
+
+    def take(self, group: GroupId, timeout_s: float) -> Assignment | Literal["wait", "close"]:
+        return self._state.take(group, timeout_s)
+
+    def put(self, group: GroupId, epoch: int, metrics: dict[str, float]) -> bool:
+        return self._state.put(group, epoch, metrics)
+
+    def end(self, group: GroupId, finished: Finished) -> None:
+        self._state.end(group, finished)
+
+    def leave(self, group: GroupId) -> None:
+        self._state.leave(group)
+
+    def agree(self, group: GroupId, rank: int, world_size: int, timeout_s: float) -> bool:
+        return self._state.agree(group, rank, world_size, timeout_s)
+
+    def group_lost(self, run: str, failure: Failure) -> None:
+        self._state.group_lost(run, failure)
+
+    def worker_heartbeat(self, group: GroupId, progress: RankProgress, worker: Any, node_id: str) -> bool:
+        """A worker is alive; the answer is whether it has to leave at its next step."""
+        with self._lock:
+            if group == self._state.serving_group:
+                if group != self._hang_detector.group:
+                    self._ranks = {}
+                self._ranks[progress.rank] = (worker, node_id)
+                self._hang_detector.heartbeat(group, progress)
+        return self._state.must_leave(group)
+
+    # The pool's calls.
+
+    def close(self, drain: bool = False) -> None:
+        self._state.close(drain)
 
     def ended(self, timeout_s: float) -> bool:
         """Whether the Train run is over, after `close`, within the time."""
         return self._ended.wait(timeout_s)
 
-    def beat(self, group: str, beat: Beat, worker: Any, node_id: str) -> bool:
-        """A worker's sign of life; the answer is whether it is to leave at its next step."""
-        with self._changed:
-            if group == self._group:
-                if group != self._watchdog.group:
-                    self._ranks = {}
-                self._ranks[beat.rank] = (worker, node_id)
-                self._watchdog.beat(group, beat)
-        return self.called_away(group)
-
     def pid(self) -> int:
         return os.getpid()
 
     def resize(self, workers: int) -> None:
-        """Another number of workers: the present ones are called away, and the trial goes on at the step they saved."""
-        with self._changed:
+        """Changes the number of workers: the present ones are preempted, and the trial continues at the step they
+        saved."""
+        with self._lock:
             if workers != self._workers:
                 self._workers = workers
-                self.call_away(self._group)
+                self._state.preempt_group()
 
     def status(self) -> SlotStatus:
-        return replace(super().status(), workers=self._workers)
+        return replace(self._state.status(), workers=self._workers)
 
     def _serve(self) -> None:
         from orchestrator.slots.trainer import trainer
 
-        while not self._closing:
-            with self._changed:
-                if self._moving:
-                    # Train puts a run's controller on this node, which takes nothing any more.
-                    self._changed.wait_for(lambda: bool(self._closing))
-                    break
-                run, workers = self.run_started(), self._workers
+        while not self._state.closing:
+            with self._lock:
+                run, workers = self._state.run_started(), self._workers
+            if run is None:
+                # Train would put the run's controller on this node, which is about to go.
+                self._state.wait_closing()
+                break
             try:
                 trainer(self._spec, self._name, self._namespace, run, self._run_name, workers).fit()
             except Exception as error:
-                # Whatever ended the run, the slot's task is to start another one; the cause is in its status.
+                # Whatever ended the run, the slot has to start another one; its status shows the cause.
                 failure = getattr(error, "controller_failure", error)
                 no_room = type(failure).__name__ == NO_ROOM
-                said = wanting(workers, self._spec.resources) if no_room else cause_line(failure)
-                self.run_failed(said, no_room=no_room)
-                with self._changed:
-                    self._changed.wait_for(lambda: bool(self._closing), RETRY_S)
+                reason = waiting_message(workers, self._spec.resources) if no_room else cause_line(failure)
+                self._state.run_failed(reason, no_room=no_room)
+                self._state.wait_closing(RETRY_S)
         if self._spec.storage is None:
             shutil.rmtree(node_cache() / "slots" / self._run_name, ignore_errors=True)
         self._ended.set()
@@ -123,17 +170,17 @@ class Slot(Mailbox):
         return self._name.rsplit(":", 1)[-1]
 
     def _sweep(self) -> None:
-        """While the present run waits for its workers: removes what dead controllers left in their place.
+        """While the present run waits for its workers: removes the placement groups that dead controllers leaked.
 
         A group must be found empty twice, so that one whose workers are just being created is left alone.
         """
         job_id, empty = ray.get_runtime_context().get_job_id(), set[str]()
         while not self._ended.wait(SWEEP_S):
-            if self._group.startswith(self._run):
+            if not self._state.awaits_group:
                 empty = set()
                 continue
             try:
-                found = placement_groups.orphans(job_id, self._spec.resources)
+                found = placement_groups.leaked_groups(job_id, self._spec.resources)
                 for group in found & empty:
                     placement_groups.remove(group)
             except RayStateApiException:
@@ -143,32 +190,32 @@ class Slot(Mailbox):
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
-            if self.deserted:
-                # Ray starts the slot anew, on a node that stays.
+            if self._state.may_restart:
+                # Ray restarts the slot on a node that stays.
                 os._exit(1)
             try:
                 self._look()
             except Exception:
-                # The cluster's head is away for a moment; the next look asks again.
+                # The cluster's head is briefly unreachable; the next look asks again.
                 logger.warning("a look at the workers failed", exc_info=True)
 
     def _look(self) -> None:
-        """Kills a group that is stuck, calls one away whose node is about to go, and moves with the slot's own node."""
-        with self._changed:
-            late = self._watchdog.stuck(LOOK_S)
-            served = self._serving and self._watchdog.group == self._group
-            group, ranks = self._group, dict(self._ranks) if served else {}
-            if served and late is not None:
-                self._idle = False
-                self._lost(Failure("hang", late))
-        if served and late is not None:
-            logger.warning("%s: %s; its worker group is killed", self._name, late)
+        """Kills a hung group, preempts a group whose node is about to go, and the slot if its own node is."""
+        with self._lock:
+            hang = self._hang_detector.stuck(LOOK_S)
+            group = self._state.serving_group
+            served = group is not None and group == self._hang_detector.group
+            ranks = dict(self._ranks) if served else {}
+        if group is not None and served and hang is not None:
+            # Before the kill, so that the hang is the first reason given; after it, as the group may have called since.
+            self._state.group_lost(group.run, Failure("hang", hang))
+            logger.warning("%s: %s; its worker group is killed", self._name, hang)
             for worker, _ in ranks.values():
-                # Train sees the death and starts a new group; a process that is stopped does not hinder this.
+                # Train sees the death and starts a new group; this works on a stopped process too.
                 ray.kill(worker, no_restart=True)
-            self.group_lost(group.split("/", maxsplit=1)[0], Failure("hang", late))
+            self._state.group_lost(group.run, Failure("hang", hang))
         draining = state.get_draining_nodes() or {}
         if self._node in draining:
-            self.move()
-        elif group != self._away and any(node_id in draining for _, node_id in ranks.values()):
-            self.call_away(group)
+            self._state.preempt_slot()
+        elif any(node_id in draining for _, node_id in ranks.values()):
+            self._state.preempt_group()

@@ -1,144 +1,102 @@
-"""What passes between one trial's owner and the workers that run it: the slot's rules, without Ray.
+"""The rules of a slot, without Ray: what passes between a trial's owner and the workers that run the trial.
 
-Three parties call it from threads of their own. The *owner* leases, starts a job and asks for epoch after epoch. The
-*group* (rank 0 of the worker group) takes a job, reports each epoch and learns whether to stop. The *pool* closes it.
-A group's name begins with the name of its Train run; calls of a group that was replaced are answered with "leave".
+Three parties call the slot state from threads of their own. The *owner* leases the slot, assigns its trial and asks for
+epoch after epoch. The *worker group*, through its rank 0, takes the trial, reports each epoch and learns whether to
+stop. The *pool* closes the slot. `states` lists the states and their transitions.
 """
 
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from orchestrator.slots.failures import Failure, decide
-from orchestrator.slots.messages import Assignment, EpochResult, Finished, Moved, SlotState, SlotStatus
+from orchestrator.slots.claim import Claim, StopRequest
+from orchestrator.slots.failures import Failure
+from orchestrator.slots.messages import Assignment, EpochResult, Finished, GroupId, SlotPreempted, SlotStatus
+from orchestrator.slots.slot_status import slot_status
+from orchestrator.slots.states import MODE, Mode, ModeEvent, StateMachine, WorkersState
+from orchestrator.slots.worker_groups import WorkerGroups
 
 OWNER_TIMEOUT_S = 15.0
 DECISION_WAIT_S = 5.0
-FAILED_RUNS = 3
-"""After so many Train runs in a row that no workers came of, a slot counts as broken: a call that the network dropped
-ends one, but hardly three."""
 
 
-@dataclass
-class _Lease:
-    token: str
-    owner: str
-    heard_s: float
-    job: Assignment | None = None
-    taken: bool = False
-    """A worker group is running the job."""
-    leaving: bool = False
-    """Nobody waits for the job any more; the workers leave at their epoch's end."""
-    stop: bool = False
-    at_once: bool = False
-    """Not even the epoch in progress is waited for."""
-    passed: int = 0
-    """The last epoch passed on."""
-    failures: tuple[Failure, ...] = ()
-    asking: int = 0
-    """Calls of the owner that wait for an epoch."""
-    reports: deque[EpochResult] = field(default_factory=deque)
-    finished: Finished | None = None
-
-
-class Mailbox:
-    """One slot's lease, job and reports. Every method may be called from any thread; waits are bounded."""
+class SlotState:
+    """One slot's claim, worker groups and mode. Every method may be called from any thread; waits are bounded."""
 
     def __init__(
-        self,
-        *,
-        owner_timeout_s: float = OWNER_TIMEOUT_S,
-        decision_wait_s: float = DECISION_WAIT_S,
+        self, *, owner_timeout_s: float = OWNER_TIMEOUT_S, decision_wait_s: float = DECISION_WAIT_S,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._changed = threading.Condition()
         self._owner_timeout_s, self._decision_wait_s, self._clock = owner_timeout_s, decision_wait_s, clock
-        self._lease: _Lease | None = None
-        self._run, self._group, self._idle = "", "", False
-        self._serving = False
-        self._closing: Literal["", "drain", "now"] = ""
-        self._failure, self._failed_runs, self._no_room = "", 0, ""
-        self._loss: Failure | None = None
-        """Why the present group is lost, until its successor counts it: the first thing that was said of it."""
+        self._claim, self._groups, self._mode = Claim(), WorkerGroups(), StateMachine(MODE, Mode.OPEN)
+        self._preempted = False
+        """The slot's own node is about to go."""
         self._last_put_s = 0.0
-        self._away: str | None = None
-        """A group that is to leave its nodes."""
-        self._moving = False
-        self._met: set[int] = set()
         self._groups_lost = 0
 
     # The owner's side.
 
     def lease(self, owner: str) -> str | None:
-        """A token for a slot whose workers wait for a trial; None if they don't. The same owner gets the same token,
-        so that a repeated call is harmless."""
+        """A token for the slot if its workers wait for a trial, else None. The same owner gets the same token, which
+        makes a repeated call harmless."""
         with self._changed:
             self._expire()
-            if self._lease is not None:
-                return self._lease.token if self._lease.owner == owner and not self._lease.leaving else None
-            if not self._idle or self._closing or self._moving:
+            if self._claim.held and self._claim.owner == owner:
+                return self._claim.token
+            available = self._claim.free and self._groups.state is WorkersState.IDLE
+            if not available or self.closing or self._preempted:
                 return None
-            self._lease = _Lease(uuid.uuid4().hex, owner, self._clock())
-            return self._lease.token
+            self._claim = Claim(uuid.uuid4().hex, owner, self._clock())
+            self._claim.lease()
+            return self._claim.token
 
-    def start(self, token: str, job: Assignment) -> bool:
-        """Hands the job to the workers; False if the lease is lost. A lease has one job."""
+    def start(self, token: str, assignment: Assignment) -> bool:
+        """Assigns the trial; False if the lease is lost. A lease has one trial: a repeated call changes nothing."""
         with self._changed:
-            lease = self._owned(token)
-            if lease is None:
-                return False
-            if lease.job is None:
-                lease.job, lease.passed, lease.failures = job, job.epochs_known, job.failures
+            claim = self._owned(token)
+            if claim is not None and claim.assign(assignment):
                 self._changed.notify_all()
-            return True
+            return claim is not None
 
-    def next(self, token: str, timeout_s: float) -> EpochResult | Finished | Moved | Literal["wait", "lost"]:
-        """The next epoch, each exactly once, or the trial's end, or its move; "wait" if there is none of them yet."""
+    def next(self, token: str, timeout_s: float) -> EpochResult | Finished | SlotPreempted | Literal["wait", "lost"]:
+        """The next epoch, each exactly once, or the trial's end, or the slot's preemption; "wait" if none came yet."""
         with self._changed:
-            lease = self._owned(token)
-            if lease is None:
+            claim = self._owned(token)
+            if claim is None:
                 return "lost"
-            lease.asking += 1
+            claim.asking += 1
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: (
-                    bool(lease.reports)
-                    or lease.finished is not None
-                    or lease is not self._lease
-                    or (self._moving and self._has_job())
-                ),
-                timeout_s,
-            )
-            lease.asking -= 1
-            if lease is not self._lease:
+            self._changed.wait_for(lambda: claim.has_news or self._moves(claim), timeout_s)
+            claim.asking -= 1
+            if claim.free:
                 return "lost"
-            if lease.reports:
-                return lease.reports.popleft()
-            if self._moving and self._has_job():
-                self._lease = None
-                return Moved(lease.failures)
-            return lease.finished or "wait"
+            if claim.reports:
+                return claim.reports.popleft()
+            if self._moves(claim):
+                claim.release()
+                return SlotPreempted(claim.failures)
+            return claim.finished or "wait"
 
     def stop(self, token: str, at_once: bool = False) -> bool:
         """Asks the workers to leave the trial at their epoch's end, or at the next step with a checkpoint; the owner
-        still gets `Finished`."""
+        still gets `Finished`. False if the lease is lost."""
         with self._changed:
-            lease = self._owned(token)
-            if lease is not None:
-                lease.stop, lease.at_once = True, lease.at_once or at_once
+            claim = self._owned(token)
+            if claim is not None:
+                claim.request_stop(StopRequest.AT_ONCE if at_once else StopRequest.AFTER_EPOCH)
                 self._changed.notify_all()
-            return lease is not None
+            return claim is not None
 
     def release(self, token: str) -> None:
-        """Gives the slot back at once; workers in mid-trial leave at their epoch's end and are then free."""
+        """Frees the slot at once; workers in mid-trial first leave the trial at their epoch's end."""
         with self._changed:
-            lease = self._owned(token)
-            if lease is not None:
-                self._let_go(lease)
+            claim = self._owned(token)
+            if claim is not None:
+                claim.release()
+                self._changed.notify_all()
 
     def heartbeat(self, token: str) -> bool:
         """The owner is alive; False if it has lost the lease."""
@@ -147,226 +105,196 @@ class Mailbox:
 
     # The workers' side.
 
-    def take(self, group: str, timeout_s: float) -> Assignment | Literal["wait", "close"]:
-        """The next job for an idle group. A new group's first call, with a job in progress, is that job's failure."""
+    def take(self, group: GroupId, timeout_s: float) -> Assignment | Literal["wait", "close"]:
+        """The next trial for an idle group. A new group's first call counts the loss of the group before it."""
         with self._changed:
-            if not self._of_this_run(group):
+            if not self._groups.is_of_present_run(group.run):
                 return "close"
-            if group != self._group:
-                reclaimed = self._away == self._group
-                self._group = group
-                self._group_replaced(reclaimed)
-            self._idle, self._serving, self._failed_runs, self._no_room = True, True, 0, ""
+            self._count(self._groups.ask(group))
             self._changed.wait_for(
-                lambda: self._has_job() or self._may_end() or group != self._group, max(0.0, timeout_s)
+                lambda: self._claim.queued or self._dismisses() or group != self._groups.present, max(0.0, timeout_s)
             )
             self._expire()
-            if group != self._group or self._may_end():
-                self._idle = False
+            if group != self._groups.present:
                 return "close"
-            lease = self._lease
-            if lease is None or lease.job is None or not self._has_job():
+            if self._dismisses():
+                self._groups.answer()
+                return "close"
+            if not self._claim.queued:
                 return "wait"
-            self._idle, lease.taken, self._met, self._last_put_s = False, True, set(), self._clock()
-            return replace(lease.job, epochs_known=lease.passed, failures=lease.failures)
+            self._groups.answer()
+            self._groups.met, self._last_put_s = set(), self._clock()
+            return self._claim.take()
 
-    def put(self, group: str, epoch: int, metrics: dict[str, float]) -> bool:
+    def put(self, group: GroupId, epoch: int, metrics: dict[str, float]) -> bool:
         """Takes an epoch's report; True tells the group to leave the trial.
 
         Answers as soon as the owner asks for the next epoch, so that an early stop decided on this report costs no
-        further epoch; a silent owner is waited for no longer than the epoch itself took (at most decision_wait_s).
+        further epoch. Waits for a silent owner no longer than the epoch itself took, `decision_wait_s` at most.
         """
         with self._changed:
-            lease = self._running(group)
-            if lease is None or lease.job is None:
+            claim = self._claim_of(group)
+            if claim is None:
                 return True
             took_s = self._clock() - self._last_put_s
-            if epoch > lease.passed:
-                lease.passed = epoch
-                lease.reports.append(EpochResult(epoch, metrics, lease.failures))
+            if claim.report(epoch, metrics):
                 self._changed.notify_all()
-            if epoch < lease.job.epochs:
+            if epoch < claim.trial.epochs:
                 self._changed.wait_for(
-                    lambda: lease.stop or (lease.asking > 0 and not lease.reports), min(took_s, self._decision_wait_s)
+                    lambda: bool(claim.stop) or (claim.asking > 0 and not claim.reports),
+                    min(took_s, self._decision_wait_s),
                 )
             self._expire()
             self._last_put_s = self._clock()
-            return lease.stop or self._running(group) is not lease
+            return bool(claim.stop) or self._claim_of(group) is not claim
 
-    def end(self, group: str, finished: Finished) -> None:
-        """The group has left the trial."""
+    def end(self, group: GroupId, finished: Finished) -> None:
+        """The group has left the trial for good."""
         with self._changed:
-            lease = self._running(group)
-            if lease is not None:
-                self._finish(lease, finished)
-
-    def leave(self, group: str) -> None:
-        """The group was called away and has saved its trial, which the next group goes on with: no failure."""
-        with self._changed:
-            lease = self._running(group)
-            if lease is not None and (lease.stop or lease.finished is not None):
-                self._finish(lease, lease.finished or Finished("stopped"))
-            elif lease is not None:
-                lease.taken = False
+            claim = self._claim_of(group)
+            if claim is not None:
+                claim.end(finished)
                 self._changed.notify_all()
 
-    def called_away(self, group: str) -> bool:
-        """Whether the group is to leave at its next step: its nodes go, or nobody waits for its trial's epoch."""
+    def leave(self, group: GroupId) -> None:
+        """The group was preempted and has saved its trial. The next group continues it; this is no failure."""
         with self._changed:
-            lease = self._running(group)
-            goes = self._moving or self._closing == "now" or group == self._away
-            return goes or (lease is not None and lease.at_once)
+            claim = self._claim_of(group)
+            if claim is not None:
+                claim.pause()
+                self._changed.notify_all()
 
-    def agree(self, group: str, rank: int, world_size: int, timeout_s: float) -> bool:
-        """Whether every rank of the group calls this within the time: an error that all ranks raised together."""
+    def must_leave(self, group: GroupId) -> bool:
+        """Whether the group has to leave its trial at the next step, with a checkpoint."""
         with self._changed:
-            if group != self._group:
+            claim = self._claim_of(group)
+            stopped = claim is not None and claim.stop is StopRequest.AT_ONCE
+            preempted = self._preempted or self._groups.was_preempted(group)
+            return preempted or stopped or self._mode.state is Mode.CLOSED
+
+    def agree(self, group: GroupId, rank: int, world_size: int, timeout_s: float) -> bool:
+        """Whether every rank of the group calls this within the time: then all ranks raised the error together."""
+        with self._changed:
+            if group != self._groups.present:
                 return False
-            self._met.add(rank)
+            met = self._groups.met
+            met.add(rank)
             self._changed.notify_all()
-            met = self._met
             return self._changed.wait_for(lambda: len(met) == world_size, timeout_s)
 
     def group_lost(self, run: str, failure: Failure) -> None:
-        """Why a worker group of a run has just failed; its successor's `take` counts it."""
+        """Why a worker group of a run has just failed; the next group's `take` counts it."""
         with self._changed:
-            if run == self._run:
-                self._idle, self._serving = False, False
-                self._lost(failure)
+            if self._groups.is_of_present_run(run):
+                self._groups.lose(failure)
 
     # The slot's and the pool's side.
 
-    def run_started(self) -> str:
-        """Names a new Train run; groups of earlier runs are turned away from here on."""
+    def run_started(self) -> str | None:
+        """Names a new Train run and dismisses the groups of earlier ones; None if the slot is preempted."""
         with self._changed:
-            self._run, self._idle, self._serving = uuid.uuid4().hex, False, False
-            return self._run
+            return None if self._preempted else self._groups.start_run()
 
     def run_failed(self, failure: str, no_room: bool = False) -> None:
-        """A Train run ended with an error; the slot starts another one. `no_room`: others have what its workers need,
-        or the nodes that had it are gone. That passes, however often it takes another run, and breaks no slot."""
-        with self._changed:
-            self._idle, self._serving = False, False
-            self._failed_runs += not no_room
-            self._no_room = failure if no_room else ""
-            self._lost(Failure("slot_lost", failure))
-            self._failure = failure
-            if self._moving:
-                # No other group will come and count it.
-                self._group_replaced(reclaimed=True)
+        """A Train run ended with an error; the slot starts another one.
 
-    def call_away(self, group: str) -> None:
-        """The group leaves its trial at the next step, with a checkpoint, and its nodes; another one goes on."""
+        `no_room`: others use what the workers need, or the nodes that offered it are gone. The slot waits for room
+        through any number of runs; this never breaks it.
+        """
         with self._changed:
-            self._away = group
+            self._groups.fail_run(failure, no_room)
+            if self._preempted:
+                # No other group comes to count the loss.
+                self._count(self._groups.take_loss(preempted=True))
+
+    def preempt_group(self) -> None:
+        """The present group leaves its trial at the next step, with a checkpoint; the next group continues."""
+        with self._changed:
+            self._groups.preempt()
             self._changed.notify_all()
 
-    def move(self) -> None:
-        """The slot's own node is about to go: nobody gets it any more, the group is called away and not replaced, and
-        the owner takes its trial to another slot."""
+    def preempt_slot(self) -> None:
+        """The slot's own node is about to go: no new lease, no new group; the owner moves its trial to another slot."""
         with self._changed:
-            self._moving = True
+            self._preempted = True
             self._changed.notify_all()
-
-    @property
-    def deserted(self) -> bool:
-        """Whether a moving slot's owner has left it."""
-        with self._changed:
-            self._expire()
-            return self._moving and self._lease is None
 
     def close(self, drain: bool = False) -> None:
-        """No new leases; a trial in progress is stopped, or with `drain` finished first."""
+        """Refuses new leases; stops the trial in progress, or with `drain` lets it finish."""
         with self._changed:
-            self._closing = "drain" if drain and self._closing != "now" else "now"
-            lease = self._lease
-            if lease is not None and not drain:
-                lease.stop = True
-                if self._has_job():
-                    self._finish(lease, Finished("stopped"))
+            self._mode.fire(ModeEvent.DRAIN if drain else ModeEvent.CLOSE)
+            if not drain:
+                self._claim.request_stop(StopRequest.AFTER_EPOCH)
+                if self._claim.queued:
+                    self._claim.end(Finished("stopped"))
             self._changed.notify_all()
+
+    def wait_closing(self, timeout_s: float | None = None) -> bool:
+        """Waits until the slot closes or drains; False if the time is over first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.closing, timeout_s)
 
     def status(self) -> SlotStatus:
         with self._changed:
             self._expire()
-            lease = self._lease
-            state: SlotState = "starting"
-            if self._closing:
-                state = "closed"
-            elif lease is not None:
-                state = "leaving" if lease.leaving else "leased"
-            elif self._idle and not self._moving:
-                state = "idle"
-            elif self._failed_runs >= FAILED_RUNS:
-                state = "broken"
-            trial = lease.job.trial if lease is not None and lease.job is not None else None
-            epoch = lease.passed if lease else 0
-            return SlotStatus(
-                state, trial, epoch, self._failure, self._serving, self._groups_lost, no_room=self._no_room
-            )
+            return slot_status(self._claim, self._groups, self._groups_lost, self.closing, self._preempted)
+
+    @property
+    def closing(self) -> bool:
+        return self._mode.state is not Mode.OPEN
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether the slot is preempted and no owner is left: its process may end and restart on another node."""
+        with self._changed:
+            self._expire()
+            return self._preempted and self._claim.free
+
+    @property
+    def serving_group(self) -> GroupId | None:
+        """The worker group that serves; None while one is awaited."""
+        with self._changed:
+            return self._groups.present if self._groups.serving else None
+
+    @property
+    def awaits_group(self) -> bool:
+        """Whether the present Train run has brought no worker group yet."""
+        with self._changed:
+            return self._groups.awaited
 
     # What follows is called with the lock held.
 
-    def _owned(self, token: str) -> _Lease | None:
+    def _owned(self, token: str) -> Claim | None:
+        """The claim, if the token's owner holds it; notes that the owner is alive."""
         self._expire()
-        lease = self._lease
-        if lease is None or lease.token != token or lease.leaving:
+        claim = self._claim
+        if not claim.held or claim.token != token:
             return None
-        lease.heard_s = self._clock()
-        return lease
+        claim.heard_s = self._clock()
+        return claim
+
+    def _moves(self, claim: Claim) -> bool:
+        """Whether the claim's trial has to go to another slot."""
+        return self._preempted and claim.queued
+
+    def _claim_of(self, group: GroupId) -> Claim | None:
+        """The claim whose trial the group runs."""
+        return self._claim if group == self._groups.present and self._claim.with_workers else None
 
     def _expire(self) -> None:
-        lease = self._lease
-        if lease is not None and not lease.leaving and self._clock() - lease.heard_s > self._owner_timeout_s:
-            self._let_go(lease)
-
-    def _let_go(self, lease: _Lease) -> None:
-        lease.stop = lease.leaving = True
-        if not lease.taken:
-            self._lease = None
-        self._changed.notify_all()
-
-    def _of_this_run(self, group: str) -> bool:
-        return group.split("/", maxsplit=1)[0] == self._run
-
-    def _running(self, group: str) -> _Lease | None:
-        lease = self._lease
-        return lease if group == self._group and lease is not None and lease.taken else None
-
-    def _has_job(self) -> bool:
-        lease = self._lease
-        return lease is not None and lease.job is not None and not lease.taken and lease.finished is None
-
-    def _may_end(self) -> bool:
-        if self._closing == "now" or self._moving or self._away == self._group:
-            return True
-        return self._closing == "drain" and not self._has_job()
-
-    def _lost(self, failure: Failure) -> None:
-        self._loss = self._loss or failure
-        self._failure = self._loss.text
-
-    def _group_replaced(self, reclaimed: bool) -> None:
-        self._met = set()
-        loss, self._loss = self._loss or Failure("crash", "its worker group died"), None
-        if reclaimed:
-            loss = Failure("preempted", f"its node was reclaimed before the workers had left it ({loss.text})")
-        lease = self._lease
-        if lease is None or lease.job is None or not lease.taken:
-            return
-        self._groups_lost += 1
-        lease.failures = (*lease.failures, loss._replace(epoch=lease.passed))
-        verdict = decide(lease.failures, lease.job.max_failures)
-        if lease.stop:
-            self._finish(lease, Finished("stopped"))
-        elif not verdict.retry:
-            self._finish(lease, Finished("failed", verdict.reason, verdict.kind))
-        else:
-            lease.taken = False
+        claim = self._claim
+        if claim.held and self._clock() - claim.heard_s > self._owner_timeout_s:
+            claim.release()
             self._changed.notify_all()
 
-    def _finish(self, lease: _Lease, finished: Finished) -> None:
-        lease.finished, lease.taken = finished, False
-        if lease.leaving:
-            self._lease = None
-        self._changed.notify_all()
+    def _dismisses(self) -> bool:
+        """Whether the present group has to leave instead of taking a trial."""
+        drained = self._mode.state is Mode.DRAINING and not self._claim.queued
+        return self._preempted or self._groups.preempted or drained or self._mode.state is Mode.CLOSED
+
+    def _count(self, loss: Failure | None) -> None:
+        """Counts the loss of a worker group against the trial that it was running, if any."""
+        if loss is not None and self._claim.with_workers:
+            self._groups_lost += 1
+            self._claim.lose_workers(loss)
+            self._changed.notify_all()

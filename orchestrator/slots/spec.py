@@ -1,33 +1,35 @@
-"""What every slot of a pool is made of."""
+"""What every slot of a pool is made of: resources, placement, the training it runs, and its timeouts."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.slots.slot_state import OWNER_TIMEOUT_S
+
 if TYPE_CHECKING:
-    # At run time it would bring torch into every process that only looks a slot up.
+    # An import at run time would load torch into every process that only looks up a slot.
     from orchestrator.slots.worker import Fit
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotSpec:
-    """What every slot of a pool is made of."""
+    """What every slot of a pool is made of. Only the number of workers differs from slot to slot."""
 
-    workers: int
-    """At the start; `Slot.resize` changes them."""
     cpus_per_worker: float
-    gpus_per_worker: float
+    gpus_per_worker: float = 0
     storage: Path | None
-    """For Train's own small files; None: the cache of the node that the slot is on."""
-    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
-    trials_per_slot: int | None
-    """Fresh workers after so many trials; None: never."""
-    fit: "Fit"
-    owner_timeout_s: float
-    start_timeout_s: float
-    watch_preemption: bool
-    hang_timeout_s: float | None
-    """How long a worker may make no progress (`watchdog.Watchdog`)."""
+    """Folder for Ray Train's own small files; None: the cache of the slot's node."""
+    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
+    trials_per_slot: int | None = None
+    """Trials after which the workers are replaced by fresh ones; None: never."""
+    fit: "Fit | None" = None
+    """The training that the workers run; None: `worker.fit_trial`."""
+    owner_timeout_s: float = OWNER_TIMEOUT_S
+    """Silence after which an owner loses its lease."""
+    start_timeout_s: float = 120
+    """How long a worker group may wait for room."""
+    hang_timeout_s: float | None = None
+    """How long a worker may make no progress; None: as measured (`hang_detector.HangDetector`)."""
 
     @property
     def resources(self) -> dict[str, float]:

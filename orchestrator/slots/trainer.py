@@ -1,7 +1,7 @@
-"""The Train run of a slot: a worker group of `TorchTrainer` whose every rank runs `worker.serve`.
+"""The Train run of a slot: a `TorchTrainer` whose worker group runs `worker.serve` on every rank.
 
-A module of its own, which only the slot's process needs: whoever looks a slot up by its name loads the class `Slot` and
-what that imports, and torch alone would double the start of every trial's actor.
+Only the slot's own process imports this module. A process that looks up a slot by name loads the class `Slot` and its
+imports; torch among them would double the start time of every trial's actor.
 """
 
 from typing import Any
@@ -12,16 +12,16 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from orchestrator.slots.failures import failure_of_group
 from orchestrator.slots.spec import SlotSpec
-from orchestrator.slots.worker import serve
+from orchestrator.slots.worker import fit_trial, serve
 from trainables.runtime.node_cache import node_cache
 
 COLLECTIVE_TIMEOUT_S = 1800
 
 
 def trainer(spec: SlotSpec, slot: str, namespace: str, run: str, run_name: str, workers: int) -> TorchTrainer:
-    """For `fit()`, which returns when the slot closes or calls its workers away, and raises when none can start.
+    """Its `fit()` returns when the slot closes or its workers are preempted, and raises when no workers can start.
 
-    `run`: what the names of its groups begin with; `run_name`: its folder under the storage.
+    `run`: the `GroupId.run` of its worker groups; `run_name`: its folder under the storage.
     """
     on_gpu = spec.gpus_per_worker > 0
     return _Trainer(
@@ -30,7 +30,7 @@ def trainer(spec: SlotSpec, slot: str, namespace: str, run: str, run_name: str, 
             "slot": slot,
             "namespace": namespace,
             "run": run,
-            "fit": spec.fit,
+            "fit": spec.fit or fit_trial,
             "trials_per_slot": spec.trials_per_slot,
             "whole_gpu": spec.gpus_per_worker >= 1,
         },
@@ -45,25 +45,28 @@ def trainer(spec: SlotSpec, slot: str, namespace: str, run: str, run_name: str, 
         run_config=RunConfig(
             name=run_name,
             storage_path=str((spec.storage or node_cache()) / "slots"),
-            # Lost groups are counted by trial, in the mailbox; start-up errors come back to the slot.
+            # The slot state counts lost groups, by trial; start-up errors come back to the slot.
             failure_config=FailureConfig(max_failures=-1, controller_failure_limit=0),  # type: ignore[call-arg]
-            callbacks=[_TellSlot(slot, namespace, run)],  # type: ignore[list-item]
+            callbacks=[_ReportLoss(slot, namespace, run)],  # type: ignore[list-item]
         ),
     )
 
 
 class _Trainer(TorchTrainer):
-    """Without the process that Ray Train starts for each worker group to hand out Ray Data's data sets: here there are
-    none, and a slot is ready so much the sooner."""
+    """Starts no process for Ray Data's data sets, which Ray Train otherwise starts for each worker group.
+
+    There are none here, and the slot is ready sooner.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
-        # Ray's type hints show an older class. Should Ray rename the callback, its process is back, all else the same.
+        # Ray's type hints show an older class. If Ray renames the callback, its process starts again; nothing else
+        # changes.
         found: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]
         return [callback for callback in found if type(callback).__name__ != "DatasetsCallback"]
 
 
-class _TellSlot(UserCallback):
-    """Runs in the Train controller: tells the slot why a worker group failed, as soon as it is seen."""
+class _ReportLoss(UserCallback):
+    """Runs in the Train controller: reports to the slot why a worker group failed, as soon as Train sees it."""
 
     def __init__(self, name: str, namespace: str, run: str) -> None:
         self._name, self._namespace, self._run = name, namespace, run

@@ -1,6 +1,6 @@
-"""The loop that every worker of a slot runs: take a trial, train it epoch by epoch, hand each epoch on, take the next.
+"""The loop that every worker of a slot runs: take a trial, train it epoch by epoch, report each epoch, take the next.
 
-Rank 0 talks to the slot and tells the others over the process group, so that all ranks enter and leave a trial
+Rank 0 talks to the slot and broadcasts the answers over the process group, so that all ranks enter and leave a trial
 together.
 """
 
@@ -18,11 +18,11 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 
-from orchestrator.slots.heartbeat import Pulse
-from orchestrator.slots.messages import Assignment, Finished
+from orchestrator.slots.heartbeat import Heartbeat
+from orchestrator.slots.messages import Assignment, Finished, GroupId
 from orchestrator.slots.process_reset import ProcessState
 from trainables.checkpoints.checkpoint import read_history
-from trainables.checkpoints.folder_store import CheckpointStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 from trainables.runtime.node_cache import node_cache
 from trainables.runtime.progress import advance
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class FitReport(Protocol):
-    """What the science yields once an epoch."""
+    """What the training yields once an epoch."""
 
     @property
     def epoch(self) -> int: ...
@@ -49,7 +49,7 @@ Fit = Callable[[Mapping[str, Any], Runtime, Path | None], Iterator[FitReport]]
 
 
 def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
-    """The science: one trial from `TrialConfig.to_dict()`."""
+    """Trains one trial, from `TrialConfig.to_dict()`."""
     from trainables.config.trial import TrialConfig
     from trainables.training.fit import fit
 
@@ -57,7 +57,7 @@ def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
 
 
 def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
-    """The same on this node's own copies of the data, which the first worker here makes."""
+    """Trains one trial on the node's own copies of the data, which the first worker on the node makes."""
     from trainables.config.trial import TrialConfig
     from trainables.data.node_copy import copy_to_node
     from trainables.evaluation.final import stores_needed
@@ -69,27 +69,31 @@ def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Pat
 
 
 def serve(config: Mapping[str, Any]) -> None:
-    """Runs on every worker of a slot's Train run (`slot.py` gives the config) until the slot closes, until
-    `trials_per_slot` trials are served, or until they are called away. An error that is not every rank's own and
-    deliberate ends the worker group; Train starts a new one, and the trial goes on from its last checkpoint."""
+    """Runs on every worker of a slot's Train run; `trainer.trainer` gives the config.
+
+    Returns when the slot closes, after `trials_per_slot` trials, or when the workers are preempted. An error that not
+    every rank raises on purpose ends the worker group. Train then starts a new group, and the trial continues from its
+    newest checkpoint.
+    """
     context = ray.train.get_context()
     slot = ray.get_actor(config["slot"], namespace=config["namespace"])
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    ranks = _Ranks(slot, rank, world_size, _broadcast(f"{config['run']}/{uuid.uuid4().hex}", rank))
+    group = _broadcast(GroupId(config["run"], uuid.uuid4().hex), rank)
+    ranks = _Ranks(slot, rank, world_size, group)
     _warm_up()
     before = ProcessState.capture()
     before.restore()
     served = 0
-    with Pulse(slot, ranks.group, rank, world_size, _broadcast) as pulse:
-        while (job := ranks.take()) is not None:
-            finished = _run_job(job, config["fit"], ranks, pulse)
+    with Heartbeat(slot, group, rank, world_size, _broadcast) as heartbeat:
+        while (assignment := ranks.take()) is not None:
+            finished = _run_trial(assignment, config["fit"], ranks, heartbeat)
             if finished is None:
                 if rank == 0:
-                    ray.get(slot.leave.remote(ranks.group))
+                    ray.get(slot.leave.remote(group))
                 return
             if rank == 0:
-                ray.get(slot.end.remote(ranks.group, finished))
-            # While the owner hears of the end and the next trial is chosen.
+                ray.get(slot.end.remote(group, finished))
+            # Meanwhile the owner reads the end and the next trial is chosen.
             before.restore(keep_gpu_memory=config["whole_gpu"])
             served += 1
             if served == config["trials_per_slot"]:
@@ -97,36 +101,36 @@ def serve(config: Mapping[str, Any]) -> None:
 
 
 def _warm_up() -> None:
-    """Imports what a first trial would: the slot starts beside its driver and the trials' actors, and a trial waits."""
+    """Imports what the first trial needs. The slot starts beside the driver and the trials' actors; a trial waits."""
     importlib.import_module("trainables.training.fit")
     # PyTorch imports its compiler with a process's first optimizer.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
 
-def _run_job(job: Assignment, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finished | None:
-    """The trial's end in this group; None where the group was called away and the trial goes on in another one."""
-    pulse.begin()
+def _run_trial(assignment: Assignment, fit: Fit, ranks: "_Ranks", heartbeat: Heartbeat) -> Finished | None:
+    """The trial's end in this group; None if the group was preempted and the trial continues in another group."""
+    heartbeat.begin()
     runtime = Runtime(
-        data_root=job.data_root,
+        data_root=assignment.data_root,
         rank=ranks.rank,
         world_size=ranks.world_size,
         device=ray.train.torch.get_device(),
-        leave=pulse.leave,
+        should_pause=heartbeat.leave,
     )
     try:
-        with _resumed(job.checkpoints, ranks.rank) as resume:
-            if _broadcast(_resend(job, resume, ranks) if ranks.rank == 0 else None, ranks.rank):
+        with _resumed(assignment.checkpoints, ranks.rank) as resume:
+            if _broadcast(_resend(assignment, resume, ranks) if ranks.rank == 0 else None, ranks.rank):
                 return Finished("stopped")
-            for report in fit(job.config, runtime, resume):
-                pulse.epoch_done()
-                verdict = _broadcast(_publish(job, report, ranks) if ranks.rank == 0 else None, ranks.rank)
+            for report in fit(assignment.config, runtime, resume):
+                heartbeat.epoch_done()
+                verdict = _broadcast(_publish(assignment, report, ranks) if ranks.rank == 0 else None, ranks.rank)
                 if verdict is not None:
                     return verdict
         return Finished("completed")
     except Paused as pause:
         if ranks.rank == 0:
-            job.checkpoints.save(pause.epoch, pause.save, pause.step)
-            job.checkpoints.prune()
+            assignment.checkpoints.save(pause.epoch, pause.save, pause.step)
+            assignment.checkpoints.prune()
         return None
     except AIBError as error:
         if not ranks.agree():
@@ -136,10 +140,10 @@ def _run_job(job: Assignment, fit: Fit, ranks: "_Ranks", pulse: Pulse) -> Finish
 
 @contextmanager
 def _resumed(checkpoints: CheckpointStore, rank: int) -> Iterator[Path | None]:
-    """The checkpoint to go on from, on every rank the same; None on all of them where there is none.
+    """The checkpoint to continue from, the same on every rank; None on all ranks if there is none.
 
-    Rank 0 chooses for all: storage may show a checkpoint to one node before another. What keeps it from choosing is
-    raised on all of them.
+    Rank 0 chooses for all ranks, since storage may show a checkpoint to one node before another. If rank 0 fails to
+    choose, every rank raises its error.
     """
     with ExitStack() as stack:
         newest: Path | None = None
@@ -158,34 +162,37 @@ def _resumed(checkpoints: CheckpointStore, rank: int) -> Iterator[Path | None]:
         yield newest
 
 
-def _resend(job: Assignment, resume: Path | None, ranks: "_Ranks") -> bool:
-    """Reports the checkpoint's epochs that the owner lacks; True if one of them is answered with a stop."""
+def _resend(assignment: Assignment, resume: Path | None, ranks: "_Ranks") -> bool:
+    """Reports the checkpoint's epochs that the owner lacks; True if the slot answers one of them with a stop."""
     rows = read_history(resume) if resume is not None else []
-    return any(ranks.put(int(row["epoch"]), row) for row in rows if row["epoch"] > job.epochs_known)
+    return any(ranks.put(int(row["epoch"]), row) for row in rows if row["epoch"] > assignment.epochs_known)
 
 
-def _publish(job: Assignment, report: FitReport, ranks: "_Ranks") -> Finished | None:
-    """Checkpoint first, report second: what was reported is never lost. None means to go on."""
+def _publish(assignment: Assignment, report: FitReport, ranks: "_Ranks") -> Finished | None:
+    """Saves the checkpoint first and reports second, so that no reported epoch is lost. None: the trial continues."""
     try:
-        job.checkpoints.save(report.epoch, report.save)
-        job.checkpoints.prune()
+        assignment.checkpoints.save(report.epoch, report.save)
+        assignment.checkpoints.prune()
     except AIBError as error:
         return Finished("failed", str(error), type(error).__name__)
-    return Finished("stopped") if ranks.put(report.epoch, report.metrics) and report.epoch < job.epochs else None
+    stop = ranks.put(report.epoch, report.metrics)
+    return Finished("stopped") if stop and report.epoch < assignment.epochs else None
 
 
 @dataclass(frozen=True)
 class _Ranks:
-    """This rank's side of the slot."""
+    """One rank's calls to the slot."""
 
     slot: Any
     rank: int
     world_size: int
-    group: str
+    group: GroupId
 
     def take(self) -> Assignment | None:
-        """The next trial on all ranks, or None when the slot closes. Every wait is short, so that no other rank's
-        broadcast comes near the process group's timeout."""
+        """The next trial, on all ranks; None when the slot closes.
+
+        Every wait is short, so that no other rank's broadcast comes near the process group's timeout.
+        """
         while True:
             taken = ray.get(self.slot.take.remote(self.group, TAKE_S)) if self.rank == 0 else None
             taken = _broadcast(taken, self.rank)

@@ -21,8 +21,9 @@ from orchestrator.process.signals import Interruption, interruptible
 from orchestrator.ray_cluster.connection import connect
 from orchestrator.ray_cluster.nodes import nodes
 from orchestrator.search.tune_run import trials_left
-from orchestrator.slots.autoscaler import elastic
+from orchestrator.slots.autoscaler import autoscaled
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.checkpoint_storage import choose_storage
@@ -125,17 +126,19 @@ def _following_pool(
 
     pool = SlotPool(
         shape(),
-        cpus_per_worker=asked.cpus_per_worker,
-        gpus_per_worker=asked.gpus_per_worker,
-        # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
-        storage=study.paths.scratch if study.storage.bucket is None else None,
-        placement="PACK" if asked.placement == "pack" else "SPREAD",
-        trials_per_slot=asked.trials_per_slot,
-        hang_timeout_s=asked.hang_timeout_s,
-        fit=fit_trial_on_copies if copies else fit_trial,
+        SlotSpec(
+            cpus_per_worker=asked.cpus_per_worker,
+            gpus_per_worker=asked.gpus_per_worker,
+            # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
+            storage=study.paths.scratch if study.storage.bucket is None else None,
+            placement="PACK" if asked.placement == "pack" else "SPREAD",
+            trials_per_slot=asked.trials_per_slot,
+            hang_timeout_s=asked.hang_timeout_s,
+            fit=fit_trial_on_copies if copies else fit_trial,
+        ),
     )
     # Before the pool takes anything itself; later it hears from Ray Train, which waits for two minutes first.
-    if (crowded := pool.crowded()) is not None:
-        tell(crowded)
-    with pool, elastic(pool, shape, tell):
+    if (shortage := pool.shortage()) is not None:
+        tell(shortage)
+    with pool, autoscaled(pool, shape, tell):
         yield pool

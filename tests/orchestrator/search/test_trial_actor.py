@@ -20,6 +20,7 @@ from orchestrator.search.scheduler import build_scheduler
 from orchestrator.search.trial_actor import Trial, epoch_metrics, trial_failure, trial_resources
 from orchestrator.search.tune_run import TUNE_SETTINGS
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.study.checkpoint_storage import TrialStorage
 from search_spaces.schema import SearchSpec
 from tests.support.small_science import fit_small, small_trial
@@ -103,7 +104,7 @@ def _lenient_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
-    with SlotPool([1, 1], cpus_per_worker=1, storage=tmp_path_factory.mktemp("tune"), fit=fit_small) as slots:
+    with SlotPool([1, 1], SlotSpec(cpus_per_worker=1, storage=tmp_path_factory.mktemp("tune"), fit=fit_small)) as slots:
         yield slots
 
 
@@ -170,7 +171,7 @@ def test_trial_whose_own_actor_dies_goes_on_and_trains_no_epoch_again(pool: Slot
 
 
 def test_trial_that_no_slot_serves_ends_with_a_result_that_says_why(cluster: Cluster, tmp_path: Path) -> None:
-    told, nobody = Told(), SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=fit_small)
+    told, nobody = Told(), SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_small))
     results = search(nobody, tmp_path, [small_trial(epochs=2)], told, FIFOScheduler(), at_once=1)
     assert results.num_errors == 0
     ended = told.last["t00000"]
@@ -184,7 +185,7 @@ def test_early_stops_in_one_slot_of_two_workers_keep_its_workers(
     pool.close()  # its workers have all of the cluster
     configs = [small_trial(epochs=6, seed=i, offset=float(i), epoch_s=0.05) for i in range(8)]
     told = Told()
-    with SlotPool([2], cpus_per_worker=1, storage=tmp_path / "pool", fit=fit_small) as pair:
+    with SlotPool([2], SlotSpec(cpus_per_worker=1, storage=tmp_path / "pool", fit=fit_small)) as pair:
         results = search(pair, tmp_path, configs, told, asha(6), at_once=1)
     assert results.num_errors == 0
     assert told.epochs["t00000"] == [1, 2, 3, 4, 5, 6]

@@ -11,10 +11,11 @@ import ray
 from orchestrator.planning.capacity import Need, num_slots
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.ray_cluster.nodes import nodes
-from orchestrator.slots.autoscaler import elastic
+from orchestrator.slots.autoscaler import autoscaled
 from orchestrator.slots.client import Lease, acquire
 from orchestrator.slots.messages import Assignment, EpochResult, Finished
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from tests.support.nodes import second_node
 from tests.support.small_science import fit_small, small_trial
 from tests.support.tiny_trial import tiny_trial
@@ -41,16 +42,16 @@ def to_its_end(lease: Lease) -> tuple[list[EpochResult], Finished]:
 
 
 def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
-    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Assignment]
+    cluster: Cluster, tmp_path: Path, new_assignment: Callable[..., Assignment]
 ) -> None:
-    pool = SlotPool([1], cpus_per_worker=2, storage=tmp_path, fit=fit_small)
-    with pool, elastic(pool, lambda: num_slots(nodes(), WHOLE_NODE).shape, print, look_s=0.5):
+    pool = SlotPool([1], SlotSpec(cpus_per_worker=2, storage=tmp_path, fit=fit_small))
+    with pool, autoscaled(pool, lambda: num_slots(nodes(), WHOLE_NODE).shape, print, look_s=0.5):
         first = acquire(pool.ref, "first", timeout_s=60)
         with second_node(cluster, 2, tmp_path / "node.log") as node, ThreadPoolExecutor(2) as owners:
             second = acquire(pool.ref, "second", timeout_s=60)
             assert pool.size == 2
-            first.start(new_job(small_trial(epochs=30, epoch_s=0.5), trial="stays"))
-            second.start(new_job(small_trial(epochs=6, epoch_s=0.5), trial="moves"))
+            first.start(new_assignment(small_trial(epochs=30, epoch_s=0.5), trial="stays"))
+            second.start(new_assignment(small_trial(epochs=6, epoch_s=0.5), trial="moves"))
             early = [second.next(), second.next()]
             assert all(isinstance(message, EpochResult) for message in early)
             stays, moves = owners.submit(to_its_end, first), owners.submit(to_its_end, second)
@@ -70,8 +71,10 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
     cluster: Cluster, tmp_path: Path, digits_root: Path
 ) -> None:
     config = tiny_trial(epochs=400, data__train_images=90, evaluation__interp_every_epochs=0).to_dict()
-    job = Assignment(trial="t00000", config=config, checkpoints=FolderStore(tmp_path / "trial"), data_root=digits_root)
-    pool = SlotPool([1], cpus_per_worker=2, storage=tmp_path)
+    assignment = Assignment(
+        trial="t00000", config=config, checkpoints=FolderStore(tmp_path / "trial"), data_root=digits_root
+    )
+    pool = SlotPool([1], SlotSpec(cpus_per_worker=2, storage=tmp_path))
     reports: list[EpochResult] = []
 
     def next_with(workers: int, lease: Lease) -> None:
@@ -83,9 +86,9 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
             assert isinstance(message, EpochResult), message
             reports.append(message)
 
-    follows = elastic(pool, lambda: num_slots(nodes(), ONE_OR_TWO_NODES).shape, print, look_s=0.5)
+    follows = autoscaled(pool, lambda: num_slots(nodes(), ONE_OR_TWO_NODES).shape, print, look_s=0.5)
     with pool, follows, acquire(pool.ref, "owner", timeout_s=90) as lease:
-        lease.start(job)
+        lease.start(assignment)
         next_with(1, lease)
         with second_node(cluster, 2, tmp_path / "node.log") as node:
             next_with(2, lease)

@@ -9,7 +9,7 @@ import ray
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import statuses
 from orchestrator.slots.messages import PoolRef
-from orchestrator.slots.slot_state import Mailbox
+from orchestrator.slots.slot_state import SlotState
 
 pytestmark = pytest.mark.ray
 
@@ -19,7 +19,7 @@ def test_a_slot_that_is_killed_while_it_is_looked_for_is_gone(
 ) -> None:
     pool = PoolRef("killed-between:", ray.get_runtime_context().namespace)
     stays, goes = (
-        ray.remote(Mailbox).options(name=f"{pool.prefix}{name}", num_cpus=0).remote() for name in ("stays", "goes")
+        ray.remote(SlotState).options(name=f"{pool.prefix}{name}", num_cpus=0).remote() for name in ("stays", "goes")
     )
     assert [status is not None for _, status in statuses(pool, timeout_s=30)] == [True, True]
     listed, looks = ray.util.list_named_actors, itertools.count()

@@ -2,26 +2,31 @@
 
 import pytest
 
-from orchestrator.slots.hang_detector import LEAST_S, PAUSES, SILENT_S, START_S, Beat, Watchdog
+from orchestrator.slots.hang_detector import LEAST_S, PAUSES, SILENT_S, START_S, HangDetector, RankProgress
+from orchestrator.slots.messages import GroupId
+
+GROUP, ANOTHER = GroupId("run", "first"), GroupId("run", "another")
 
 
 class Watched:
-    """A watchdog that is asked every second, and ranks that send a beat every second."""
+    """A detector that is asked every second, and ranks that send a beat every second."""
 
     def __init__(self, hang_timeout_s: float | None = None, world_size: int = 1) -> None:
         self.now_s = 0.0
-        self.watchdog = Watchdog(hang_timeout_s, lambda: self.now_s)
+        self.detector = HangDetector(hang_timeout_s, lambda: self.now_s)
         self.done, self.epochs, self.world_size = [0] * world_size, [1] * world_size, world_size
 
-    def goes_on(self, seconds: int, working: set[int], beating: set[int] | None = None) -> str | None:
-        """Lets time pass; the first thing that the watchdog says of it."""
+    def goes_on(self, seconds: int, working: set[int], heard: set[int] | None = None) -> str | None:
+        """Lets time pass; the first thing that the detector says of it."""
         for _ in range(seconds):
             self.now_s += 1
             for rank in range(self.world_size):
                 self.done[rank] += rank in working
-                if beating is None or rank in beating:
-                    self.watchdog.beat("g", Beat(rank, self.world_size, self.done[rank], self.epochs[rank]))
-            if (said := self.watchdog.stuck(1.0)) is not None:
+                if heard is None or rank in heard:
+                    self.detector.heartbeat(
+                        GROUP, RankProgress(rank, self.world_size, self.done[rank], self.epochs[rank])
+                    )
+            if (said := self.detector.stuck(1.0)) is not None:
                 return said
         return None
 
@@ -38,7 +43,7 @@ def test_ranks_that_make_progress_are_left_alone() -> None:
     assert watched.goes_on(1000, working={0, 1}) is None
 
 
-def test_a_rank_that_stands_still_is_named_however_well_it_beats() -> None:
+def test_a_rank_that_stands_still_is_named_whatever_heartbeats_it_sends() -> None:
     watched = Watched(hang_timeout_s=10, world_size=2)
     assert watched.goes_on(50, working={0, 1}) is None
     assert watched.goes_on(9, working={0}) is None
@@ -56,14 +61,14 @@ def test_the_rank_that_stood_still_first_is_named_when_the_others_wait_for_it() 
 def test_a_rank_that_is_not_heard_of_is_stuck_long_before_a_step_may_end() -> None:
     watched = Watched(world_size=2)
     assert watched.goes_on(int(SILENT_S), working={0, 1}) is None
-    said = watched.goes_on(int(SILENT_S) + 2, working={0}, beating={0}) or ""
-    assert said.startswith("rank 1 has not been heard of")
+    said = watched.goes_on(int(SILENT_S) + 2, working={0}, heard={0}) or ""
+    assert said.startswith("rank 1 sent no heartbeat")
 
 
 def test_a_rank_that_never_says_a_word_is_missed_but_has_time_to_begin() -> None:
     watched = Watched(hang_timeout_s=10, world_size=2)
-    assert watched.goes_on(int(SILENT_S), working={0}, beating={0}) is None
-    assert (watched.goes_on(int(SILENT_S) + 2, working={0}, beating={0}) or "").startswith("rank 1 has not been heard")
+    assert watched.goes_on(int(SILENT_S), working={0}, heard={0}) is None
+    assert (watched.goes_on(int(SILENT_S) + 2, working={0}, heard={0}) or "").startswith("rank 1 sent no heartbeat")
 
 
 @pytest.mark.parametrize("hang_timeout_s", [None, 10])
@@ -79,9 +84,9 @@ def test_after_the_second_the_limit_follows_the_longest_pause_since_the_first(pa
     watched = Watched()
     for epochs, seconds in ((0, 400), (0, 2), (1, 2), (1, pause_s)):
         watched.steps(epochs, seconds)
-    assert watched.watchdog.limit_s == max(START_S, pause_s * PAUSES)
+    assert watched.detector.limit_s == max(START_S, pause_s * PAUSES)
     watched.steps(2, 2)
-    assert watched.watchdog.limit_s == limit_s, "400 s before the first step say nothing of the steps"
+    assert watched.detector.limit_s == limit_s, "400 s before the first step say nothing of the steps"
     assert watched.goes_on(int(limit_s), working=set()) is None
     assert watched.goes_on(3, working=set()) is not None
 
@@ -90,25 +95,25 @@ def test_the_next_trial_has_pauses_of_its_own() -> None:
     watched = Watched()
     for epochs in (0, 1, 2):
         watched.steps(epochs, 50)
-    assert watched.watchdog.limit_s == 50 * PAUSES
+    assert watched.detector.limit_s == 50 * PAUSES
     for epochs in (0, 1, 2):
         watched.steps(epochs, 2)
-    assert watched.watchdog.limit_s == LEAST_S
+    assert watched.detector.limit_s == LEAST_S
 
 
 def test_the_next_group_starts_anew() -> None:
     watched = Watched(hang_timeout_s=10)
     assert watched.goes_on(9, working=set()) is None
-    watched.watchdog.beat("another", Beat(0, 1, 0, 0))
+    watched.detector.heartbeat(ANOTHER, RankProgress(0, 1, 0, 0))
     watched.now_s += 8
-    assert watched.watchdog.stuck(1.0) is None
-    assert watched.watchdog.group == "another"
+    assert watched.detector.stuck(1.0) is None
+    assert watched.detector.group == ANOTHER
 
 
 def test_time_in_which_the_watcher_itself_stood_still_is_nobodys_pause() -> None:
     watched = Watched(hang_timeout_s=10)
     assert watched.goes_on(5, working={0}) is None
     watched.now_s += 3600
-    assert watched.watchdog.stuck(1.0) is None, "a suspended machine wakes up"
+    assert watched.detector.stuck(1.0) is None, "a suspended machine wakes up"
     assert watched.goes_on(9, working=set()) is None
     assert watched.goes_on(3, working=set()) is not None

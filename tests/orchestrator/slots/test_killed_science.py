@@ -14,8 +14,9 @@ import torch
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.messages import Assignment, Finished
 from orchestrator.slots.pool import SlotPool
-from orchestrator.slots.worker import EpochReport, fit_trial
-from tests.orchestrator.slots.conftest import Run
+from orchestrator.slots.spec import SlotSpec
+from orchestrator.slots.worker import FitReport, fit_trial
+from tests.support.slot_trials import Run
 from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
 from trainables.checkpoints import checkpoint
 from trainables.checkpoints.checkpoint import latest_checkpoint, read_tensors
@@ -29,7 +30,7 @@ CONFIG = tiny_trial(epochs=2).to_dict()
 TENSORS = ("model", "optimizer", "best")
 
 
-def fit_killed(marks: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
+def fit_killed(marks: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
     """The last rank is killed once at the second epoch's second step, rank 0 once when it writes that epoch down."""
     steps_left = 5  # three an epoch
     last = runtime.rank == runtime.world_size - 1
@@ -68,10 +69,10 @@ def test_trial_killed_at_a_step_and_in_a_write_ends_with_the_undisturbed_weights
     plain = on_ranks(workers, undisturbed, digits_root, CONFIG, tmp_path / "plain")[0]
     marks, store = tmp_path / "marks", FolderStore(tmp_path / "killed")
     marks.mkdir()
-    job = Assignment(trial="killed", config=CONFIG, checkpoints=store, data_root=digits_root, max_failures=2)
+    assignment = Assignment(trial="killed", config=CONFIG, checkpoints=store, data_root=digits_root, max_failures=2)
     fit_so = partial(fit_killed, marks)
-    with SlotPool([workers], cpus_per_worker=1, storage=tmp_path, fit=fit_so) as pool:
-        ran = run(pool.ref, job)
+    with SlotPool([workers], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_so)) as pool:
+        ran = run(pool.ref, assignment)
     assert sorted(mark.name for mark in marks.iterdir()) == ["at-a-step", "in-the-write"]
     assert ran.finished == Finished("completed")
     assert ran.epochs == [1, 2]

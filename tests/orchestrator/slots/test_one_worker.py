@@ -18,18 +18,19 @@ from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import acquire, statuses
 from orchestrator.slots.messages import Assignment, EpochResult, Finished, PoolRef, SlotError
 from orchestrator.slots.pool import SlotPool
-from tests.orchestrator.slots.conftest import Run
+from orchestrator.slots.spec import SlotSpec
+from tests.support.slot_trials import Run
 from tests.support.small_science import fit_small, small_trial
 from trainables.checkpoints.checkpoint import latest_checkpoint
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-NewJob = Callable[..., Assignment]
+NewAssignment = Callable[..., Assignment]
 
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolRef]:
     storage = tmp_path_factory.mktemp("two-slots")
-    with SlotPool([1, 1], cpus_per_worker=1, storage=storage, fit=fit_small, owner_timeout_s=5) as slots:
+    with SlotPool([1, 1], SlotSpec(cpus_per_worker=1, storage=storage, fit=fit_small, owner_timeout_s=5)) as slots:
         yield slots.ref
 
 
@@ -48,12 +49,14 @@ def states(pool: PoolRef) -> list[str]:
     return [status.state if status else "unreachable" for _, status in statuses(pool)]
 
 
-def test_more_trials_than_slots_all_end_with_every_epoch_once(pool: PoolRef, new_job: NewJob, run: Run) -> None:
+def test_more_trials_than_slots_all_end_with_every_epoch_once(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
     # On a busy machine one slot would be through with all of them before the other has started.
     wait_until(lambda: states(pool) == ["idle", "idle"], timeout_s=90)
-    jobs = [new_job(small_trial(epochs=3, seed=i), trial=f"t{i:05d}") for i in range(12)]
+    assignments = [new_assignment(small_trial(epochs=3, seed=i), trial=f"t{i:05d}") for i in range(12)]
     with ThreadPoolExecutor(max_workers=6) as owners:
-        ran = list(owners.map(lambda job: run(pool, job), jobs))
+        ran = list(owners.map(lambda assignment: run(pool, assignment), assignments))
     assert [one.epochs for one in ran] == [[1, 2, 3]] * 12
     assert {one.finished.state for one in ran} == {"completed"}
     assert len({pid for one in ran for pid in one.pids}) == 2, "both slots served, with the workers they started with"
@@ -71,13 +74,13 @@ def test_waiting_for_a_taken_slot_ends_in_time(pool: PoolRef) -> None:
 def test_an_owners_former_slot_is_tried_first_and_a_taken_one_is_passed_over(pool: PoolRef) -> None:
     with acquire(pool, "first", timeout_s=60) as lease:
         pass
-    with acquire(pool, "again", timeout_s=60, like=lease), acquire(pool, "another", timeout_s=60, like=lease):
+    with acquire(pool, "again", timeout_s=60, prefer=lease), acquire(pool, "another", timeout_s=60, prefer=lease):
         assert states(pool) == ["leased", "leased"]
 
 
-def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job: NewJob) -> None:
+def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_assignment: NewAssignment) -> None:
     with acquire(pool, "owner", timeout_s=60) as lease:
-        lease.start(new_job(small_trial(epochs=1000, epoch_s=0.05)))
+        lease.start(new_assignment(small_trial(epochs=1000, epoch_s=0.05)))
         first = lease.next()
         lease.stop()
         later = []
@@ -88,23 +91,27 @@ def test_stop_ends_the_trial_after_the_epoch_in_progress(pool: PoolRef, new_job:
     assert len(later) < 10
 
 
-def test_early_stop_decided_on_a_report_costs_no_further_epoch(pool: PoolRef, new_job: NewJob, tmp_path: Path) -> None:
-    job = new_job(small_trial(epochs=1000, epoch_s=0.6))
+def test_early_stop_decided_on_a_report_costs_no_further_epoch(
+    pool: PoolRef, new_assignment: NewAssignment, tmp_path: Path
+) -> None:
+    assignment = new_assignment(small_trial(epochs=1000, epoch_s=0.6))
     lease = acquire(pool, "owner", timeout_s=60)
-    lease.start(job)
+    lease.start(assignment)
     assert isinstance(lease.next(), EpochResult)
     began_s = time.monotonic()
     lease.release()
     assert time.monotonic() - began_s < 0.5, "giving back does not wait for the workers"
     wait_until(lambda: states(pool) == ["idle", "idle"], 5)
-    newest = latest_checkpoint(tmp_path / job.trial)
+    newest = latest_checkpoint(tmp_path / assignment.trial)
     assert newest is not None
     assert newest.name == "epoch_000001"
 
 
-def test_killed_worker_costs_no_epoch_and_changes_no_number(pool: PoolRef, new_job: NewJob, run: Run) -> None:
-    undisturbed = run(pool, new_job(small_trial(epochs=4), trial="whole"))
-    disturbed = run(pool, new_job(small_trial(epochs=4, kill=(0, 3, 1)), trial="killed"))
+def test_killed_worker_costs_no_epoch_and_changes_no_number(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
+    undisturbed = run(pool, new_assignment(small_trial(epochs=4), trial="whole"))
+    disturbed = run(pool, new_assignment(small_trial(epochs=4, kill=(0, 3, 1)), trial="killed"))
     assert disturbed.epochs == [1, 2, 3, 4]
     assert disturbed.finished == Finished("completed")
     assert disturbed.column("loss") == undisturbed.column("loss")
@@ -112,82 +119,90 @@ def test_killed_worker_costs_no_epoch_and_changes_no_number(pool: PoolRef, new_j
     assert disturbed.pids[1] != disturbed.pids[2]
 
 
-def test_trial_that_kills_its_workers_fails_and_the_slot_goes_on(pool: PoolRef, new_job: NewJob, run: Run) -> None:
-    ran = run(pool, new_job(small_trial(epochs=4, kill=(0, 2, 99)), trial="deadly", max_failures=1))
+def test_trial_that_kills_its_workers_fails_and_the_slot_goes_on(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
+    ran = run(pool, new_assignment(small_trial(epochs=4, kill=(0, 2, 99)), trial="deadly", max_failures=1))
     assert ran.epochs == [1]
     assert (ran.finished.state, ran.finished.kind) == ("failed", "WorkersLost")
     assert "2 times (2 × crash), last after epoch 1" in ran.finished.reason
     assert "rank 0" in ran.finished.reason
-    assert run(pool, new_job(small_trial(), trial="next")).finished == Finished("completed")
+    assert run(pool, new_assignment(small_trial(), trial="next")).finished == Finished("completed")
 
 
-def test_error_of_the_science_fails_the_trial_and_keeps_the_workers(pool: PoolRef, new_job: NewJob, run: Run) -> None:
-    before = {run(pool, new_job(small_trial(), trial=f"before{i}")).pids[0] for i in range(4)}
-    ran = run(pool, new_job(small_trial(diverge_at=2), trial="diverging"))
+def test_error_of_the_science_fails_the_trial_and_keeps_the_workers(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
+    before = {run(pool, new_assignment(small_trial(), trial=f"before{i}")).pids[0] for i in range(4)}
+    ran = run(pool, new_assignment(small_trial(diverge_at=2), trial="diverging"))
     assert ran.epochs == [1]
     assert (ran.finished.state, ran.finished.kind) == ("failed", "DivergedError")
     assert "lower optim.lr" in ran.finished.reason
-    assert set(run(pool, new_job(small_trial(), trial="after")).pids) <= before | set(ran.pids)
+    assert set(run(pool, new_assignment(small_trial(), trial="after")).pids) <= before | set(ran.pids)
 
 
-def test_trial_out_of_memory_is_tried_once_more_and_then_named(pool: PoolRef, new_job: NewJob, run: Run) -> None:
-    once = run(pool, new_job(small_trial(limit=(0, 2, 1)), trial="once", max_failures=9))
+def test_trial_out_of_memory_is_tried_once_more_and_then_named(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
+    once = run(pool, new_assignment(small_trial(limit=(0, 2, 1)), trial="once", max_failures=9))
     assert (once.epochs, once.finished) == ([1, 2, 3, 4], Finished("completed"))
     assert [failure.cause for failure in once.reports[-1].failures] == ["out_of_memory"]
-    ran = run(pool, new_job(small_trial(limit=(0, 2, 99)), trial="greedy", max_failures=9))
+    ran = run(pool, new_assignment(small_trial(limit=(0, 2, 99)), trial="greedy", max_failures=9))
     assert (ran.epochs, ran.finished.state, ran.finished.kind) == ([1], "failed", "OutOfMemory")
     assert "optim.batch_size" in ran.finished.reason
 
 
-def test_trial_goes_on_from_its_checkpoint_in_another_lease(pool: PoolRef, new_job: NewJob, run: Run) -> None:
-    whole = run(pool, new_job(small_trial(epochs=5), trial="whole"))
-    job = new_job(small_trial(epochs=5, epoch_s=0.3), trial="parted")
+def test_trial_goes_on_from_its_checkpoint_in_another_lease(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
+    whole = run(pool, new_assignment(small_trial(epochs=5), trial="whole"))
+    assignment = new_assignment(small_trial(epochs=5, epoch_s=0.3), trial="parted")
     with acquire(pool, "first", timeout_s=60) as lease:
-        lease.start(job)
+        lease.start(assignment)
         assert [lease.next().epoch, lease.next().epoch] == [1, 2]  # type: ignore[union-attr]
-    rest = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="parted", epochs_known=1))
+    rest = run(pool, new_assignment(small_trial(epochs=5, epoch_s=0.3), trial="parted", epochs_known=1))
     assert rest.epochs == [2, 3, 4, 5], "the history fills in what this owner does not know"
     assert rest.column("loss") == whole.column("loss")[1:]
 
 
 def test_altered_checkpoint_is_passed_over_for_the_one_before(
-    pool: PoolRef, new_job: NewJob, run: Run, tmp_path: Path
+    pool: PoolRef, new_assignment: NewAssignment, run: Run, tmp_path: Path
 ) -> None:
-    whole = run(pool, new_job(small_trial(epochs=3), trial="altered"))
+    whole = run(pool, new_assignment(small_trial(epochs=3), trial="altered"))
     newest = latest_checkpoint(tmp_path / "altered")
     assert newest is not None
     with (newest / "state.json").open("a") as file:
         file.write(" ")
-    again = run(pool, new_job(small_trial(epochs=3), trial="altered"))
+    again = run(pool, new_assignment(small_trial(epochs=3), trial="altered"))
     assert again.epochs == [1, 2, 3]
     assert again.column("loss") == whole.column("loss")
 
 
-def test_dead_owner_frees_the_slot(pool: PoolRef, new_job: NewJob) -> None:
+def test_dead_owner_frees_the_slot(pool: PoolRef, new_assignment: NewAssignment) -> None:
     @ray.remote(num_cpus=0)
     class Owner:
-        def start(self, pool: PoolRef, job: Assignment) -> Any:
+        def start(self, pool: PoolRef, assignment: Assignment) -> Any:
             self.lease = acquire(pool, "doomed", timeout_s=60)
-            self.lease.start(job)
+            self.lease.start(assignment)
             return self.lease.next()
 
     owner = Owner.remote()
-    job = new_job(small_trial(epochs=100_000, epoch_s=0.2))
-    assert isinstance(ray.get(owner.start.remote(pool, job)), EpochResult)
+    assignment = new_assignment(small_trial(epochs=100_000, epoch_s=0.2))
+    assert isinstance(ray.get(owner.start.remote(pool, assignment)), EpochResult)
     assert "leased" in states(pool)
     ray.kill(owner)
     wait_until(lambda: states(pool) == ["idle", "idle"], 15)
 
 
 def test_slot_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
-    pool: PoolRef, new_job: NewJob, run: Run
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
 ) -> None:
     def kill_slot(report: EpochResult) -> None:
         if report.epoch == 2:
             (slot,) = [slot for slot, status in statuses(pool) if status and status.state == "leased"]
             os.kill(ray.get(slot.pid.remote()), signal.SIGKILL)
 
-    ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="slotless"), kill_slot)
+    ran = run(pool, new_assignment(small_trial(epochs=5, epoch_s=0.3), trial="slotless"), kill_slot)
     assert ran.epochs == [1, 2, 3, 4, 5]
     assert ran.finished == Finished("completed")
     assert [one.cause for one in ran.reports[-1].failures] == ["slot_lost"]
@@ -210,14 +225,14 @@ def test_no_process_is_kept_for_data_sets_that_nobody_gives(pool: PoolRef) -> No
 
 
 def test_train_controller_killed_in_mid_trial_is_replaced_and_the_trial_ends_whole(
-    pool: PoolRef, new_job: NewJob, run: Run
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
 ) -> None:
     def kill_controllers(report: EpochResult) -> None:
         if report.epoch == 2:
             for actor in living("TrainController"):
                 os.kill(actor.pid, signal.SIGKILL)
 
-    ran = run(pool, new_job(small_trial(epochs=5, epoch_s=0.3), trial="headless"), kill_controllers)
+    ran = run(pool, new_assignment(small_trial(epochs=5, epoch_s=0.3), trial="headless"), kill_controllers)
     assert ran.epochs == [1, 2, 3, 4, 5]
     assert ran.finished == Finished("completed")
     assert [one.cause for one in ran.reports[-1].failures] == ["slot_lost"]

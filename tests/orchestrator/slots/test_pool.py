@@ -9,23 +9,24 @@ import ray
 from ray.util.state import list_actors, list_placement_groups
 
 from orchestrator.ray_cluster.connection import Cluster
-from orchestrator.slots.autoscaler import elastic
+from orchestrator.slots.autoscaler import autoscaled
 from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Assignment, EpochResult, Finished, SlotError
 from orchestrator.slots.pool import CLOSE_S, SlotPool
-from orchestrator.slots.slot_state import FAILED_RUNS
-from tests.orchestrator.slots.conftest import Run
+from orchestrator.slots.spec import SlotSpec
+from orchestrator.slots.worker_groups import FAILED_RUNS
+from tests.support.slot_trials import Run
 from tests.support.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-NewJob = Callable[..., Assignment]
+NewAssignment = Callable[..., Assignment]
 # One for the whole cluster, started by Ray Train itself and kept by Ray.
 RAYS_OWN = {"_AutoscalingCoordinatorActor"}
 
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
-    with SlotPool([1], cpus_per_worker=1, storage=tmp_path_factory.mktemp("pool"), fit=fit_small) as slots:
+    with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path_factory.mktemp("pool"), fit=fit_small)) as slots:
         yield slots
 
 
@@ -42,12 +43,12 @@ def left_behind(timeout_s: float = 10) -> list[str]:
 
 
 def test_second_trial_in_a_warm_slot_equals_the_same_trial_in_a_fresh_one(
-    cluster: Cluster, tmp_path: Path, new_job: NewJob, run: Run
+    cluster: Cluster, tmp_path: Path, new_assignment: NewAssignment, run: Run
 ) -> None:
-    with SlotPool([1], cpus_per_worker=1, storage=tmp_path, trials_per_slot=2, fit=fit_small) as pool:
-        littering = run(pool.ref, new_job(small_trial(litter=True, seed=7), trial="littering"))
-        warm = run(pool.ref, new_job(small_trial(), trial="warm"))
-        fresh = run(pool.ref, new_job(small_trial(), trial="fresh"))
+    with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, trials_per_slot=2, fit=fit_small)) as pool:
+        littering = run(pool.ref, new_assignment(small_trial(litter=True, seed=7), trial="littering"))
+        warm = run(pool.ref, new_assignment(small_trial(), trial="warm"))
+        fresh = run(pool.ref, new_assignment(small_trial(), trial="fresh"))
         assert littering.pids[0] == warm.pids[0]
         assert fresh.pids[0] != warm.pids[0], "after trials_per_slot trials the workers are new"
         assert warm.column("loss") == fresh.column("loss")
@@ -56,12 +57,14 @@ def test_second_trial_in_a_warm_slot_equals_the_same_trial_in_a_fresh_one(
 
 
 @pytest.mark.minutes
-def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, new_job: NewJob, run: Run) -> None:
+def test_pool_grows_and_shrinks_without_cutting_a_trial_short(
+    pool: SlotPool, new_assignment: NewAssignment, run: Run
+) -> None:
     leases = [acquire(pool.ref, "first", timeout_s=60)]
     pool.resize([1, 1])
     leases.append(acquire(pool.ref, "second", timeout_s=60))
     for i, lease in enumerate(leases):
-        lease.start(new_job(small_trial(epochs=3, epoch_s=0.3), trial=f"t{i}"))
+        lease.start(new_assignment(small_trial(epochs=3, epoch_s=0.3), trial=f"t{i}"))
     pool.resize([1])
     for lease in leases:
         epochs = []
@@ -69,7 +72,7 @@ def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, ne
             epochs.append(message.epoch)
         assert (epochs, message) == ([1, 2, 3], Finished("completed"))
         lease.release()
-    assert run(pool.ref, new_job(small_trial(), trial="later")).finished == Finished("completed")
+    assert run(pool.ref, new_assignment(small_trial(), trial="later")).finished == Finished("completed")
     deadline_s = time.monotonic() + 10
     while len(pool.status()) > 1 and time.monotonic() < deadline_s:
         pool.resize([1])
@@ -77,9 +80,9 @@ def test_pool_grows_and_shrinks_without_cutting_a_trial_short(pool: SlotPool, ne
     assert len(pool.status()) == 1
 
 
-def test_pool_closed_in_mid_epoch_leaves_nothing(pool: SlotPool, new_job: NewJob) -> None:
+def test_pool_closed_in_mid_epoch_leaves_nothing(pool: SlotPool, new_assignment: NewAssignment) -> None:
     lease = acquire(pool.ref, "owner", timeout_s=60)
-    lease.start(new_job(small_trial(epochs=5, epoch_s=600), trial="endless"))
+    lease.start(new_assignment(small_trial(epochs=5, epoch_s=600), trial="endless"))
     time.sleep(1)
     began_s = time.monotonic()
     pool.close(grace_s=1)
@@ -90,14 +93,14 @@ def test_pool_closed_in_mid_epoch_leaves_nothing(pool: SlotPool, new_job: NewJob
 
 
 def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free(
-    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Assignment]
+    cluster: Cluster, tmp_path: Path, new_assignment: Callable[..., Assignment]
 ) -> None:
     others = ray.util.placement_group([{"CPU": ray.cluster_resources()["CPU"]}])
     ray.get(others.ready())
     said: list[str] = []
-    pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=fit_small, start_timeout_s=1)
-    assert "1 worker of 1 CPU waits for room; free in the cluster: 0 of" in str(pool.crowded())
-    with pool, elastic(pool, lambda: [1], said.append, look_s=0.2):
+    pool = SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_small, start_timeout_s=1))
+    assert "1 worker of 1 CPU waits for room; free in the cluster: 0 of" in str(pool.shortage())
+    with pool, autoscaled(pool, lambda: [1], said.append, look_s=0.2):
         # So often that a slot whose workers fail for another reason would be given up.
         losses = 0
         while losses <= FAILED_RUNS:
@@ -106,14 +109,14 @@ def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free
             time.sleep(2)
         with pytest.raises(SlotError, match=r"within 1 s \(slots: starting\)"):
             acquire(pool.ref, "owner", timeout_s=1)
-        with SlotPool([1], cpus_per_worker=1, storage=tmp_path / "two", fit=fit_small) as idle:
+        with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path / "two", fit=fit_small)) as idle:
             time.sleep(3)
             began_s = time.monotonic()
             idle.close()
             assert time.monotonic() - began_s < CLOSE_S / 2, "nothing runs that would have to be waited for"
         ray.util.remove_placement_group(others)
         with acquire(pool.ref, "owner", timeout_s=60) as lease:
-            lease.start(new_job(small_trial(epochs=1)))
+            lease.start(new_assignment(small_trial(epochs=1)))
             assert isinstance(lease.next(), EpochResult)
             assert lease.next() == Finished("completed")
     assert [text.split(":")[0] for text in said] == [

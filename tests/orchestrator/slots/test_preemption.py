@@ -18,7 +18,8 @@ from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import Lease, acquire, statuses
 from orchestrator.slots.messages import Assignment, EpochResult, Finished
 from orchestrator.slots.pool import SlotPool
-from orchestrator.slots.worker import EpochReport, fit_trial
+from orchestrator.slots.spec import SlotSpec
+from orchestrator.slots.worker import FitReport, fit_trial
 from tests.support.nodes import second_node
 from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
 from trainables.checkpoints.folder_store import FolderStore
@@ -31,7 +32,7 @@ CONFIG = tiny_trial(**{"epochs": 1, "data.train_images": 600, "optim.batch_size"
 STEPS, STEP_S, DEADLINE_S = 150, 0.1, 120
 
 
-def fit_slowly(began: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[EpochReport]:
+def fit_slowly(began: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
     """The real science, at a tenth of a second a step; `began` is there from its first step on."""
 
     def leave() -> bool:
@@ -83,15 +84,15 @@ def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
     cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]]
 ) -> None:
     began = tmp_path / "began"
-    job = Assignment(trial="t0", config=CONFIG, checkpoints=FolderStore(tmp_path / "t0"), data_root=digits_root)
-    with SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)) as pool:
+    assignment = Assignment(trial="t0", config=CONFIG, checkpoints=FolderStore(tmp_path / "t0"), data_root=digits_root)
+    with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began))) as pool:
         lease = acquire(pool.ref, "the test", timeout_s=250)
-        lease.start(job)
+        lease.start(assignment)
         until(began.exists)
         pool.close(grace_s=60)
     assert 0 < step_left_at(tmp_path / "t0") < STEPS
-    with SlotPool([1], cpus_per_worker=1, storage=tmp_path) as pool, acquire(pool.ref, "again", 250) as lease:
-        lease.start(job)
+    with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path)) as pool, acquire(pool.ref, "again", 250) as lease:
+        lease.start(assignment)
         reports, finished = to_its_end(lease)
     assert finished == Finished("completed")
     assert without_timings([report.metrics for report in reports]) == undisturbed
@@ -118,18 +119,18 @@ def _pid(slot: Any) -> int | None:
 def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere(
     cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]], slot_on: str
 ) -> None:
-    began, job = tmp_path / "began", Assignment(
+    began, assignment = tmp_path / "began", Assignment(
         trial="t00000", config=CONFIG, checkpoints=FolderStore(tmp_path / "t00000"), data_root=digits_root,
         max_failures=0,
     )  # fmt: skip
     head = placement_group([{"CPU": 2}])
     assert head.wait(60)
     with second_node(cluster, 2, tmp_path / "node.log") as node:
-        pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began))
+        pool = SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)))
         with pool:
             restarted_on(node.node_id if slot_on == "drained" else ray.get_runtime_context().get_node_id(), pool)
             lease = acquire(pool.ref, "the test", timeout_s=250)
-            lease.start(job)
+            lease.start(assignment)
             until(began.exists)
             remove_placement_group(head)
             announce_preemption(cluster, node.node_id)

@@ -12,6 +12,7 @@ from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import acquire
 from orchestrator.slots.messages import Assignment, EpochResult, Finished
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from tests.support.nodes import JoinedNode, second_node
 from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
 from trainables.checkpoints.checkpoint import latest_checkpoint, read_tensors
@@ -49,12 +50,12 @@ def run_on(
     placement: Literal["PACK", "SPREAD"], folder: Path, data_root: Path
 ) -> tuple[list[str], list[dict[str, float]], Finished]:
     """One trial of two workers; the workers' nodes, its metrics, its end."""
-    job = Assignment(
+    assignment = Assignment(
         trial="t00000", config=CONFIG.to_dict(), checkpoints=FolderStore(folder / "t00000"), data_root=data_root
     )
-    with SlotPool([2], cpus_per_worker=1, storage=folder, placement=placement) as pool:
+    with SlotPool([2], SlotSpec(cpus_per_worker=1, storage=folder, placement=placement)) as pool:
         with acquire(pool.ref, "the test", timeout_s=90) as lease:
-            lease.start(job)
+            lease.start(assignment)
             rows = []
             while isinstance(message := lease.next(), EpochResult):
                 rows.append(message.metrics)
