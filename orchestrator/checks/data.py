@@ -1,4 +1,4 @@
-"""What a search needs of data and pretrained weights, checked before anything starts."""
+"""Checks the data and pretrained weights that a search needs, before anything starts."""
 
 from pathlib import Path
 
@@ -28,22 +28,21 @@ TRAIN_IMAGES = "data.train_images"
 
 
 def check_data(spec: SearchSpec, data_root: Path, console: Console) -> DatasetInput:
-    """Opens the data set and compares its digest; prepares the embedded one where it is not there yet.
+    """Opens the data set and verifies its digest; prepares the embedded data set and downloads weights if missing.
 
-    ImageNet weights are downloaded where the trial starts from them and they are not there yet.
-    Raises DataError for a missing or altered data set or weight file, and ConfigError for an unknown data set or
-    model, or where the trial asks for more images than there are.
+    Raises DataError for a missing or altered data set or weight file. Raises ConfigError for an unknown data set or
+    model, or where the trial asks for more images than the data set has.
     """
     config, scored = resolve_trial(spec, {}), any_maps(spec)
     assemble(config, num_classes=2)
     fetch(config.model)
-    # What can be missing is looked for before anything is composed.
+    # Looks for missing data sets first: composing the embedded one takes time.
     if config.data.name != EMBEDDED:
         open_store(data_root, config.data.name, config.data.stored_size)
     if scored and config.evaluation.occluder_dataset != EMBEDDED:
         occluder_store(config, data_root)
     prepare_embedded(config, data_root, console.print)
-    # Damaged images are better found now than after the last epoch.
+    # Finds damaged images now, not after the last epoch.
     store = open_store(data_root, config.data.name, config.data.stored_size, verify=True)
     if scored:
         occluder_store(config, data_root, verify=True)
@@ -61,9 +60,9 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> DatasetIn
 
 
 def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
-    """What `aib plan` tells of the data and the study's folder, without writing anything: (name, ok, message).
+    """Returns the checks of data and study folder that `aib plan` prints; writes nothing.
 
-    The spec as it was given: what is put in the place of occluders that it did not choose is told.
+    `spec` is the spec as given, so that a check reports when a fallback occluder data set is used.
     """
     config = resolve_trial(spec, {})
     there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
@@ -95,7 +94,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
 
 
 def _selected(spec: SearchSpec, store: Store) -> Subsets:
-    """The images of the trial section; ConfigError where it, or a trial of the search, asks for more than there are."""
+    """Returns the trial section's images; raises ConfigError where a trial asks for more than the data set has."""
     if TRAIN_IMAGES in spec.space:
         most = max(probed_trials(spec, TRAIN_IMAGES), key=lambda trial: trial.data.train_images or 0)
         try:
@@ -106,7 +105,7 @@ def _selected(spec: SearchSpec, store: Store) -> Subsets:
 
 
 def _cross_domain_prepared(config: TrialConfig, data_root: Path) -> bool:
-    """Whether the trial's models will be scored on STL-10 as well."""
+    """Returns whether the trial's models are scored on STL-10 as well."""
     folder = store_folder(data_root, cross_domain.EVALUATED_ON, config.data.stored_size)
     return config.data.name == cross_domain.TRAINED_ON and read_meta(folder) is not None
 
@@ -118,10 +117,10 @@ def _without_cross_domain(config: TrialConfig) -> str:
 
 
 def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> SearchSpec:
-    """The spec with its choice of occluding data set written out; a study that is resumed keeps its own.
+    """Returns the spec with the occluding data set written out; a resumed study keeps its own.
 
-    Where SVHN, the paper's occluder, is not prepared and the spec does not insist on it, the embedded digits take its
-    place, and the trial's parameters say so. Models without maps are not scored and need none.
+    If SVHN, the paper's occluder, is not prepared and the spec does not name it, the embedded digits replace it; the
+    trial's parameters record this. Models without maps have no score and need no occluders.
     """
     if OCCLUDERS in spec.trial or OCCLUDERS in spec.space or not any_maps(spec):
         return spec
@@ -137,12 +136,12 @@ def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> Sea
 
 def _other_occluders(asked: str, used: str) -> str:
     return (
-        f"images of {used} occlude others in the interpretability score, in the place of {asked}, which was not "
-        f"prepared ({OCCLUDERS}), so that the score departs from the paper's; for its protocol run first: "
+        f"images of {used} occlude others in the interpretability score, in the place of {asked}, which is not "
+        f"prepared ({OCCLUDERS}); this score departs from the paper's. For the paper's protocol run first: "
         f"{prepare_command(asked, 32)}"
     )
 
 
 def this_machine() -> Node:
-    """What a local cluster would offer."""
+    """Returns the node that a local cluster would have."""
     return Node("local", float(usable_cpus()), float(torch.cuda.device_count()))

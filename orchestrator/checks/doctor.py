@@ -1,4 +1,4 @@
-"""The checks of `aib doctor`: each says what it found, and what to do where that is not enough."""
+"""The checks of `aib doctor`: each reports what it found, or what to do."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ FREE_GIB = 2.0
 
 
 def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ray: bool) -> list[Check]:
-    """Every check, whatever the others found."""
+    """Makes every check, even if others fail."""
     checks = [
         _guarded("versions", _versions),
         _guarded("machine", _machine),
@@ -36,7 +36,7 @@ def diagnose(root: Path, tracking_uri: str | None, address: str | None, start_ra
     ]
     if start_ray:
         if is_dashboard(address):
-            # From outside there is the Jobs API only.
+            # From outside the cluster only the Jobs API can be reached.
             checks.append(_guarded("jobs", lambda: jobs_api(str(address))))
         else:
             checks += _cluster(root, address)
@@ -51,7 +51,7 @@ def _guarded(name: str, check: Callable[[], str]) -> Check:
 
 
 def _failed(name: str, error: Exception) -> Check:
-    """What nobody foresaw is told as well, and costs none of the other checks."""
+    """Returns a failed check, also for an unexpected error, so that the other checks still run."""
     foreseen = isinstance(error, (AIBError, OSError))
     return Check(name, False, redact(str(error) if foreseen else f"{type(error).__name__}: {first_line(error)}"))
 
@@ -67,7 +67,7 @@ def _machine() -> str:
 
 
 def _storage(root: Path) -> str:
-    """The nearest folder that exists must be writable and have room; nothing is left behind."""
+    """Checks that the nearest existing folder is writable and has free space; leaves no file."""
     there = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as marker:
@@ -99,7 +99,7 @@ def _tracking(root: Path, uri: str | None) -> str:
 
 
 def _cluster(root: Path, address: str | None) -> list[Check]:
-    """The cluster's own checks; where it cannot be joined, that alone."""
+    """Makes the checks inside the cluster, or one failed check where the cluster cannot be joined."""
     checks = []
     try:
         with connect(address) as cluster, probed_nodes() as probed:

@@ -1,4 +1,4 @@
-"""The checks of `aib doctor` that need a cluster: one small function each, over what its nodes answer."""
+"""The checks of `aib doctor` that need a cluster: one function each, over the nodes' answers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ SKEW_S = 2.0
 
 
 def cluster_checks(cluster: Cluster, probed: list[ProbedNode], root: Path) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Names and checks; a check returns what it found, or raises with what to do."""
+    """Yields each check with its name; a check returns what it found, or raises an error that says what to do."""
     yield "ray", lambda: resources(probed)
     yield "jobs", lambda: jobs_api(f"http://{cluster.dashboard_url}")
     yield "nodes", lambda: same_versions(probed)
@@ -32,9 +32,9 @@ def resources(probed: list[ProbedNode]) -> str:
 
 
 def jobs_api(address: str) -> str:
-    """What `aib submit` needs of a cluster, and that nobody else gets it: the Jobs API runs any command."""
+    """Checks that the Jobs API, which runs any command, accepts our token and refuses calls without one."""
     api = connect_jobs(address)
-    if api.takes_strangers():
+    if api.answers_without_token():
         raise PreflightError(
             f"the Jobs API at {api.url} runs commands for anybody, without a token; start the cluster with "
             "RAY_AUTH_MODE=token on every node."
@@ -84,7 +84,7 @@ def visible_gpus(probed: list[ProbedNode]) -> str:
 
 
 def clocks(probed: list[ProbedNode]) -> str:
-    """Records carry times of the driver and of the workers; far apart they cannot be read together."""
+    """Checks the nodes' clocks: records hold times of the driver and of workers, which must be comparable."""
     worst = 0.0
     for node in probed:
         skew = node.skew()
@@ -99,7 +99,7 @@ def clocks(probed: list[ProbedNode]) -> str:
 
 
 def shared_storage(num_nodes: int, root: Path) -> str:
-    """What a search asks of its root before it starts, of the folder that is there already: nothing is left behind."""
+    """Checks the root's nearest existing folder as a search does before it starts; leaves no file."""
     there = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
     check_storage(TrialStorage(there), there, ())
     return f"{there} is written and read by {num_nodes} nodes and this process"

@@ -1,4 +1,4 @@
-"""Storage and data looked at from the driver and from every node, before anything is started."""
+"""Checks storage and prepared data from the driver and from every node, before anything starts."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,10 +14,10 @@ NODES_NAMED = 3
 
 
 def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData], timeout_s: float = NODE_S) -> None:
-    """Raises PreflightError unless the driver and every alive node can write, read and remove what the others do.
+    """Raises PreflightError unless the driver and every alive node can write, read and remove files there.
 
-    Nodes must find the prepared data sets too. Where checkpoints are in the study's folder, it is the root that every
-    node must share; where they are objects, the root is the driver's alone to write.
+    Each node must also see the driver's files and find the prepared data sets. With checkpoints in the study's folder,
+    all nodes must share the root. With checkpoints in an object store, only the driver writes to the root.
     """
     _check_driver(FolderMarks(root), str(root), "choose another --root, or make it writable")
     marks: Marks = FolderMarks(root)
@@ -30,8 +30,7 @@ def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData],
     shared = new_mark("driver")
     try:
         marks.write(shared)
-        answers = on_every_node(fault_of, marks, "node", shared, data, timeout_s=timeout_s)
-        faults = [(one.address, fault) for one in answers if (fault := one.error or one.value) is not None]
+        faults = _node_faults(marks, shared, data, timeout_s)
     except OSError as error:
         raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
     finally:
@@ -50,3 +49,9 @@ def _check_driver(marks: Marks, place: str, advice: str) -> None:
         probe(marks, "driver")
     except OSError as error:
         raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
+
+
+def _node_faults(marks: Marks, shared: str, data: Sequence[NeededData], timeout_s: float) -> list[tuple[str, str]]:
+    """Every node that cannot serve: its address and the reason. Skips nodes that are lost meanwhile."""
+    answers = on_every_node(fault_of, marks, "node", shared, data, timeout_s=timeout_s)
+    return [(one.address, fault) for one in answers if (fault := one.error or one.value) is not None]

@@ -1,6 +1,6 @@
-"""Whether storage can be used from where this runs: a mark is written, read back and removed, another's mark is read.
+"""Checks storage from one process: writes, reads and removes a mark, and reads another process's mark.
 
-Reading each other's marks is what tells a shared folder from two folders of the same name.
+Reading another process's mark tells a shared folder from two folders with the same name.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from trainables.evaluation.final import stores_needed
 
 
 class Marks(Protocol):
-    """A place for small files. Methods raise OSError where the storage refuses."""
+    """Storage for marks, which are small files. Methods raise OSError where the storage refuses."""
 
     def write(self, name: str) -> None: ...
     def read(self, name: str) -> str: ...
@@ -28,7 +28,7 @@ class Marks(Protocol):
 
 @dataclass(frozen=True)
 class FolderMarks:
-    """In a folder that is there already: on a node that lacks it, making it would hide just what is looked for."""
+    """Marks in an existing folder; creating the folder on a node that lacks it would hide the fault."""
 
     folder: Path
 
@@ -44,7 +44,7 @@ class FolderMarks:
 
 @dataclass(frozen=True)
 class BucketMarks:
-    """Objects beside the studies."""
+    """Marks as objects beside the studies."""
 
     bucket: Bucket
 
@@ -74,7 +74,7 @@ class NeededData(NamedTuple):
 
 
 def needed_data(config: TrialConfig, data_root: Path) -> list[NeededData]:
-    """Every data set that the trial opens and that is prepared here: nodes that lacked one would score otherwise."""
+    """Returns the prepared data sets that the trial opens; a node without one would compute other scores."""
     found = {
         (name, size): read_meta(store_folder(data_root, name, size)) for name, size in stores_needed(config, data_root)
     }
@@ -82,12 +82,12 @@ def needed_data(config: TrialConfig, data_root: Path) -> list[NeededData]:
 
 
 def new_mark(who: str) -> str:
-    """A mark's name, never used before."""
+    """Returns a new, unique name for a mark."""
     return f".storage-check-{who}-{uuid.uuid4().hex}"
 
 
 def probe(marks: Marks, who: str, other: str | None = None) -> None:
-    """Writes, reads and removes a mark, and reads `other`; OSError where one of them fails or gives something else."""
+    """Writes, reads and removes a mark, and reads `other`; raises OSError on a failure or on wrong content."""
     own = new_mark(who)
     marks.write(own)
     try:
@@ -99,7 +99,7 @@ def probe(marks: Marks, who: str, other: str | None = None) -> None:
 
 
 def fault_of(marks: Marks, who: str, other: str, needed: Sequence[NeededData]) -> str | None:
-    """Why a node cannot serve, as one line; None where it can."""
+    """Returns why this node cannot serve, as one line; None where it can."""
     try:
         probe(marks, who, other)
     except OSError as error:

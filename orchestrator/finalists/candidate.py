@@ -37,7 +37,7 @@ def _export_checkpoint(
 ) -> tuple[Path, Candidate]:
     stored = read_state(checkpoint)
     config = TrialConfig.from_dict(stored["config"])
-    # A seed may lack what another has: STL-10 can be prepared between two of them.
+    # Seeds may differ in their metrics: STL-10 can be prepared between two of them.
     spread = {name: [outcome[name] for outcome in outcomes if name in outcome] for name in outcomes[0]}
     facts = {
         "study": study.spec.name,
@@ -77,22 +77,22 @@ def _export_checkpoint(
 
 
 def _mean_of(spread: dict[str, list[float]], metric: str) -> float | None:
-    """None for a score that the model, having no maps, does not report."""
+    """Returns the mean over the seeds; None for a score that a model without maps does not report."""
     return mean(spread[metric]) if metric in spread else None
 
 
 def _validation_digest(digest: str, config: TrialConfig) -> str:
-    """Of the images that validate: errors on another split of the same data do not compare."""
+    """Returns a digest of the validation images; errors on other splits of the same data are not comparable."""
     chosen = json.dumps([digest, config.data.split_seed, config.data.val_images])
     return hashlib.sha256(chosen.encode()).hexdigest()
 
 
 class ForeignChampionError(AIBError):
-    """The champion has no figures that a challenger could be compared with."""
+    """The champion has no figures to compare a challenger with."""
 
 
 def present_champion(uri: str, name: str) -> Candidate | None:
-    """None where the name has no champion yet; ForeignChampionError where no search of ours made it."""
+    """Returns the champion's figures; None without a champion; raises ForeignChampionError for a foreign model."""
     try:
         version = find_version(uri, f"{name}@{CHAMPION}")
     except UnknownModelError:

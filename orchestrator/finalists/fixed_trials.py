@@ -1,4 +1,4 @@
-"""Runs a fixed list of trials through the slots, without Tune: finalists, and the single trial of `aib train`."""
+"""Runs a fixed list of trials in the slots, without Tune: the finalists, or the single trial of `aib train`."""
 
 import threading
 from collections import deque
@@ -39,11 +39,11 @@ def run_trials(
     max_failures: int,
     interrupted: threading.Event,
 ) -> None:
-    """Runs every trial that has not ended yet, as many at a time as there are slots, each in its own slot.
+    """Runs every trial that has not ended yet, one per slot and as many at a time as there are slots.
 
-    `interrupted` calls all of them off, with a checkpoint of the step they are at, and leaves them to be resumed. So
-    does, at their epoch's end, an error that is no trial's own, and is then raised: StorageError where no checkpoint is
-    taken, LockLostError where another driver has the study, SlotError where no slot can serve.
+    `interrupted` stops all trials at their present step, with a checkpoint; a resume continues them. An error that is
+    not the trial's own stops them at the end of their epoch and is raised: StorageError where a checkpoint cannot be
+    stored, LockLostError where another driver has the study, SlotError where no slot can serve.
     """
     halted = threading.Event()
     waiting = [
@@ -62,7 +62,7 @@ def run_trials(
         try:
             run_in_slot(one)
         except CancelledError:
-            # Called off while it waited for a slot.
+            # Cancelled while it waited for a slot.
             return
         except AIBError:
             halted.set()
@@ -97,7 +97,7 @@ def run_trials(
     begun, later = list[Future[None]](), deque(waiting)
     with ThreadPoolExecutor(max_workers=len(waiting), thread_name_prefix="trial") as threads:
         while later or not all(future.done() for future in begun):
-            # Whoever waits for a slot asks every slot twice a second; a pool that grows is used at the next look.
+            # Each waiting trial polls every slot twice a second, so no more trials wait than there are slots.
             going = [future for future in begun if not future.done()]
             room = max(1, pool.size) - len(going)
             started = [threads.submit(run, later.popleft()) for _ in range(min(len(later), room))]

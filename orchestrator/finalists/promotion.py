@@ -104,7 +104,7 @@ def _register(
 
 @contextmanager
 def _to_be_finished(uri: str) -> Iterator[None]:
-    """The registry's failures, hours after the start, as an error that says what to do with the finished search."""
+    """Turns a failure of the registry, hours after the start, into an error that says how to finish the search."""
     try:
         with answering(uri):
             yield
@@ -116,7 +116,7 @@ def _to_be_finished(uri: str) -> Iterator[None]:
 
 
 def _tags(facts: dict[str, Any], candidate: Candidate, decision: GateDecision) -> dict[str, str]:
-    """What a version says of itself: signature, parameters, metrics, data, commit, package versions, the decision."""
+    """Returns a version's tags: signature, parameters, metrics, data, commit, package versions, the gate's decision."""
     shown = ("final_val_error_pct", "final_test_error_pct", "interp_centered_pct", "interpretability_pct")
     return {
         "aib.study": facts["study"],

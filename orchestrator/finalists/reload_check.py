@@ -1,4 +1,4 @@
-"""Measurements that need a worker's hardware, as Ray tasks: the driver's node may have none of it."""
+"""Measures an exported model again on a worker's hardware, as a Ray task; the driver's node may have no GPU."""
 
 import logging
 import time
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 def reload_error_pct(folder: Path, data_root: Path, resources: Resources, patience_s: float = PATIENCE_S) -> float:
-    """The many-sample validation error of an exported folder, measured on a node like the one that trained it.
+    """Returns the many-sample validation error (%) of an exported folder, measured with a worker's resources.
 
-    The files travel with the task, since the node need not share the driver's folder. Such a node may have left; it is
-    waited for, which is said once after `patience_s`, until an end is asked for (`leave_if_asked`).
+    The task carries the files, since its node may not share the driver's folder. It waits for a node with room, logs
+    this once after `patience_s`, and stops waiting when an end is asked for (`leave_if_asked`).
     """
     task = ray.remote(_error_of).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}

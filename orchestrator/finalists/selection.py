@@ -1,6 +1,6 @@
-"""The best configurations again, in full and over several seeds: what a single lucky seed cannot win.
+"""Selects the finalists: the best configurations, retrained in full over several seeds, so that no lucky seed wins.
 
-Their seeds are new: the search chose its winners by the results of its own seed, which therefore flatters them.
+The seeds are new. The search selected its winners by the results of its own seed, so those results are too good.
 """
 
 from orchestrator.finalists.fixed_trials import PlannedTrial
@@ -11,7 +11,7 @@ from search_spaces.schema import SearchSpec
 
 
 def plan_finalists(spec: SearchSpec, records: list[TrialRecord]) -> list[PlannedTrial]:
-    """`top` configurations times `seeds` retrainings; configurations that are equal count once."""
+    """Returns `top` configurations times `seeds` retrainings; equal configurations count once."""
     chosen: list[TrialRecord] = []
     for record in best_trials(spec, records):
         if all(record.params != other.params for other in chosen):
@@ -34,11 +34,10 @@ def plan_finalists(spec: SearchSpec, records: list[TrialRecord]) -> list[Planned
 
 
 def best_finalist(spec: SearchSpec, records: list[TrialRecord]) -> list[TrialRecord]:
-    """The completed seeds of the configuration that is best on average, the one to register first.
+    """Returns the completed seeds of the best configuration, with the seed to register first; empty where none is fit.
 
-    Empty where none is fit. The average is over all seeds of a configuration. Only a seed that keeps the spec's
-    constraints may be registered, as only such trials count in the search; a configuration without one is passed over.
-    With several objectives the first decides, as it does between points of a front.
+    The mean over all seeds of a configuration decides. Only a seed that meets the spec's constraints can be registered,
+    so a configuration without such a seed is skipped. With several objectives the first one decides.
     """
     by_configuration: dict[str, list[TrialRecord]] = {}
     for record in records:

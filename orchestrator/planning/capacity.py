@@ -1,8 +1,8 @@
-"""How many trials a cluster can run at a time: computed from what it has, never guessed.
+"""Computes how many trials a cluster can run at a time.
 
-Tune's trials and the slots' own actors take no CPU (`search.trial_actor`), so the workers have all of it. The workers
-of one slot may be on different nodes; one worker is on one node; a share of a GPU is on one GPU. An elastic slot has as
-many workers as there is room for, within its bounds.
+The actors of Tune's trials and of slots take no CPU (`search.trial_actor`), so workers get all CPUs. The workers of one
+slot may be on different nodes; one worker is on one node; a share of a GPU is on one GPU. An elastic slot takes as many
+workers as fit, within its bounds.
 """
 
 import math
@@ -17,7 +17,7 @@ _ROUNDING = 1e-9  # 0.3 / 0.1 is a little below 3
 
 
 class Node(NamedTuple):
-    """What one machine offers."""
+    """The resources of one node."""
 
     node_id: str
     cpus: float
@@ -25,21 +25,23 @@ class Node(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What one slot asks for. `placement` is a wish (Ray's PACK and SPREAD): it never makes a request impossible."""
+    """The resources of one slot. `placement` is a preference (Ray's PACK and SPREAD) and never makes it impossible."""
 
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
     placement: Literal["pack", "spread"]
     most_workers: int | None = None
-    """Of an elastic slot, whose `workers` are then the least; None: exactly `workers`."""
+    """Upper bound of an elastic slot, with `workers` as its lower bound; None means exactly `workers`."""
     field: str = "resources.workers_per_trial"
-    """Where a spec says how many workers, for messages."""
+    """The spec's field for the number of workers, for messages."""
 
 
 class Capacity(NamedTuple):
+    """The slots that a cluster holds."""
+
     shape: tuple[int, ...]
-    """Workers of each slot."""
+    """Number of workers of each slot."""
     limited_by: Literal["cpus", "gpus", "max_concurrent"]
     explanation: str
 
@@ -49,7 +51,7 @@ class Capacity(NamedTuple):
 
 
 def imagined(cluster: str) -> list[Node]:
-    """The nodes of a cluster that need not exist: `2x32x8` is two nodes of 32 CPUs and 8 GPUs; a comma adds others."""
+    """Returns the nodes that a text describes: `2x32x8` is two nodes of 32 CPUs and 8 GPUs; commas separate groups."""
     nodes: list[Node] = []
     for part in cluster.split(","):
         found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})x(\d{1,3})", part.strip(), re.ASCII)
@@ -64,13 +66,13 @@ def imagined(cluster: str) -> list[Node]:
 
 
 def num_slots(nodes: Iterable[Node], need: Need, max_concurrent: int | None = None) -> Capacity:
-    """Slots that fit at the same time, at least 1; PreflightError for a request that can never be met."""
+    """Returns the slots that fit at the same time; raises PreflightError where not even one fits."""
     cluster = list(nodes)
     places = sum(min(_by_cpu(node, need), _by_gpu(node, need)) for node in cluster)
     shape = shares(places, need.workers, need.most_workers or need.workers)
     if not shape:
         raise PreflightError(_refusal(cluster, need, places))
-    # CPUs of nodes without GPUs are no help to a worker that needs one.
+    # A worker that needs a GPU cannot use the CPUs of a node without GPUs.
     usable = [node for node in cluster if _by_gpu(node, need)]
     cpu_places = sum(_by_cpu(node, need) for node in usable)
     limited_by: Literal["cpus", "gpus", "max_concurrent"] = "cpus"
@@ -86,9 +88,9 @@ def num_slots(nodes: Iterable[Node], need: Need, max_concurrent: int | None = No
 
 
 def shares(places: int, least: int, most: int) -> tuple[int, ...]:
-    """Workers of each slot where a cluster holds so many: slots of `most`, then one of what is left if that is enough.
+    """Returns the workers of each slot for `places` workers: slots of `most`, then one of the rest if it has `least`.
 
-    Few large slots rather than many small ones: a trial on twice the workers ends sooner than two beside each other.
+    It prefers few large slots: a trial on twice the workers ends sooner than two trials side by side.
     """
     whole, left = divmod(places, most)
     return (*[most] * whole, *([left] if left >= least else []))

@@ -1,7 +1,7 @@
-"""What a search costs in hours: epochs times the seconds that a trial's workers need for one.
+"""Estimates a search's hours: epochs times the seconds that a trial's workers need for one epoch.
 
-Retraining on another number of workers lies between two ends: worker-seconds stay the same (perfect scaling), or an
-epoch takes as long as before (no gain).
+Retraining on another number of workers lies between two bounds: the worker-seconds stay the same (perfect scaling), or
+an epoch takes as long as before (no gain).
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 
 class LowHigh(NamedTuple):
+    """Lower and upper bound of an estimate."""
+
     low: float
     high: float
 
@@ -20,23 +22,23 @@ class LowHigh(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Trials of one kind."""
+    """A group of trials that run alike: those of the search, or the finalists."""
 
     trials: int
     epochs: LowHigh
-    """Of all of them together."""
+    """Epochs of all trials of the group together."""
     shape: Sequence[int]
-    """Workers of each slot that they run in."""
+    """Number of workers of each slot that they run in."""
 
 
 def worker_seconds(part: Part, workers: int, epoch_s: float) -> LowHigh:
-    """Of all workers together, where an epoch takes `epoch_s` on `workers` of them."""
+    """Returns the seconds of all workers together, given that an epoch takes `epoch_s` on `workers` workers."""
     widest = max(_epoch_s(size, workers, epoch_s).high * size for size in part.shape)
     return LowHigh(part.epochs.low * epoch_s * workers, part.epochs.high * widest)
 
 
 def wall_seconds(part: Part, epochs: int, workers: int, epoch_s: float) -> LowHigh:
-    """By the clock. Where trials may be stopped: at best every slot is busy to the end, at worst all run in full.
+    """Returns the elapsed seconds. With early stopping, at best all slots stay busy; at worst all trials run in full.
 
     `epochs` is the length of a full trial.
     """

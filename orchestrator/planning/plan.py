@@ -1,4 +1,4 @@
-"""What a search would do and cost, before anything starts: trials, how many at a time, epochs, hours."""
+"""Plans a search before anything starts: trials, how many at a time, epochs, hours."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,26 +17,28 @@ from trainables.models.traits import fields_without_effect
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
+    """What a search will do and cost on a given cluster."""
+
     spec: SearchSpec
     signature: str
     trial: TrialConfig
-    """The trial section over its recipe; fields in the space have their value from the recipe here."""
+    """The trial section over its recipe; fields of the space have the recipe's value here."""
     forced: dict[str, Any]
-    """Fields of the trial that the search had to change."""
+    """Fields of the trial that the search must change, with their new values."""
     capacity: Capacity
     retrain_capacity: Capacity
-    """The same as `capacity` where the finalists have the workers of the search."""
+    """Equals `capacity` unless `finalists.workers_per_trial` is a range."""
     rung_epochs: tuple[int, ...]
     """Epochs after which a trial may be stopped."""
     search_epochs: LowHigh
-    """Of all search trials together: halved at every rung as the scheduler means to; all in full."""
+    """Of all search trials together: low if each rung keeps only its best trials, high if all trials run in full."""
     num_finalists: int
     seconds_per_epoch: float | None
     checks: tuple[Check, ...]
 
     @property
     def epochs(self) -> int:
-        """Of one trial in full."""
+        """Epochs of one full trial."""
         return self.trial.epochs
 
     @property
@@ -79,7 +81,7 @@ class Plan:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """One JSON object; hours are null where the time of an epoch is not known."""
+        """Returns the object of `aib plan --json`; hours are null where the time of an epoch is unknown."""
         hours = {name: getattr(self, name) for name in ("worker_hours", "gpu_hours", "wall_hours")}
         return {
             "study": self.spec.name,
@@ -106,7 +108,7 @@ class Plan:
         }
 
     def render(self) -> str:
-        """Plain lines for a person."""
+        """Returns plain lines for the terminal."""
         spec, rule = self.spec, self.spec.scheduler
         width = max((len(key) for key in spec.space), default=0)
         stopping = f"asha on {rule.metric} after epochs {_numbers(self.rung_epochs)}" if self.rung_epochs else "none"
@@ -144,10 +146,10 @@ def make_plan(
     seconds_per_epoch: float | None = None,
     checks: Iterable[Check] = (),
 ) -> Plan:
-    """Plans a search on a cluster of `nodes` (id, CPUs, GPUs); `checks` of others are passed on.
+    """Plans a search on a cluster of `nodes`; the plan also lists the given `checks`.
 
-    `seconds_per_epoch` is what one worker group needs for one epoch. Raises ConfigError where the spec cannot become
-    trials, and PreflightError where the cluster can never hold one.
+    `seconds_per_epoch` is the time that one worker group needs for one epoch. Raises ConfigError where the spec makes
+    no valid trials, and PreflightError where the cluster cannot hold one trial.
     """
     if seconds_per_epoch is not None and not 0 < seconds_per_epoch < 1e9:
         raise ConfigError(f"seconds per epoch is {seconds_per_epoch}; allowed: above 0.")
@@ -177,14 +179,14 @@ def check_capacity(spec: SearchSpec, nodes: Sequence[Node]) -> None:
 
 
 def capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
-    """The slots that these nodes hold; PreflightError where they hold none."""
+    """Returns the search's slots on these nodes; raises PreflightError where none fits."""
     asked = spec.resources
     need = Need(asked.workers_per_trial, asked.cpus_per_worker, asked.gpus_per_worker, asked.placement)
     return num_slots(nodes, need, asked.max_concurrent)
 
 
 def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
-    """The slots in which these nodes retrain the finalists, no more than those; PreflightError where they hold none."""
+    """Returns the slots for retraining, at most one per retraining; raises PreflightError where none fits."""
     if spec.finalists.worker_range is None:
         return capacity_for(spec, nodes)
     (least, most), asked = spec.finalists.worker_range, spec.resources
@@ -196,7 +198,7 @@ def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
 
 
 def rung_epochs(spec: SearchSpec, epochs: int) -> tuple[int, ...]:
-    """Epochs at which ASHA compares trials: grace x reduction^k, below the last epoch."""
+    """Returns the epochs at which ASHA compares trials: grace x reduction^k, below the last epoch."""
     if spec.scheduler.name == "none":
         return ()
     rungs, rung = [], spec.scheduler.grace_epochs
@@ -207,7 +209,7 @@ def rung_epochs(spec: SearchSpec, epochs: int) -> tuple[int, ...]:
 
 
 def search_epochs(trials: int, epochs: int, rungs: tuple[int, ...], reduction_factor: int) -> LowHigh:
-    """Epochs of all trials: with one in `reduction_factor` going on from each rung (at least one), and all in full."""
+    """Returns the epochs of all trials: low if each rung keeps one in `reduction_factor`, high if each keeps all."""
     low, before, alive = 0, 0, trials
     for rung in (*rungs, epochs):
         low += alive * (rung - before)
@@ -225,7 +227,7 @@ def _forced(spec: SearchSpec, trial: TrialConfig) -> dict[str, Any]:
 
 
 def _notes(spec: SearchSpec, trial: TrialConfig) -> list[Check]:
-    """What is allowed and yet seldom meant."""
+    """Returns checks of settings that are allowed but seldom intended."""
     notes, rule = [], spec.scheduler
     first_drop = min((epoch for epoch in trial.optim.decay_at_epochs if epoch <= trial.epochs), default=None)
     if rule.name == "asha" and first_drop is not None and rule.grace_epochs < first_drop - 1:
@@ -243,7 +245,7 @@ def _notes(spec: SearchSpec, trial: TrialConfig) -> list[Check]:
 
 
 def _without_effect(spec: SearchSpec, keys: Iterable[str]) -> dict[str, str]:
-    """Those of some fields that change nothing in any trial, each with the reason."""
+    """Returns the given fields that change nothing in any trial, each with the reason."""
     lacking = {model: fields_without_effect(model) for model in models_in_play(spec)}
     return {
         key: ", ".join(f"{model} has {fields[key]}" for model, fields in lacking.items())

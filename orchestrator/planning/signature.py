@@ -1,7 +1,6 @@
-"""Short names for what a trial or a search is: equal values have equal signatures, in every process and version.
+"""Signatures of trials and searches: equal values have equal signatures, in every process and version.
 
-A trial's signature is made of its own fields alone; the search's name, resources and number of trials are no part
-of it.
+A trial's signature covers the trial's fields only, not the search's name, resources or number of trials.
 """
 
 import hashlib
@@ -15,12 +14,12 @@ _LENGTH = 16
 
 
 def trial_signature(config: TrialConfig) -> str:
-    """16 hexadecimal digits over every field of a trial."""
+    """Returns 16 hexadecimal digits over every field of a trial."""
     return _digest(config.to_dict())
 
 
 def spec_signature(spec: SearchSpec) -> str:
-    """16 hexadecimal digits over every field of a search, defaults included."""
+    """Returns 16 hexadecimal digits over every field of a search, defaults included."""
     return _digest(spec.to_dict())
 
 

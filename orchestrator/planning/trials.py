@@ -1,4 +1,4 @@
-"""From a search's specification to the trials it stands for, and the checks that need the trial's own fields."""
+"""Resolves a search's spec into trials, and checks what needs the trial's own fields."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,14 @@ _SAME_IMAGES = (
     OCCLUDERS,
 )
 _FIXED = {"epochs": "at their last epoch", **dict.fromkeys(_SAME_IMAGES, "on the same images")}
-"""Fields that no search may vary, each with how its trials are compared."""
+"""Fields that a search must not vary, each with how trials are compared."""
 
 
 def resolve_trial(spec: SearchSpec, params: Mapping[str, Any]) -> TrialConfig:
-    """The trial of one suggestion: its values over the spec's trial section, and the recipe below both.
+    """Returns the trial of one suggestion: its values override the spec's trial section, which overrides the recipe.
 
-    A search that steers by an interpretability score needs it after every epoch: `interp_every_epochs` 0 becomes 1.
+    A search that steers by an interpretability score needs the score after every epoch, so `interp_every_epochs` 0
+    becomes 1.
     """
     config = TrialConfig.from_dict({**spec.trial, **params})
     if interp_metrics(spec) and config.evaluation.interp_every_epochs == 0:
@@ -40,7 +41,7 @@ def resolve_trial(spec: SearchSpec, params: Mapping[str, Any]) -> TrialConfig:
 
 
 def steering_metrics(spec: SearchSpec) -> dict[str, str]:
-    """Every metric that decides something in the search, with the first field that names it."""
+    """Returns every metric that decides something in the search, with the first field that names it."""
     named = [(f"objectives[{place}].metric", objective.metric) for place, objective in enumerate(spec.objectives)]
     named += [(f"constraints[{place}].metric", rule.metric) for place, rule in enumerate(spec.constraints)]
     if spec.scheduler.name != "none":
@@ -52,12 +53,12 @@ def steering_metrics(spec: SearchSpec) -> dict[str, str]:
 
 
 def interp_metrics(spec: SearchSpec) -> list[str]:
-    """The interpretability scores among them."""
+    """Returns the interpretability scores among the steering metrics."""
     return [metric for metric in steering_metrics(spec) if without_map(metric) in INTERP_SUMMARY]
 
 
 def models_in_play(spec: SearchSpec) -> list[str]:
-    """Every `model.name` that a trial of the search may have."""
+    """Returns every `model.name` that a trial of the search may have."""
     varied = spec.space.get("model.name")
     if varied is None:
         return [resolve_trial(spec, {}).model.name]
@@ -65,14 +66,14 @@ def models_in_play(spec: SearchSpec) -> list[str]:
 
 
 def any_maps(spec: SearchSpec) -> bool:
-    """Whether a trial of the search may have maps, whose score needs images that occlude."""
+    """Returns whether a trial may have attention maps; their score needs occluding images."""
     return any(traits(model).maps for model in models_in_play(spec))
 
 
 def check_trials(spec: SearchSpec) -> TrialConfig:
-    """The trial section alone as a trial, after checking that every value the search may draw makes one too.
+    """Returns the trial section as a trial, after checking that every value in the space makes a valid trial.
 
-    Raises ConfigError that names the field of the spec.
+    Raises ConfigError, which names the field of the spec.
     """
     base = _resolved(spec, {}, "trial")
     for key in spec.space:
@@ -101,15 +102,15 @@ def check_trials(spec: SearchSpec) -> TrialConfig:
 
 
 def probed_trials(spec: SearchSpec, key: str) -> list[TrialConfig]:
-    """Trials that stand for all that a field of the space may be, the rest as in the trial section.
+    """Returns trials that represent every value of one field of the space; all else is as in the trial section.
 
-    Raises ConfigError that names the field where one of its values makes no trial.
+    Raises ConfigError, which names the field, where one of its values makes no valid trial.
     """
     return [_resolved(spec, {key: value}, f"space '{key}'") for value in _probes(spec.space[key])]
 
 
 def _check_reported(metric: str, field: str, models: list[str]) -> None:
-    """Raises ConfigError for a metric that nobody, or one of these models, reports after every epoch."""
+    """Raises ConfigError for a metric that no model, or not each of these models, reports after every epoch."""
     by_some = {name for model in MODELS for name in searchable(TRAITS[model])}
     if metric not in by_some:
         near = difflib.get_close_matches(metric, SEARCHABLE, n=1)
@@ -129,10 +130,10 @@ def _resolved(spec: SearchSpec, params: Mapping[str, Any], where: str) -> TrialC
 
 
 def _probes(distribution: Distribution) -> Iterator[Any]:
-    """Values that stand for all of them: every listed one; of a range both ends and one between."""
+    """Yields values that represent a distribution: each listed value; of a range both ends and a value between."""
     match distribution:
         case FloatRange():
-            # Not the middle: a field of whole numbers would take 1.0, 2.0 and 3.0.
+            # Not the middle: a field of whole numbers accepts 1.0, 2.0 and 3.0.
             yield from (
                 distribution.low,
                 distribution.high,

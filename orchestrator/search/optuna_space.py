@@ -1,4 +1,4 @@
-"""The spec's distributions as Optuna's, and values both ways.
+"""Converts the spec's distributions to Optuna's, and values in both directions.
 
 β = 10^-p is searched over the exponent p, so that samplers see its order.
 """
@@ -19,12 +19,12 @@ _POWER = ".p"
 
 
 def to_optuna(space: Mapping[str, Distribution]) -> dict[str, BaseDistribution]:
-    """One Optuna distribution for each dotted key; a power of ten is named `KEY.p` after its exponent."""
+    """Returns one Optuna distribution per dotted key; a power of ten is named `KEY.p` after its exponent."""
     return dict(_convert(key, distribution) for key, distribution in space.items())
 
 
 def to_params(space: Mapping[str, Distribution], optuna_params: Mapping[str, Any]) -> dict[str, Any]:
-    """The trial's values under their dotted keys, from what Optuna suggested."""
+    """Returns the trial's values by dotted key from Optuna's parameters."""
     params: dict[str, Any] = {}
     for key, distribution in space.items():
         if isinstance(distribution, PowerOfTen):
@@ -35,7 +35,7 @@ def to_params(space: Mapping[str, Distribution], optuna_params: Mapping[str, Any
 
 
 def from_params(space: Mapping[str, Distribution], params: Mapping[str, Any]) -> dict[str, Any]:
-    """A known point as Optuna's parameters; keys it leaves out stay free."""
+    """Returns a point as Optuna's parameters; missing keys stay free."""
     point: dict[str, Any] = {}
     for key, value in params.items():
         distribution = space[key]

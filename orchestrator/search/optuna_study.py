@@ -1,8 +1,8 @@
-"""The search's Optuna study: a SQLite file that Optuna's own tools open, written from what the journal has.
+"""The search's Optuna study: a SQLite file that Optuna's own tools can open, kept equal to the journal.
 
-Optuna commits about twenty times a trial, and waiting for the disk each time would be most of what a trial costs the
-driver. So SQLite is told not to: a killed process loses nothing by that, and what a crash of the machine may lose or
-tear is written anew from the journal, which does wait.
+Optuna commits about twenty times per trial; waiting for the disk each time would be most of the driver's cost per
+trial. So SQLite does not wait. A killed process loses nothing; after a crash of the machine the file is written again
+from the journal, which does wait for the disk.
 """
 
 import math
@@ -27,21 +27,21 @@ from search_spaces.schema import SearchSpec
 from trainables.errors import StorageError
 
 LOCK_WAIT_S = 60.0
-"""How long another process, a dashboard or a backup, may keep the file locked before that is an error."""
+"""How long another process, such as a dashboard or a backup, may lock the file before it is an error."""
 
 
 def trial_name(number: int) -> str:
-    """Our own name of the search's trial, the same before and after a resume."""
+    """Returns our name of the search's trial; it stays the same across resumes."""
     return f"t{number:05d}"
 
 
 def trial_number(record: TrialRecord) -> int:
-    """Optuna's number of one of the search's trials."""
+    """Returns Optuna's number of a trial of the search."""
     return int(record.trial[1:])
 
 
 def open_optuna_study(spec: SearchSpec, database: Path) -> optuna.Study:
-    """The persistent study, created with its first points or opened as it is."""
+    """Opens the stored study, or creates it with the spec's first points."""
     study = _open(spec, database)
     for point in _known_points(spec):
         study.enqueue_trial(point, skip_if_exists=True)
@@ -49,7 +49,7 @@ def open_optuna_study(spec: SearchSpec, database: Path) -> optuna.Study:
 
 
 def is_whole(database: Path) -> bool:
-    """Whether SQLite can read every page of the file; sqlite3.OperationalError where it stays locked."""
+    """Returns whether SQLite can read every page of the file; raises sqlite3.OperationalError while it is locked."""
     connection = sqlite3.connect(database, timeout=LOCK_WAIT_S)
     try:
         return [row[0] for row in connection.execute("PRAGMA quick_check")] == ["ok"]
@@ -62,9 +62,9 @@ def is_whole(database: Path) -> bool:
 
 
 def write_study(spec: SearchSpec, database: Path, records: Iterable[TrialRecord]) -> None:
-    """A new file with the trials that the records are of, each under its number and running; their ends are told next.
+    """Writes a new file with the recorded trials, under their numbers and as running; the caller adds their ends.
 
-    First points without a record wait in it. Numbers in between that have none, a stranger's trials, have failed.
+    First points without a record are enqueued. Numbers without a record were another program's trials; they are FAIL.
     """
     study, points, distributions = _open(spec, database), _known_points(spec), to_optuna(spec.space)
     known = {trial_number(record): record for record in records}
@@ -79,8 +79,10 @@ def write_study(spec: SearchSpec, database: Path, records: Iterable[TrialRecord]
 
 
 def ending(spec: SearchSpec, record: TrialRecord) -> tuple[OptunaState, list[float] | None]:
-    """An ended trial's state in Optuna: PRUNED for an early stop, FAIL for a failure or without every objective; its
-    values where it is COMPLETE."""
+    """Returns an ended trial's state in Optuna, with its values where the state is COMPLETE.
+
+    An early stop is PRUNED; a failure, or a missing objective, is FAIL.
+    """
     values = [record.outcome.get(objective.metric, math.nan) for objective in spec.objectives]
     if record.state == "completed" and all(map(math.isfinite, values)):
         return OptunaState.COMPLETE, values
@@ -88,19 +90,19 @@ def ending(spec: SearchSpec, record: TrialRecord) -> tuple[OptunaState, list[flo
 
 
 def tell(spec: SearchSpec, study: optuna.Study, trial: optuna.trial.Trial, record: TrialRecord) -> None:
-    """Tells Optuna how a recorded trial ended, with its constraints and every epoch that Optuna lacks."""
-    # What somebody else has ended stays as it is; the next resume finds it.
+    """Stores in Optuna how a recorded trial ended, with its constraints and every epoch that Optuna lacks."""
+    # A trial that another program ended stays as it is; the next resume finds it.
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
         for metrics in record.history:
             report(spec, trial, metrics)
         for name, value in violations(spec, record.outcome).items():
             trial.set_constraint(name, value)
-        # What `study.tell` does after it has read the trial twice from the database; no sampler of ours hears of ends.
+        # As `study.tell` does, without reading the trial twice from the database; our samplers need no call at the end.
         study._storage.set_trial_state_values(trial._trial_id, *ending(spec, record))
 
 
 def report(spec: SearchSpec, trial: optuna.trial.Trial, metrics: Mapping[str, float]) -> None:
-    """Tells Optuna the objective after one epoch, once; of several objectives it takes none before the end."""
+    """Reports the objective of one epoch to Optuna once; with several objectives Optuna takes none before the end."""
     epoch = int(metrics["epoch"])
     if len(spec.objectives) == 1 and epoch not in trial._cached_frozen_trial.intermediate_values:
         trial.report(metrics[spec.objectives[0].metric], epoch)
@@ -108,7 +110,7 @@ def report(spec: SearchSpec, trial: optuna.trial.Trial, metrics: Mapping[str, fl
 
 @contextmanager
 def locks_explained() -> Iterator[None]:
-    """StorageError in place of Optuna's own where the file stays locked, or cannot be written to."""
+    """Turns Optuna's error into StorageError where the file stays locked or cannot be written."""
     try:
         yield
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError, sqlite3.OperationalError) as error:
@@ -121,11 +123,11 @@ def locks_explained() -> Iterator[None]:
 
 def _open(spec: SearchSpec, database: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Its owner's alone whatever the umask; SQLite would ask the umask.
+    # For its owner alone whatever the umask, which SQLite would use.
     database.touch(mode=0o600)
     storage = RDBStorage(f"sqlite:///{database}", engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    # Connections that were made before.
+    # Connections made before the listener.
     storage.engine.dispose()
     study = optuna.create_study(
         storage=storage,
@@ -140,7 +142,7 @@ def _open(spec: SearchSpec, database: Path) -> optuna.Study:
 
 
 def _known_points(spec: SearchSpec) -> list[dict[str, Any]]:
-    """The spec's first points as Optuna's; a grid is nothing but known points, in the order of the space's keys."""
+    """Returns the spec's first points for Optuna; a grid consists of such points, in the order of the space's keys."""
     points: list[Mapping[str, Any]] = list(spec.first)
     if spec.sampler.name == "grid":
         axes = [distribution.grid() or () for distribution in spec.space.values()]

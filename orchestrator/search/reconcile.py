@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 
 
 def reconcile_optuna(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> optuna.Study:
-    """The search's Optuna study as the journal has it: every trial under its number, every end told.
+    """Returns the search's Optuna study with every recorded trial under its number, and every end.
 
-    A file that is lost, damaged or of another opinion is written anew; the former one is kept beside it. A trial that
-    runs in Optuna without being in the journal is a suggestion that a kill cut short: the searcher makes it whole.
+    A file that is lost, damaged, or that contradicts the journal is written again; the former file stays beside it. A
+    trial that runs in Optuna but not in the journal is a suggestion that a kill cut short; the searcher completes it.
     """
     with locks_explained():
         wrong = _wrong(spec, database, records)
         if wrong:
-            logger.warning("%s is written anew from the journal: %s", database, wrong)
+            logger.warning("%s is written again from the journal: %s", database, wrong)
             _write_anew(spec, database, records)
         study = open_optuna_study(spec, database)
         trials = study.get_trials(deepcopy=False)
@@ -50,8 +50,10 @@ def reconcile_optuna(spec: SearchSpec, database: Path, records: Sequence[TrialRe
 
 
 def reap(study: optuna.Study, records: Sequence[TrialRecord]) -> None:
-    """At the search's end: what still runs in Optuna and not in the journal was asked for by somebody else, or by a
-    driver that died; it fails."""
+    """At the search's end, fails the trials that run in Optuna but not in the journal.
+
+    Another program, or a driver that died, asked for them.
+    """
     running = {record.trial for record in records if record.state == "running"}
     for trial in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
         if trial_name(trial.number) not in running:
@@ -59,9 +61,9 @@ def reap(study: optuna.Study, records: Sequence[TrialRecord]) -> None:
 
 
 def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> str:
-    """What keeps Optuna's study from being continued; empty where nothing does."""
+    """Returns why Optuna's study cannot be continued; empty where it can."""
     if not records:
-        # Not a suggestion was recorded; what Optuna may have is taken up.
+        # No suggestion is recorded; the searcher takes over whatever Optuna has.
         return "" if not database.exists() or is_whole(database) else "it is damaged"
     if not database.exists():
         return "it is not there"
@@ -77,20 +79,20 @@ def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> 
         if trial.state.is_finished() and (record.state == "running" or trial.state != ending(spec, record)[0]):
             return f"{record.trial} is {record.state} and in it {trial.state.name}"
         if strange := trial.constraints.keys() - violations(spec, record.outcome).keys():
-            # Earlier versions named a constraint by its metric alone, and of two on one metric told only one.
+            # Earlier versions named a constraint by its metric alone, so of two on one metric they kept one.
             return f"{record.trial} has the constraint '{min(strange)}' in it"
     return ""
 
 
 def _write_anew(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> None:
-    """Beside the former file first, then in its place: whenever a kill comes, one of the two is there or none."""
+    """Writes the new file beside the former one, then moves it into place; a kill leaves one of the two, or none."""
     aside = database.with_name(f"{database.name}.new")
     for path in (aside, _rollback(aside)):
         path.unlink(missing_ok=True)
     write_study(spec, aside, records)
     if database.exists():
         os.replace(database, database.with_name(f"{database.name}.replaced"))
-    # SQLite would roll the new file back to what it holds.
+    # SQLite would roll the new file back to the content of an old rollback journal.
     _rollback(database).unlink(missing_ok=True)
     os.replace(aside, database)
 

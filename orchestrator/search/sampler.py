@@ -1,4 +1,4 @@
-"""The spec's Optuna sampler, whose randomness depends on the spec's seed and the trial's number alone."""
+"""The spec's Optuna sampler; its randomness depends only on the spec's seed and the trial's number."""
 
 from typing import Any
 
@@ -10,8 +10,10 @@ from trainables.runtime.randomness import stream_seed
 
 
 class SeededSampler(BaseSampler):
-    """For a study's every trial a sampler of its own, whichever process asks for it: a search that was killed suggests
-    what it would have suggested. Its trials are asked for one after the other."""
+    """Builds a new sampler for each trial, so that a resumed search suggests what it would have suggested.
+
+    Trials must be asked for one after another.
+    """
 
     def __init__(self, spec: SearchSpec) -> None:
         self._spec = spec
@@ -19,7 +21,7 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         former, self._sampler = self._sampler, _build(self._spec, trial.number)
-        # What the trials so far have in common: made from all of them anew it costs more with every trial.
+        # The search space that all trials share: computing it again costs more with every trial.
         vars(self._sampler).update({key: own for key, own in vars(former).items() if key == "_search_space"})
         self._sampler.before_trial(study, trial)
 
@@ -48,7 +50,7 @@ class SeededSampler(BaseSampler):
 
 def _build(spec: SearchSpec, number: int) -> BaseSampler:
     seed = stream_seed(spec.sampler.seed, "suggest", number) % 2**32
-    # Ten random trials, Optuna's default, would be most of a small search.
+    # Optuna's default of ten random trials would be most of a small search.
     startup = max(4, min(10, spec.trials // 4))
     match spec.sampler.name:
         case "tpe":

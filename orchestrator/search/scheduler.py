@@ -1,4 +1,4 @@
-"""Early stopping: Ray's ASHA on `epoch`, whose rungs can be filled again from the journal."""
+"""Early stopping: Ray's ASHA with `epoch` as its clock; a resume refills its rungs from the journal."""
 
 from collections.abc import Iterable
 from types import SimpleNamespace
@@ -11,11 +11,11 @@ from search_spaces.schema import SearchSpec
 
 
 class _KeepsStartingActors(FIFOScheduler):
-    """Leaves it to Tune's queue which trial runs next.
+    """Leaves the choice of the next trial to Tune's queue.
 
-    A scheduler that names one makes Tune give it any actor that is free and kill the one that was starting for it: with
-    trials shorter than an actor's start, a search would never come to run several at a time. Nothing is paused here, so
-    that there is nothing to choose; and the choice looks at every trial so far in each turn of Tune's loop.
+    If a scheduler names the trial, Tune gives it any free actor and kills the actor that was starting for it. With
+    trials shorter than an actor's start, a search would then run one trial at a time. We pause no trial, so there is
+    nothing to choose, and Ray's choice would look at every trial in each turn of Tune's loop.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
@@ -23,14 +23,17 @@ class _KeepsStartingActors(FIFOScheduler):
 
 
 class ResumableASHA(_KeepsStartingActors, AsyncHyperBandScheduler):
-    """ASHA with one bracket. `epoch` is its clock, since `training_iteration` restarts on a resume; a trial that
-    reaches the last epoch ends by itself, so that only real early stops are decided here."""
+    """ASHA with one bracket.
+
+    Its clock is `epoch`, since `training_iteration` restarts on a resume. A trial ends by itself at its last epoch, so
+    every stop decided here is an early stop.
+    """
 
     def refill(self, finished: Iterable[TrialRecord]) -> None:
-        """Puts finished trials' results back into the rungs, as `on_result` would have, without deciding anything."""
+        """Puts the results of finished trials into the rungs as `on_result` did; decides nothing."""
         (bracket,) = self._brackets
         for record in finished:
-            # All that the bracket asks of a trial is its id.
+            # The bracket uses only the trial's id.
             trial: Any = SimpleNamespace(trial_id=record.trial)
             for metrics in record.history:
                 if self._metric in metrics and self._metric_op is not None:
@@ -38,7 +41,7 @@ class ResumableASHA(_KeepsStartingActors, AsyncHyperBandScheduler):
 
 
 def build_scheduler(spec: SearchSpec, epochs: int, finished: Iterable[TrialRecord]) -> TrialScheduler:
-    """The spec's scheduler with the results of trials that ended before a resume."""
+    """Returns the spec's scheduler, filled with the results of trials that ended before a resume."""
     rule = spec.scheduler
     if rule.name == "none":
         return _KeepsStartingActors()

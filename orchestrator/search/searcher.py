@@ -1,7 +1,7 @@
-"""Optuna behind Ray Tune's Searcher interface, exact across restarts.
+"""The searcher: Optuna behind Ray Tune's Searcher interface, exact across restarts.
 
-Ray's own OptunaSearch reports early stops as COMPLETE, never sets constraints, enqueues first points again on a
-restart and is restored from a pickle. Here the Optuna storage is the only state.
+Ray's own OptunaSearch reports early stops as COMPLETE, sets no constraints, enqueues the first points again after a
+restart, and restores itself from a pickle. Here the Optuna storage is the only state.
 """
 
 import json
@@ -27,7 +27,7 @@ from trainables.errors import AIBError, StorageError
 
 
 class StudySearcher(Searcher):
-    """Hands out unfinished trials first, then new suggestions, until the planned number is reached."""
+    """Suggests unfinished trials first, then new trials, until the planned number is reached."""
 
     def __init__(
         self,
@@ -37,8 +37,8 @@ class StudySearcher(Searcher):
         resolve: Callable[[Mapping[str, Any]], TrialConfig],
         at_once: Callable[[], int],
     ) -> None:
-        """`at_once` says how many trials may run now; Tune, told a number, would keep to it as nodes come and go."""
-        # Several objectives, or one: Tune itself is not told any, since it does not choose between trials.
+        """`at_once` returns how many trials may run now; a number given to Tune would not follow joining nodes."""
+        # Tune gets no objective, since it does not compare trials.
         super().__init__(metric=None, mode=None)
         self._spec, self._study, self._recorder, self._resolve = spec, study, recorder, resolve
         self._at_once = at_once
@@ -47,15 +47,15 @@ class StudySearcher(Searcher):
         self._running: dict[str, optuna.trial.Trial] = {}
         self._configs: dict[str, TrialConfig] = {}
         unfinished = [t.number for t in study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))]
-        # Those that nobody heard of come last: they only stand for new ones.
+        # Trials that are not in the journal come last: they take the place of new suggestions.
         self._unfinished = sorted(unfinished, key=lambda number: (not self._is_recorded(number), number))
         self.interrupted = False
-        """Set before Tune is told to stop: trials ending after that are left to the next resume."""
+        """Set before Tune stops; a resume continues the trials that end after that."""
         self.halted_by: AIBError | None = None
-        """What keeps trials from being stored or recorded; then the search is interrupted, and no trial has failed."""
+        """The error that kept a trial from being stored or recorded; it interrupts the search and fails no trial."""
 
     def suggest(self, trial_id: str) -> Any:
-        """What Tune carries for the next trial (`trial.tune_config`), None while enough run, or Searcher.FINISHED."""
+        """Returns the next trial for Tune (`tune_config`), None while enough trials run, or Searcher.FINISHED."""
         suggested: Any = Searcher.FINISHED
         with self._halting(), suggestions.first():
             suggested = self._suggest(trial_id)
@@ -68,7 +68,7 @@ class StudySearcher(Searcher):
         resumes = bool(self._unfinished) and self._is_recorded(self._unfinished[0])
         if self.interrupted or (not resumes and num_recorded >= self._spec.trials):
             return Searcher.FINISHED
-        # Before Optuna is asked: what a driver that was replaced suggests would be its successor's to clear away.
+        # Before asking Optuna: a replaced driver must not leave a suggestion that its successor has to clear.
         self._recorder.journal.check_ours()
         with locks_explained():
             trial = self._next_trial()
@@ -88,26 +88,25 @@ class StudySearcher(Searcher):
         return self._study.ask()
 
     def _taken_up(self, frozen: optuna.trial.FrozenTrial) -> optuna.trial.Trial:
-        """A trial that an earlier driver asked for; parameters that it did not come to will be what they would have
-        been."""
+        """Continues a trial that an earlier driver asked for; missing parameters get the values they would have had."""
         trial = optuna.trial.Trial(self._study, frozen._trial_id)
         if len(frozen.params) == len(self._distributions):
             return trial
         attributes = frozen.system_attrs
         if sampled := attributes.get(f"{self._spec.sampler.name}:relative_params:0"):
-            # TPE and GP write down what they sampled together, and would now take it for another trial that runs.
-            with suppress(ValueError):  # more than 2046 characters, in parts
+            # TPE and GP store what they sampled jointly; sampling again would see it as another running trial.
+            with suppress(ValueError):  # Optuna splits values of more than 2046 characters
                 trial._relative_params = json.loads(sampled)
                 trial.relative_search_space = self._distributions
         known = attributes.get("fixed_params", {}).keys() | trial.relative_params.keys()
         for name, distribution in self._distributions.items():
             if name in frozen.params and name not in known and not distribution.single():
-                # Once more, so that those after it get their own draws.
+                # Draws it again, so that the next parameters get the draws they would have had.
                 self._study.sampler.sample_independent(self._study, frozen, name, distribution)
         return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """One epoch of a trial that goes on."""
+        """Records one epoch of a running trial."""
         metrics = epoch_metrics(result)
         if metrics and self.halted_by is None:
             with self._halting():
@@ -117,14 +116,14 @@ class StudySearcher(Searcher):
                     report(self._spec, trial, metrics)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A trial's end: in full, stopped early, failed; or cut short by an interruption, and then nothing is told."""
+        """Records a trial's end (completed, stopped early, failed); records nothing after an interruption."""
         trial = self._running.pop(trial_id, None)
         if trial is None or self.interrupted:
             return
         kind = trial_failure_kind(result or {})
         for fault in (StorageError, SlotError):
             if kind == fault.__name__:
-                # No fault of the trial's: it would be every other's next.
+                # Not the trial's fault: every other trial would fail next.
                 self._halt(fault(trial_failure(result or {})))
                 return
         with self._halting():
@@ -138,7 +137,7 @@ class StudySearcher(Searcher):
         if error and not failure:
             failure, kind = "the trial's actor died too often", "ActorLost"
         record = self._recorder.journal.state.trials[name]
-        # A resumed trial may be stopped at an epoch that it had passed; one that had its last epoch is complete.
+        # ASHA may stop a resumed trial at an epoch it had passed; a trial with its last epoch is complete.
         state: Ending = "failed" if failure else "completed" if record.epoch >= config.epochs else "stopped"
         self._recorder.trial_ended(name, state, failure, kind)
         with locks_explained():
@@ -146,7 +145,7 @@ class StudySearcher(Searcher):
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
-        """Ends the search where journal or database cannot be written: Tune would go on after an error of ours."""
+        """Ends the search where the journal or the database cannot be written; Tune alone would continue."""
         try:
             yield
         except (LockLostError, StorageError) as error:
@@ -156,10 +155,10 @@ class StudySearcher(Searcher):
         self.halted_by, self.interrupted = error, True
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the Optuna storage and the journal are the state."""
+        """Does nothing: the Optuna storage and the journal hold the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: a resume builds a new searcher over the same storage."""
+        """Does nothing: a resume builds a new searcher over the same storage."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments into tuner.pkl, which is never read back.
@@ -167,7 +166,7 @@ class StudySearcher(Searcher):
 
 
 def _value(trial: optuna.trial.Trial, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:
-    """The trial's stored value, or else the sampler's."""
+    """Returns the trial's stored value, or asks the sampler for one."""
     match distribution:
         case optuna.distributions.IntDistribution():
             return trial.suggest_int(

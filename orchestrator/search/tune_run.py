@@ -1,4 +1,4 @@
-"""The search itself: Ray Tune drives trials that lease slots; our searcher proposes, ASHA stops."""
+"""Runs the search's trials with Ray Tune: trial actors lease slots, our searcher suggests, ASHA stops."""
 
 import logging
 import os
@@ -23,28 +23,27 @@ from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
 
 TUNE_SETTINGS = {
-    # Our own handlers answer signals; Tune's would turn Ctrl-C into a success.
+    # We handle signals ourselves; with Tune's handler Ctrl-C would end in success.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # The journal is what a resume reads; Tune's own snapshots and per-trial loggers would only cost time.
+    # A resume reads the journal; Tune's snapshots and per-trial loggers would only cost time.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
-    # A trial that failed ends with a result that has no metrics.
+    # A failed trial ends with a result without metrics.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # Our searcher says how many run at a time. Tune itself would start one actor after the other.
+    # Our searcher limits how many trials run at a time. By default Tune starts one actor after another.
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",
-    # The live table is ours.
+    # We print our own live table.
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 STORAGE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 ACTOR_FAILURES = 3
-"""How often Tune starts a trial's own actor anew; lost workers are counted in the slot."""
+"""How often Tune restarts a trial's own actor; the slot counts lost workers."""
 
 
 class _Interruption(Stopper):
-    """Ends Tune's loop once an interruption is asked for, or the storage is full; the trials it cuts off are left to be
-    resumed."""
+    """Ends Tune's loop after a signal or a full storage; a resume continues the trials it cuts off."""
 
     def __init__(self, requested: threading.Event, searcher: StudySearcher) -> None:
         self._requested, self._searcher = requested, searcher
@@ -62,7 +61,7 @@ class _Interruption(Stopper):
 
 
 def trials_left(spec: SearchSpec, state: StudyState) -> int:
-    """Planned trials of the search that have not ended."""
+    """Returns how many planned trials of the search have not ended."""
     return spec.trials - sum(record.state != "running" for record in state.of_kind("search"))
 
 
@@ -74,10 +73,10 @@ def run_search(
     resolve: Callable[[Mapping[str, Any]], TrialConfig],
     interrupted: threading.Event,
 ) -> None:
-    """Runs the search's trials until the planned number has ended, or until it is interrupted.
+    """Runs the search's trials until the planned number has ended, or until `interrupted` is set.
 
-    Optuna is first brought up to the journal, so that a kill between the two leaves no trial in between. Raises
-    StorageError where a checkpoint cannot be stored: the trials in progress are left to be resumed.
+    First it reconciles Optuna with the journal, since a kill may have come between the two. Raises StorageError where a
+    checkpoint cannot be stored; a resume continues the trials in progress.
     """
     spec, state = study.spec, recorder.journal.state
     optuna_study = reconcile_optuna(spec, study.paths.optuna_db, state.of_kind("search"))
@@ -105,7 +104,7 @@ def run_search(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            # A trial's checkpoints are its workers'; its actor has nothing to keep.
+            # The workers write a trial's checkpoints; its actor has none.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             storage_path=str(study.paths.scratch),
             stop=_Interruption(interrupted, searcher),
@@ -120,9 +119,9 @@ def run_search(
 
 
 def _prepare_tune() -> None:
-    """Its settings as the search wants them, for this process."""
+    """Applies the search's settings for Tune to this process."""
     os.environ.update(TUNE_SETTINGS)
-    # Trials' actors store nothing; Tune would give them the keys in a runtime environment, which Ray logs.
+    # Tune would pass storage keys to trial actors in a runtime environment, which Ray logs. The actors store nothing.
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(STORAGE_KEYS)
-    # Of Tune's own snapshots, which nobody reads: on a full disk our own message says what to do.
+    # Hides errors of Tune's snapshots, which no code reads; on a full disk our own message says what to do.
     logging.getLogger(experiment_state.__name__).setLevel(logging.CRITICAL)

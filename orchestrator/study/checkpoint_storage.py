@@ -1,6 +1,6 @@
-"""Where a study's trials keep their checkpoints: in its own folder, or in an object store that --storage names.
+"""Where a study's trials store their checkpoints: in the study's folder, or in the object store of --storage.
 
-The journal, Optuna's database and the record's spool stay in the study's folder: only the driver reads them.
+The journal, Optuna's database and the record's spool always stay in the study's folder; only the driver reads them.
 """
 
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from trainables.checkpoints.object_store import ObjectStore
 from trainables.errors import ConfigError
 
 FACT = "storage"
-"""Key of the URI in a study's facts; absent where the checkpoints are in its folder."""
+"""Key of the URI in a study's facts; absent for checkpoints in the study's folder."""
 
 
 @dataclass(frozen=True)
 class TrialStorage:
-    """The checkpoints of all trials of a study. A value that travels to the workers."""
+    """Where the checkpoints of a study's trials are; a value that is sent to the workers."""
 
     trials: Path
     bucket: Bucket | None = None
     study: str = ""
-    """Its name, under which the bucket holds its trials."""
+    """The study's name, a part of the object keys."""
 
     def of(self, trial: str) -> CheckpointStore:
-        """One trial's checkpoints; ConfigError for an id that is no plain name."""
+        """Returns one trial's checkpoint store; raises ConfigError for an id that is not a plain name."""
         folder = inside(self.trials, trial, "trial")
         if self.bucket is None:
             return FolderStore(folder)
@@ -38,19 +38,19 @@ class TrialStorage:
 
     @property
     def place(self) -> str:
-        """For messages."""
+        """The folder or URI, for messages."""
         return str(self.trials) if self.bucket is None else self.bucket.uri
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a study records of it."""
+        """The entries for a study's facts."""
         return {} if self.bucket is None else {FACT: self.bucket.uri}
 
 
 def choose_storage(uri: str | None, paths: StudyPaths) -> TrialStorage:
-    """The storage of a study that is about to start or go on; one that is there already keeps the one it has.
+    """Returns the storage for a run that starts or resumes; an existing study keeps its storage.
 
-    Raises ConfigError for a URI that is not allowed, or another than the study was started with.
+    Raises ConfigError for a URI that is not allowed, or that differs from the existing study's.
     """
     asked = Bucket.from_uri(uri) if uri else None
     facts = paths.stored()
@@ -66,5 +66,5 @@ def choose_storage(uri: str | None, paths: StudyPaths) -> TrialStorage:
 
 
 def recorded_storage(facts: Mapping[str, Any], trials: Path, study: str) -> TrialStorage:
-    """The storage that a study's facts name; `trials` is its own folder of trials."""
+    """Returns the storage that a study's facts name; `trials` is the study's own folder of trials."""
     return TrialStorage(trials, Bucket.from_uri(facts[FACT], {}) if FACT in facts else None, study)

@@ -1,16 +1,16 @@
-"""The time of a study's record: it starts at the machine's and only ever rises, whatever happens to the machine's."""
+"""The clock of a study's record: it starts at the machine's time and only rises, even if the machine's clock is set."""
 
 import time
 
-# Where the system has it, the clock that also counts the hours that a laptop sleeps.
+# CLOCK_BOOTTIME also counts the hours that a laptop sleeps; not every system has it.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SteadyClock:
-    """Unix time in seconds, as it would be had nobody set the machine's clock since this was made.
+    """Unix time in seconds that ignores every change of the machine's clock after construction.
 
-    Differences are true durations. It never begins before `not_before_s`, the last time that an earlier process wrote
-    down, so that what follows in the record also comes later.
+    Differences are true durations. The time starts at `not_before_s` or later. `not_before_s` is the last time that an
+    earlier process recorded, so new records come after the existing ones.
     """
 
     def __init__(self, not_before_s: float = 0.0) -> None:

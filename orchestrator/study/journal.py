@@ -1,10 +1,9 @@
-"""The study's own record: one JSON line an event, appended by the driver alone, folded into a state.
+"""The journal: the study's own record, one JSON line per event, which readers fold into a state.
 
-It is the source of truth for a resume: Ray's state and pickles are never read back.
+It is the source of truth for a resume; Ray's state and pickles are never read back.
 
-One driver writes it, which the study's lease sees to. Where a lease can be lost without its holder's knowledge (a
-network file system that forgot a lock while its client was cut off), the journal is the fence: a driver that finds
-somebody else's lines in it writes nothing more.
+The study lock lets one driver write. On a network file system a driver can lose the lock without notice. So each driver
+checks the journal before it writes: once it finds lines of another driver, it writes nothing more.
 """
 
 import json
@@ -27,7 +26,7 @@ TrialState = Literal["running"] | Ending
 
 @dataclass
 class TrialRecord:
-    """What is known of one trial: a suggestion of the search, or a finalist's retraining."""
+    """One trial: a suggestion of the search, a finalist's retraining, or the trial of `aib train`."""
 
     trial: str
     kind: Literal["search", "finalist", "train"]
@@ -38,16 +37,14 @@ class TrialRecord:
     state: TrialState = "running"
     reason: str = ""
     failure_kind: str = ""
-    """What made it fail, in one word: the science's error (DivergedError) or what became of its workers
-    (`failures.KINDS`)."""
+    """Why it failed, in one word: the science's error (DivergedError) or the loss of its workers (`failures.KINDS`)."""
     history: list[dict[str, float]] = field(default_factory=list)
     started_s: float = 0.0
     ended_s: float | None = None
     first_epoch_s: float | None = None
     """When its first epoch was reported."""
     recorded: bool = False
-    """Whether the tracker was told the end and all that belongs to it: a kill may come between the journal's line and
-    that, or a figure not be drawn."""
+    """Whether the tracker has the trial's end with its figures and files; a kill may come after the journal's line."""
 
     @property
     def epoch(self) -> int:
@@ -55,20 +52,22 @@ class TrialRecord:
 
     @property
     def began_s(self) -> float:
-        """When its first epoch began, as far as that is known: a trial may be started long before it gets a slot."""
+        """When its first epoch began, as far as known; a trial may wait long for a slot after its start."""
         if self.first_epoch_s is None:
             return self.started_s
         return max(self.started_s, self.first_epoch_s - self.history[0].get("epoch_s", 0.0))
 
     @property
     def best_row(self) -> dict[str, float]:
-        """The epoch whose weights are kept: lowest validation error, then cross-entropy, then the earliest."""
+        """The epoch whose weights are kept: lowest validation error, then lowest cross-entropy, then earliest."""
         return min(self.history, key=lambda row: (row["val_error_pct"], row["val_nll"]), default={})
 
     @property
     def outcome(self) -> dict[str, float]:
-        """What the trial is judged by: the per-epoch metrics of its best epoch, everything else as reported last (at
-        the end of a full trial that is the score of the best epoch's weights)."""
+        """The metrics that judge the trial: per-epoch metrics of its best epoch, all others as reported last.
+
+        After a full trial the last report holds the scores of the best epoch's weights.
+        """
         last = self.history[-1] if self.history else {}
         return {
             **last,
@@ -78,7 +77,7 @@ class TrialRecord:
 
 @dataclass
 class StudyState:
-    """A study as its journal tells it."""
+    """A study's state, folded from its journal."""
 
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     stage: str = "new"
@@ -86,15 +85,15 @@ class StudyState:
     registered: dict[str, Any] | None = None
     report: str | None = None
     mlflow: dict[str, Any] | None = None
-    """Where the record is: `tracking_uri` without secrets, `experiment_id`, `run_id` of the parent run."""
+    """Where MLflow has the record: `tracking_uri` without secrets, `experiment_id`, `run_id` of the parent run."""
     last_s: float = 0.0
-    """When the last event was."""
+    """Time of the last event."""
 
     def of_kind(self, kind: str) -> list[TrialRecord]:
         return [record for record in self.trials.values() if record.kind == kind]
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Takes one event; an epoch already known is not taken twice."""
+        """Applies one event; a known epoch is ignored."""
         kind = event["event"]
         self.last_s = max(self.last_s, event["time"])
         if kind == "trial":
@@ -110,7 +109,7 @@ class StudyState:
         elif kind == "ended":
             record = self.trials[event["trial"]]
             record.state, record.reason, record.ended_s = event["state"], event["reason"], event["time"]
-            # Journals of earlier versions do not have it.
+            # Earlier versions wrote no failure kind.
             record.failure_kind = event.get("failure_kind", "")
         elif kind == "recorded":
             self.trials[event["trial"]].recorded = True
@@ -127,37 +126,37 @@ class StudyState:
 
 
 class LockLostError(AIBError):
-    """Another driver has taken the study over; this one may write nothing more."""
+    """Another driver has taken over the study; this driver must not write any more."""
 
 
 class Journal:
-    """Appends events, from any thread, and keeps the state they add up to."""
+    """Appends events and applies them to the state; safe from any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.state, self._whole_bytes = _fold(path)
         self._clock = SteadyClock(self.state.last_s)
-        # Its owner's alone whatever the umask: what others may write is not resumed.
+        # For its owner alone whatever the umask: a resume refuses files that other users can write.
         path.touch(mode=0o600)
         self._file = path.open("ab", buffering=0)
         self.lost = False
-        """Another driver has it: this one may write nothing more, here or elsewhere."""
+        """Another driver has taken over; this driver must not write any more, here or elsewhere."""
         self._lock = threading.RLock()
-        # A line torn by a kill is cut off, so that the next event starts on a line of its own.
+        # Drops a line that a kill cut short, so that the next event starts on a new line.
         self._file.truncate(self._whole_bytes)
 
     def now_s(self) -> float:
-        """The record's time: see `SteadyClock`."""
+        """Returns the record's time (`SteadyClock`)."""
         return self._clock.now_s()
 
     def append(self, event: str, *, durable: bool = True, **fields: Any) -> None:
-        """Writes one event; with `durable` it survives a crash of the machine once this returns.
+        """Appends one event; with `durable` the event survives a crash of the machine once this returns.
 
-        Raises LockLostError where somebody else wrote since, and StorageError where the disk does not take the whole
-        line; of either event nothing is left, nor counted.
+        Raises LockLostError where another process wrote to the journal, and StorageError where the disk does not take
+        the whole line. In both cases the journal and the state stay as they were.
         """
         with self._lock:
-            # The time too: the record's times only rise.
+            # Under the lock, so that times in the file only rise.
             record = {"event": event, "time": self.now_s(), **fields}
             line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
             self.check_ours()
@@ -175,7 +174,7 @@ class Journal:
             self.state.apply(record)
 
     def check_ours(self) -> None:
-        """LockLostError, now and ever after, where somebody else has written to the file or removed it."""
+        """Raises LockLostError, from then on always, once another process has written to the file or removed it."""
         with self._lock:
             found = os.fstat(self._file.fileno())
             self.lost |= found.st_size != self._whole_bytes or found.st_nlink == 0
@@ -191,7 +190,7 @@ class Journal:
 
 
 class JournalTail:
-    """Reads a journal that another process appends to, each line once; a line not yet whole waits for the next read."""
+    """Follows a journal that another process appends to; reads each line once, and an incomplete line later."""
 
     def __init__(self, path: Path) -> None:
         self.state = StudyState()
@@ -217,7 +216,7 @@ class JournalTail:
 
 
 def read_state(path: Path) -> StudyState:
-    """The state of a running or finished study, without disturbing its writer."""
+    """Returns the state of a running or finished study; does not disturb its driver."""
     return _fold(path)[0]
 
 

@@ -1,10 +1,10 @@
-"""One driver a study: an exclusive lock on a file in the study's folder, gone with the process that holds it.
+"""The study lock: one driver per study, by an exclusive lock on a file in the study's folder.
 
-`flock` is the kernel's: no clock, no heartbeat, and a killed holder's lease is free at once. On NFS (Linux, v4, or v3
-with its lock service) it holds between machines too, and a holder whose machine is lost keeps it until the server
-gives it up, about 90 seconds. A mount with `nolock` or `local_lock=flock` locks within one machine only, and a client
-that was cut off for longer than the server waits can lose the lock unawares: for both the journal is the fence
-(`journal.LockLostError`).
+The kernel's `flock` needs no clock and no heartbeat, and it frees the lock as soon as its holder dies. On NFS (Linux,
+v4, or v3 with its lock service) the lock also holds between machines; if the holder's machine is lost, the server frees
+the lock after about 90 seconds. Two cases escape it: a mount with `nolock` or `local_lock=flock` locks within one
+machine only, and a client that loses its connection for longer than the server waits also loses the lock without
+notice. In both cases the journal stops the former holder (`journal.LockLostError`).
 """
 
 import os
@@ -17,13 +17,15 @@ from pathlib import Path
 from orchestrator.errors import PreflightError
 from trainables.runtime.file_lock import is_locked, open_lock_file, take_lock
 
+LOCK_FILE = "lease"
+"""Earlier versions call the lock a lease; both must take the same file."""
 _TRIES, _BETWEEN_TRIES_S = 3, 0.1
 
 
 @contextmanager
 def study_lock(folder: Path) -> Iterator[None]:
-    """Holds the study for this process; PreflightError while another one does."""
-    path = folder / "lease"
+    """Holds the lock for this process; raises PreflightError while another process holds it."""
+    path = folder / LOCK_FILE
     descriptor = open_lock_file(path)
     try:
         try:
@@ -38,19 +40,21 @@ def study_lock(folder: Path) -> Iterator[None]:
 
 
 def check_free(folder: Path) -> None:
-    """PreflightError while another process runs the study. It may be taken in the next moment: only `study_lock`
-    decides, and this spares the preparations before it."""
+    """Raises PreflightError while another process runs the study.
+
+    An early check that saves the preparations; only `study_lock` decides.
+    """
     if is_held(folder):
         raise _refusal(folder)
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process runs the study now; asks without taking the lease or writing."""
-    return is_locked(folder / "lease")
+    """Returns whether a process runs the study now; neither takes the lock nor writes."""
+    return is_locked(folder / LOCK_FILE)
 
 
 def _refusal(folder: Path) -> PreflightError:
-    owner = (folder / "lease").read_text(encoding="utf-8", errors="replace").strip()
+    owner = (folder / LOCK_FILE).read_text(encoding="utf-8", errors="replace").strip()
     return PreflightError(
         f"the study in {folder} is being run by another process ({owner[:200]}); wait for it, stop it, or give this "
         "search another name with --name."
@@ -58,7 +62,7 @@ def _refusal(folder: Path) -> PreflightError:
 
 
 def _take(descriptor: int) -> None:
-    """Takes the lease; OSError where another process keeps it, rather than looking at it for a moment."""
+    """Takes the lock; tries again, since `is_held` of another process holds it for a moment. Raises OSError."""
     for _ in range(_TRIES - 1):
         try:
             take_lock(descriptor)

@@ -1,4 +1,4 @@
-"""Where things are under the root folder. Names are checked here; nothing outside the root is ever meant.
+"""Paths of the files under the root folder; checks names, and refuses a path that leads out of the root.
 
 ROOT/mlflow.db  ROOT/artifacts/  ROOT/data/
 ROOT/reports/NAME+NAME/
@@ -18,13 +18,13 @@ from search_spaces.names import check_name
 from trainables.errors import ConfigError
 
 JOB_FOLDERS = "working_dir_files"
-"""Ray keeps the working directories of submitted jobs in a folder of this name."""
+"""Ray stores the working directories of submitted Ray jobs in a folder of this name."""
 _MAX_JOINED = 80
 
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """One study's files, absolute, since workers run in folders of their own."""
+    """One study's files as absolute paths, since workers run in other folders."""
 
     root: Path
     name: str
@@ -68,7 +68,7 @@ class StudyPaths:
 
     @property
     def scratch(self) -> Path:
-        """Ray's own files; nothing in it is read again."""
+        """Ray's own files; the program never reads them again."""
         return self.folder / "scratch"
 
     @property
@@ -76,19 +76,19 @@ class StudyPaths:
         return self.folder / "report"
 
     def trial(self, trial: str) -> Path:
-        """A trial's own folder; ConfigError for an id that is no plain name."""
+        """Returns a trial's folder; raises ConfigError for an id that is not a plain name."""
         return inside(self.trials, trial, "trial")
 
     def stored(self) -> dict[str, Any] | None:
-        """What `study.json` holds, for whoever goes on from it; None where the study is not there.
+        """Returns the content of `study.json` for a resume; None where the study does not exist.
 
-        Raises PreflightError where the folder is somebody else's to write, or the file is damaged.
+        Raises PreflightError where another user can write to the folder, or where the file is damaged.
         """
         check_private(self.folder)
         return self.read_stored()
 
     def read_stored(self) -> dict[str, Any] | None:
-        """The same for whoever only looks at the study, which may be another user's."""
+        """Returns the content of `study.json` for a reader; the study may belong to another user."""
         try:
             stored = json.loads(self.study_json.read_text(encoding="utf-8"))
             if not isinstance(stored, dict):
@@ -103,9 +103,9 @@ class StudyPaths:
         return stored
 
     def create(self) -> None:
-        """Makes the study's folders, readable by their owner only: what a resume reads must not be anybody's to write.
+        """Creates the study's folders for their owner alone, since a resume executes what they hold.
 
-        Raises PreflightError where the folder cannot be made, or was somebody else's to write.
+        Raises PreflightError where a folder cannot be created, or where another user can write to it.
         """
         check_private(self.folder)
         try:
@@ -120,9 +120,10 @@ class StudyPaths:
 
 
 def study_paths(root: Path | str, name: str) -> StudyPaths:
-    """The paths of a study; ConfigError for a name that is not allowed or that leads out of the root.
+    """Returns the paths of a study.
 
-    Raises PreflightError for a root that would not outlive a submitted job.
+    Raises ConfigError for a name that is not allowed or that leads out of the root, and PreflightError for a root that
+    is deleted with a submitted Ray job.
     """
     paths = StudyPaths(_lasting(Path(root).resolve()), _checked(name, "study"))
     _under(paths.root / "studies", name)
@@ -130,12 +131,12 @@ def study_paths(root: Path | str, name: str) -> StudyPaths:
 
 
 def data_root(root: Path | str) -> Path:
-    """The folder of prepared data sets."""
+    """Returns the folder of prepared data sets."""
     return _lasting(Path(root).resolve()) / "data"
 
 
 def _lasting(root: Path) -> Path:
-    """The root itself, unless it is in the folder that Ray unpacks for one job and deletes after it."""
+    """Returns the root; raises PreflightError for one in the folder that Ray deletes with its job."""
     if JOB_FOLDERS in root.parts:
         raise PreflightError(
             f"the root {root} lies in this job's own folder, which is deleted with the job; give --root, or set "
@@ -145,12 +146,12 @@ def _lasting(root: Path) -> Path:
 
 
 def inside(folder: Path, name: str, what: str) -> Path:
-    """FOLDER/NAME; ConfigError for a name that is not plain, or that a link leads out of the folder."""
+    """Returns FOLDER/NAME; raises ConfigError for a name that is not plain, or a link that leads out of the folder."""
     return _under(folder, _checked(name, what))
 
 
 def reports_folder(root: Path | str, names: Sequence[str]) -> Path:
-    """Where the common report of several studies goes; a long list of names is cut and told apart by its digest."""
+    """Returns the folder for the report of several studies; a long list of names is cut and ends in its digest."""
     joined = "+".join(names)
     if len(joined) > _MAX_JOINED:
         joined = f"{joined[:_MAX_JOINED]}-{hashlib.sha256(joined.encode()).hexdigest()[:8]}"
@@ -165,7 +166,7 @@ def _checked(name: str, what: str) -> str:
 
 
 def _under(folder: Path, name: str) -> Path:
-    """FOLDER/NAME; ConfigError where a link leads it out of FOLDER."""
+    """Returns FOLDER/NAME; raises ConfigError for a link that leads out of FOLDER."""
     path = folder / name
     if not path.resolve().is_relative_to(folder):
         raise ConfigError(f"{path} is a link that leads out of {folder}; remove it, or choose another name.")

@@ -1,7 +1,7 @@
-"""Whether a study's folder is its owner's alone, asked before anything in it is read to go on from it.
+"""Checks that only its owner can write to a study's folder, before a resume reads anything in it.
 
-Going on executes what is read: Optuna keeps the state of some samplers as pickles in its database, and Ray's and the
-record's files decide what runs next. So nobody but the user who resumes may have been able to write them.
+A resume executes what it reads: Optuna stores some samplers as pickles in its database, and the files of Ray and of the
+record decide what runs next. So no other user may have write access to them.
 """
 
 import os
@@ -12,20 +12,20 @@ from pathlib import Path
 from orchestrator.errors import PreflightError
 
 _WRITTEN_FOR_PEOPLE = frozenset({"report"})
-"""Never read again by the program."""
+"""The program never reads these again."""
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def check_private(folder: Path) -> None:
-    """PreflightError unless a folder and what lies directly in it is this user's, and written by nobody else.
+    """Raises PreflightError unless this user owns the folder and its direct entries, and no other user can write them.
 
-    Nothing is asked of a folder that is not there.
+    A folder that does not exist passes.
     """
     try:
         entries = sorted(path for path in folder.iterdir() if path.name not in _WRITTEN_FOR_PEOPLE)
         found = {folder: folder.lstat()}
         for path in entries:
-            # A file that a write put in another's place, or removed, since the folder was listed is read by nobody.
+            # An entry that was replaced or removed after the listing is not read either.
             with suppress(FileNotFoundError):
                 found[path] = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -37,7 +37,7 @@ def check_private(folder: Path) -> None:
     for path, facts in found.items():
         if fault := _fault(facts):
             raise PreflightError(
-                f"{path} {fault}; going on with a study runs what its files say, so it reads its owner's files only. "
+                f"{path} {fault}; a resume executes what a study's files say, so they must belong to its owner alone. "
                 f"If you trust them: chown -R {os.geteuid()} {folder} && chmod -R go-w {folder}; else choose another "
                 "--name or --root."
             )

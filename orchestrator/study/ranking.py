@@ -1,7 +1,7 @@
-"""Which trials are better: pure functions over recorded outcomes.
+"""Ranks trials by their recorded outcomes; pure functions.
 
-Only trials that ran to their last epoch and meet every constraint are compared; a map that died or a run that was
-stopped early never wins by being scored on less.
+Only trials that ran to their last epoch and meet every constraint are compared. So a run that was stopped early, or
+whose attention map collapsed, cannot win with an easier score.
 """
 
 import math
@@ -12,7 +12,7 @@ from search_spaces.schema import SearchSpec
 
 
 def violations(spec: SearchSpec, outcome: Mapping[str, float]) -> dict[str, float]:
-    """By how much each constraint is violated, under its text: at most 0 where it holds; an unknown metric violates."""
+    """Returns each constraint's text with its violation: at most 0 where it holds, inf without the metric."""
     found: dict[str, float] = {}
     for rule in spec.constraints:
         value = outcome.get(rule.metric, math.nan)
@@ -23,7 +23,7 @@ def violations(spec: SearchSpec, outcome: Mapping[str, float]) -> dict[str, floa
 
 
 def comparable(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials of full length, with every objective known and every constraint met. Finalists repeat what was chosen."""
+    """Returns the trials of full length with every objective known and every constraint met, without finalists."""
     return [
         record
         for record in records
@@ -35,18 +35,20 @@ def comparable(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRe
 
 
 def pareto_front(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Comparable trials that no other beats in one objective without losing in another, best first objective first."""
+    """Returns the comparable trials that no other trial dominates, ordered by the first objective."""
     return next(_fronts(spec, records), [])
 
 
 def best_trials(spec: SearchSpec, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Comparable trials, best first: the front, then what is best without it, and so on; one objective is a sort."""
+    """Returns the comparable trials, best first: the Pareto front, then the front of the rest, and so on."""
     return [record for front in _fronts(spec, records) for record in front]
 
 
 def _fronts(spec: SearchSpec, records: Sequence[TrialRecord]) -> Iterator[list[TrialRecord]]:
-    """In the order of their losses no later point can dominate an earlier one, so each point is compared with the
-    front so far alone; points that are equal share a front."""
+    """Yields the Pareto fronts, best first; equal points share a front.
+
+    Sorted by losses, no later point can dominate an earlier one, so each point is compared with the present front only.
+    """
     scored = [(_losses(spec, record), record) for record in comparable(spec, records)]
     remaining = sorted(scored, key=lambda item: (item[0], item[1].trial))
     while remaining:

@@ -1,4 +1,4 @@
-"""Going on with a study by its name alone: the spec it keeps, with what --set changed, and the command that says so."""
+"""Resuming a study by its name: the stored spec, and the command to type."""
 
 import shlex
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ Verb = Literal["search", "train"]
 
 
 def resume_command(spec: SearchSpec, state: StudyState, root: Path = DEFAULT_ROOT) -> str:
-    """What a person types to go on, wherever the spec's file is now."""
+    """Returns the command that resumes the study; it does not need the spec's file."""
     where = "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}"
     return f"aib {_verb(spec, state)} {spec.name} --resume{where}"
 
 
 def spec_to_resume(given: Path, verb: Verb, root: Path, changed: bool) -> SearchSpec | None:
-    """The stored spec of the study of that name; None where there is no such study, or where it is a file's name.
+    """Returns the stored spec of the study with that name; None where no such study exists, or a file has the name.
 
-    Raises ConfigError where the study was begun by the other verb, or where its spec is to be `changed`.
+    Raises ConfigError where the other verb started the study, or where the command asks to change its spec (`changed`).
     """
     try:
         paths = study_paths(root, check_name(str(given)))
@@ -43,10 +43,10 @@ def spec_to_resume(given: Path, verb: Verb, root: Path, changed: bool) -> Search
 
 
 def is_left(status: Mapping[str, Any]) -> bool:
-    """Whether no process runs a study that is not done: of the keys of `aib status --json`."""
+    """Returns whether a study is unfinished and no process runs it, from the object of `aib status --json`."""
     job = status.get("job")
     starts = job is not None and job["exit_code"] is None
-    # A cluster of an earlier version does not say.
+    # A cluster with an earlier version has no key `driver_running`.
     return status["stage"] not in (None, "new", "done") and not status.get("driver_running", True) and not starts
 
 

@@ -1,4 +1,4 @@
-"""A study's folder: the resolved spec it was started with, its journal, its lease. Opened once, by the driver."""
+"""A study's folder: the resolved spec, the journal and the lock. One driver opens it; readers get a view."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from trainables.runtime.atomic_file import replace_file
 
 @dataclass(frozen=True)
 class Study:
-    """A study that this process may write to."""
+    """A study that this process holds the lock of and may write to."""
 
     spec: SearchSpec
     signature: str
@@ -49,17 +49,18 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
         )
         raise ConfigError(
             f"the study '{spec.name}' in {paths.folder} was started with another spec (differs in "
-            f"{', '.join(changed)}); resume it with the spec it was started with, for which its name alone stands in "
-            "the file's place, or choose another name with --name."
+            f"{', '.join(changed)}); resume it with its own spec (give the study's name in place of the file), "
+            "or choose another name with --name."
         )
     return True
 
 
 @contextmanager
 def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping[str, Any]) -> Iterator[Study]:
-    """Creates the study, or opens it to be continued, and holds its lease.
+    """Creates the study or opens it to resume, and holds its lock.
 
-    `facts` (tracking URI, data digest, versions) are stored beside the spec when it is created.
+    A new study stores `facts` (data digest, versions, storage) beside its spec. Raises ConfigError as
+    `check_startable` does, and PreflightError while another process holds the lock.
     """
     paths.create()
     with study_lock(paths.folder):
@@ -78,7 +79,7 @@ def open_study(spec: SearchSpec, paths: StudyPaths, resume: bool, facts: Mapping
 
 
 def _write(paths: StudyPaths, record: Mapping[str, Any]) -> None:
-    """Whole or not there, and the owner's alone whatever the umask: what others may write is not resumed."""
+    """Writes study.json as a whole, readable by its owner alone whatever the umask."""
     text, aside = json.dumps(record, indent=1), paths.study_json.with_suffix(".tmp")
     try:
         replace_file(paths.study_json, text, aside=aside, mode=0o600, durable=True)
@@ -88,7 +89,7 @@ def _write(paths: StudyPaths, record: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study as a reader sees it, running or finished."""
+    """What a reader sees of a running or finished study."""
 
     spec: SearchSpec
     facts: dict[str, Any]
@@ -96,7 +97,7 @@ class StudyView:
 
 
 def view_study(paths: StudyPaths) -> StudyView:
-    """Reads a study; PreflightError names the studies there are when this one is not there."""
+    """Reads a study; raises PreflightError, which lists the existing studies, where this one does not exist."""
     facts = paths.read_stored()
     if facts is None:
         there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))

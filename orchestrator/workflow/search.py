@@ -18,6 +18,7 @@ from orchestrator.study.resume import resume_command
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
+from orchestrator.tracking.records import LogArtifact
 from orchestrator.workflow.prepare import PreparedRun, prepare_run
 from orchestrator.workflow.session import running
 from search_spaces.schema import SearchSpec
@@ -62,7 +63,7 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
 def _report(study: Study, recorder: Recorder) -> None:
     page = write_report([StudySource.of(study.paths)], study.paths.report)
     for name in FILES:
-        recorder.tracker.log_artifact(None, page.with_name(name), "report")
+        recorder.tracker.write(LogArtifact(None, page.with_name(name), "report"))
     # Last: a report without this line is made, and told, once more.
     recorder.journal.append("report", path=str(page))
 

@@ -1,4 +1,4 @@
-"""What lives while a study runs: cluster, study, slots and record, in the order in which each can still refuse."""
+"""The session of a running study: cluster, study folder, slots and record."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -35,14 +35,14 @@ from orchestrator.workflow.prepare import PreparedRun
 
 @dataclass
 class Run:
-    """What lives while a study runs."""
+    """The open parts of a running study."""
 
     study: Study
     recorder: Recorder
     pool: SlotPool
     interruption: Interruption
     open_retrain_pool: Callable[[], SlotPool] | None
-    """Where retraining wants other slots than those there are."""
+    """Opens the pool for retraining, where it needs other slots than the search; None otherwise."""
 
     def retrain(self, planned: list[PlannedTrial]) -> None:
         if self.open_retrain_pool is not None:
@@ -111,9 +111,9 @@ def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
 def _following_pool(
     study: Study, capacity: Callable[[], Capacity], least: int, copies: bool, tell: Callable[[str], None]
 ) -> Iterator[SlotPool]:
-    """Slots that follow the cluster's capacity; one of `least` workers stays when there is room for none.
+    """Opens a pool that follows the cluster's capacity; it keeps one slot of `least` workers even if none fits.
 
-    `tell` hears of slots that wait for resources which others use.
+    `tell` is called with a message when slots wait for resources that others use.
     """
     asked = study.spec.resources
 
@@ -121,7 +121,7 @@ def _following_pool(
         try:
             return capacity().shape
         except PreflightError:
-            # What was there at the start has left; it may come back.
+            # The nodes of the start have left; they may come back.
             return (least,)
 
     pool = SlotPool(
@@ -129,7 +129,7 @@ def _following_pool(
         SlotSpec(
             cpus_per_worker=asked.cpus_per_worker,
             gpus_per_worker=asked.gpus_per_worker,
-            # Train's own files need no sharing; where only objects are shared, each slot keeps its own.
+            # Ray Train's own files need no sharing; with an object store, each slot keeps them on its node.
             storage=study.paths.scratch if study.storage.bucket is None else None,
             placement="PACK" if asked.placement == "pack" else "SPREAD",
             trials_per_slot=asked.trials_per_slot,
@@ -137,7 +137,7 @@ def _following_pool(
             fit=fit_trial_on_copies if copies else fit_trial,
         ),
     )
-    # Before the pool takes anything itself; later it hears from Ray Train, which waits for two minutes first.
+    # Before the pool takes resources itself. Later Ray Train reports it, but only after two minutes.
     if (shortage := pool.shortage()) is not None:
         tell(shortage)
     with pool, autoscaled(pool, shape, tell):

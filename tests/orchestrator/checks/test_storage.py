@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks.storage import NODE_S, _faults, check_storage
+from orchestrator.checks.storage import NODE_S, _node_faults, check_storage
 from orchestrator.checks.storage_marks import FolderMarks, NeededData
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.node_tasks import ATTEMPTS
 from orchestrator.study.checkpoint_storage import TrialStorage
 from tests.orchestrator.workflow.test_search_end_to_end import SPEC
 from tests.support.nodes import can_hide_folders, second_node
@@ -71,8 +72,8 @@ def test_a_node_whose_worker_dies_of_the_check_is_asked_again_and_not_for_ever(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     (tmp_path / "shared").write_text("shared")
-    assert _faults(Deadly(tmp_path, ATTEMPTS - 1), "shared", (), NODE_S) == []
-    ((_, fault),) = _faults(Deadly(tmp_path, 2 * ATTEMPTS), "shared", (), NODE_S)
+    assert _node_faults(Deadly(tmp_path, ATTEMPTS - 1), "shared", (), NODE_S) == []
+    ((_, fault),) = _node_faults(Deadly(tmp_path, 2 * ATTEMPTS), "shared", (), NODE_S)
     assert fault.startswith("the check did not run there")
 
 
@@ -80,7 +81,7 @@ def test_a_node_that_is_lost_meanwhile_is_not_missed(cluster: Cluster, tmp_path:
     (tmp_path / "shared").write_text("shared")
     with second_node(cluster, 1, tmp_path / "log") as node:
         node.kill()
-        assert _faults(FolderMarks(tmp_path), "shared", (), NODE_S) == []
+        assert _node_faults(FolderMarks(tmp_path), "shared", (), NODE_S) == []
 
 
 @pytest.mark.skipif(not can_hide_folders(), reason="hiding a folder from a node needs root and unshare (util-linux)")

@@ -3,10 +3,8 @@
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from orchestrator.registry.versions import Version
 from tests.orchestrator.registry.conftest import CLASSES, Registry, random_images
 from tests.orchestrator.registry.test_exported_folder import Poison
 from tests.orchestrator.registry.test_publish import NAME, publish_tiny
-from tests.support.free_port import free_port
+from tests.support.served_model import post, serving
 from trainables.evaluation.evaluate import Draws
 from trainables.evaluation.inference import infer
 from trainables.export import load_exported
@@ -97,56 +95,13 @@ def test_a_pickle_put_beside_the_model_is_not_run(
 @pytest.fixture
 def server(registry: Registry, exported: Path, tmp_path: Path) -> Iterator[str]:
     publish_tiny(registry, exported)
-    port = free_port()
-    mlflow = Path(sys.executable).with_name("mlflow")
-    (tmp_path / "serving").mkdir()
-    with (tmp_path / "serving" / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(str(mlflow), "models", "serve", "--model-uri", f"models:/{NAME}@champion", "--env-manager", "local"),
-                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-            ],
-            cwd=tmp_path / "serving",
-            env={**environment(registry), "PATH": f"{mlflow.parent}:{os.environ['PATH']}"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait(f"http://127.0.0.1:{port}/ping", process, tmp_path / "serving" / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        # `mlflow models serve` starts the server as a child; both are in the group that this test made.
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=20)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.3)
-    pytest.fail(f"no server at {url}:\n{log.read_text(errors='replace')[-3000:]}")
-
-
-def _post(url: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(
-        f"{url}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    with serving(f"models:/{NAME}@champion", environment(registry), tmp_path / "serving") as url:
+        yield url
 
 
 def test_the_champion_is_served_over_http(server: str, exported: Path) -> None:
     images = random_images(2)
-    rows = _post(server, {"inputs": images.tolist()})["predictions"]
+    rows = post(server, {"inputs": images.tolist()})["predictions"]
     expected = infer(load_exported(exported), images)
     assert np.asarray([row["probabilities"] for row in rows]) == pytest.approx(expected.probabilities_NC, abs=1e-6)
     assert [row["index"] for row in rows] == expected.probabilities_NC.argmax(1).tolist()
@@ -157,6 +112,6 @@ def test_the_champion_is_served_over_http(server: str, exported: Path) -> None:
         {"inputs": (images.astype(int) + 300).tolist()},
     ):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            _post(server, wrong)
+            post(server, wrong)
         assert refused.value.code == 400
-    assert _post(server, {"inputs": images.tolist()})["predictions"] == rows
+    assert post(server, {"inputs": images.tolist()})["predictions"] == rows
