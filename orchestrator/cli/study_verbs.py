@@ -35,9 +35,9 @@ def status(
         found, look = {**status_of(view), "driver_running": held}, interface_lines(paths, view)
         going_on = resume_command(view.spec, view.state, root)
     else:
-        from orchestrator.submission.remote_status import status_there
+        from orchestrator.submission.remote_status import remote_status
 
-        found = status_there(study, address, str(root))
+        found = remote_status(study, address, str(root))
         going_on = f"aib submit SPEC --address {address}, and the --set that it was begun with"
     if as_json:
         print_json(found)

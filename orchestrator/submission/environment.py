@@ -1,7 +1,7 @@
-"""What a job gets to know of its submitter's environment: where to keep and record things, and no secret unasked.
+"""Chooses the environment variables of a Ray job: settings of the submitter, without credentials by default.
 
-Ray writes the environment of every job to the cluster's logs and shows it to whoever holds the cluster's token. So
-the cluster's own environment has the credentials, and those of the submitter travel only where they are told to.
+Ray writes the environment of every job to the cluster's logs and shows it to everyone who has the cluster's token.
+Therefore the cluster's own environment should hold the credentials; those of the submitter are sent only on request.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from orchestrator.process.redact import without_userinfo
 
 STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
 STOP_WAIT_S = "600"
-"""Ray would kill a stopped job after 3 s; epochs in progress take longer to end."""
+"""By default Ray kills a stopped job after 3 s; trials need longer to save their state."""
 
 SETTINGS = (
     "MLFLOW_TRACKING_INSECURE_TLS",
@@ -34,18 +34,20 @@ CREDENTIALS = (
 
 class JobEnvironment(NamedTuple):
     variables: dict[str, str]
-    """The job's; what is not among them, the cluster's own environment decides."""
-    kept: tuple[str, ...]
-    """Names of variables that are set here and hold credentials, which were left out of `variables`."""
+    """Variables of the job; unset ones fall back to the cluster's environment."""
+    withheld: tuple[str, ...]
+    """Names of the submitter's variables with credentials that `variables` does not send."""
 
 
-def job_environment(ours: Mapping[str, str], given: Mapping[str, str | None], send_credentials: bool) -> JobEnvironment:
-    """From the submitter's environment and what the command line said, by the names of the variables that say it."""
-    asked = {STOP_WAIT: STOP_WAIT_S, **{name: ours[name] for name in SETTINGS if ours.get(name)}}
-    asked |= {name: value for name, value in given.items() if value is not None}
-    credentials = {name: ours[name] for name in CREDENTIALS if ours.get(name)}
+def job_environment(
+    local: Mapping[str, str], options: Mapping[str, str | None], send_credentials: bool
+) -> JobEnvironment:
+    """`local` is the submitter's environment; `options` are variables set by the command line, None where unset."""
+    settings = {STOP_WAIT: STOP_WAIT_S, **{name: local[name] for name in SETTINGS if local.get(name)}}
+    settings |= {name: value for name, value in options.items() if value is not None}
+    credentials = {name: local[name] for name in CREDENTIALS if local.get(name)}
     if send_credentials:
-        return JobEnvironment(asked | credentials, ())
-    # An address may bring a name and a password along.
-    plain = {name: without_userinfo(value) for name, value in asked.items()}
-    return JobEnvironment(plain, (*credentials, *(name for name in asked if plain[name] != asked[name])))
+        return JobEnvironment(settings | credentials, ())
+    # A URL may contain a user name and a password.
+    plain = {name: without_userinfo(value) for name, value in settings.items()}
+    return JobEnvironment(plain, (*credentials, *(name for name in settings if plain[name] != settings[name])))

@@ -1,4 +1,4 @@
-"""A job's log as it is written, to the job's end; lost connections are taken up where they broke off."""
+"""Prints a job's log while the job runs, and resumes after lost connections without repeating lines."""
 
 import asyncio
 import time
@@ -13,9 +13,9 @@ RETRY_S = 2.0
 
 
 def follow(api: JobsApi, job_id: str, write: Callable[[str], None], lost_s: float = LOST_S) -> RayJob:
-    """Writes the log, whole lines with secrets removed, and gives the job as it ended.
+    """Writes the log in whole lines, without secrets, until the job ends; returns the ended job.
 
-    Raises JobsUnreachableError where the cluster stays away for `lost_s`; the job may well go on.
+    Raises JobsUnreachableError if the cluster is unreachable for `lost_s`; the job may still run then.
     """
     lines = _Lines(write)
     lost_since: float | None = None
@@ -24,8 +24,8 @@ def follow(api: JobsApi, job_id: str, write: Callable[[str], None], lost_s: floa
             asyncio.run(_tail(api, job_id, lines))
             job = api.job(job_id)
             if job.ended:
-                # The stream can close before the last lines are in it.
-                lines.catch_up(api.log(job_id))
+                # The stream can close before it has delivered the last lines.
+                lines.feed(0, api.log(job_id))
                 lines.close()
                 return job
             lost_since = None
@@ -37,7 +37,7 @@ def follow(api: JobsApi, job_id: str, write: Callable[[str], None], lost_s: floa
 
 
 async def _tail(api: JobsApi, job_id: str, lines: "_Lines") -> None:
-    """A stream begins with the log's first character, each time."""
+    """Reads one stream; each stream starts at the first character of the log."""
     position = 0
     async for text in api.tail(job_id):
         lines.feed(position, text)
@@ -45,23 +45,22 @@ async def _tail(api: JobsApi, job_id: str, lines: "_Lines") -> None:
 
 
 class _Lines:
-    """Whole lines of a text that arrives in pieces, some of them again."""
+    """Joins pieces of a text, which may overlap, into whole lines; each line is written once."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self._write, self._seen, self._unfinished = write, 0, ""
+        self._write, self._num_read, self._unfinished = write, 0, ""
 
     def feed(self, position: int, text: str) -> None:
-        new = text[max(0, self._seen - position) :]
-        self._seen = max(self._seen, position + len(text))
-        # A secret may be cut in two by the end of a piece, never by the end of a line.
+        """`position` is the place of the piece's first character in the whole text."""
+        new = text[max(0, self._num_read - position) :]
+        self._num_read = max(self._num_read, position + len(text))
+        # A secret can be cut by the end of a piece, but not by the end of a line.
         *whole, self._unfinished = (self._unfinished + new).split("\n")
         for line in whole:
             self._write(redact(line) + "\n")
 
-    def catch_up(self, log: str) -> None:
-        self.feed(0, log)
-
     def close(self) -> None:
+        """Writes a last line that has no line break."""
         if self._unfinished:
             self._write(redact(self._unfinished) + "\n")
             self._unfinished = ""

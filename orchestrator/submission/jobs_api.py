@@ -1,4 +1,4 @@
-"""A cluster's Jobs API over HTTP: the few requests made of it, with a time limit each, and one clear error each."""
+"""Client of a cluster's Ray Jobs API over HTTP: each request has a time limit, and each failure one clear error."""
 
 import logging
 import os
@@ -25,43 +25,44 @@ from orchestrator.submission.ray_job import RayJob
 from trainables.errors import AIBError
 
 REQUEST_S = 30.0
-NOTICES = (
+_NOISY_LOGGERS = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
-"""Loggers that tell of every upload and connection."""
+"""Loggers that report every upload and connection."""
 STUDY, ROOT, SIGNATURE = "aib.study", "aib.root", "aib.signature"
+"""Keys of a job's metadata."""
 
 
 class JobExistsError(AIBError):
-    """Another submitter was first with this id."""
+    """The job id is taken: another submitter was faster."""
 
 
 class JobsUnreachableError(AIBError):
-    """The cluster answered before and does not now."""
+    """The cluster answered earlier but does not answer now."""
 
 
 class _Client(JobSubmissionClient):
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-        """As Ray's, which would wait for ever."""
+        """Adds a time limit: Ray's own client waits forever."""
         return super()._do_request(method, endpoint, **{"timeout": REQUEST_S, **options})
 
 
 class JobsApi:
-    """The Jobs API at a URL that has answered, in our version, to our token."""
+    """The Jobs API of a cluster that has our Ray version and accepts our token."""
 
     def __init__(self, client: JobSubmissionClient) -> None:
         self._client = client
         self.url: str = client.get_address()
 
     def jobs(self) -> list[RayJob]:
-        """Every job that was submitted to the cluster."""
-        with _answering(self.url):
+        """All jobs that were submitted to the cluster."""
+        with _reachable(self.url):
             return [_job(details) for details in self._client.list_jobs() if details.submission_id]
 
     def job(self, job_id: str) -> RayJob:
-        with _answering(self.url):
+        with _reachable(self.url):
             return _job(self._client.get_job_info(job_id))
 
     def submit(
@@ -73,9 +74,9 @@ class JobsApi:
         metadata: Mapping[str, str],
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Starts a job, on the head node unless labels say where. Raises JobExistsError for an id that is taken."""
+        """Starts a job on the head node, or on a node with `labels`. Raises JobExistsError if the id is taken."""
         try:
-            with _answering(self.url):
+            with _reachable(self.url):
                 self._client.submit_job(
                     entrypoint=entrypoint,
                     submission_id=job_id,
@@ -85,11 +86,11 @@ class JobsApi:
                 )
         except JobsUnreachableError as error:
             if f"{job_id} already exists" in str(error):
-                raise JobExistsError(f"the cluster has a job {job_id} already.") from None
+                raise JobExistsError(f"the cluster already has a job {job_id}.") from None
             raise
 
     async def tail(self, job_id: str) -> AsyncIterator[str]:
-        """The job's log from its first character on, as it is written; ends with the job."""
+        """Streams the job's log from its first character until the job ends."""
         try:
             async for text in self._client.tail_job_logs(job_id):
                 yield text
@@ -97,22 +98,22 @@ class JobsApi:
             raise JobsUnreachableError(f"the log of {job_id} broke off: {error}.") from error
 
     def log(self, job_id: str) -> str:
-        with _answering(self.url):
+        with _reachable(self.url):
             return str(self._client.get_job_logs(job_id))
 
     def stop(self, job_id: str) -> None:
-        with _answering(self.url):
+        with _reachable(self.url):
             self._client.stop_job(job_id)
 
-    def forget(self, job_id: str) -> None:
+    def delete(self, job_id: str) -> None:
         """Removes an ended job from the cluster's list."""
-        with _answering(self.url):
+        with _reachable(self.url):
             self._client.delete_job(job_id)
 
     def nodes(self) -> list[tuple[Node, dict[str, str]]]:
-        """The alive nodes and their labels."""
-        with _answering(self.url):
-            # Not filtered there: Ray takes nodes that the filter left out for lost ones, and refuses to answer.
+        """The live nodes with their labels."""
+        with _reachable(self.url):
+            # Filtered here: with a filter, Ray counts the excluded nodes as lost and refuses to answer.
             found = list_nodes(address=self.url, detail=True, limit=10_000)
         return [
             (
@@ -123,63 +124,63 @@ class JobsApi:
             if node.state == "ALIVE"
         ]
 
-    def takes_strangers(self) -> bool:
+    def answers_without_token(self) -> bool:
         """Whether the API answers a request without a token."""
         try:
             urllib.request.urlopen(f"{self.url}/api/jobs/", timeout=REQUEST_S).close()
-        except urllib.error.HTTPError as refused:
-            return refused.code not in (401, 403)
+        except urllib.error.HTTPError as error:
+            return error.code not in (401, 403)
         return True
 
 
 def connect_jobs(address: str) -> JobsApi:
-    """The Jobs API of the cluster at `address`: its dashboard's URL, or HOST:PORT, or `auto` on one of its nodes.
+    """Connects to the cluster at `address`: the dashboard's URL, HOST:PORT, or `auto` on one of its nodes.
 
-    Raises PreflightError, one for each cause: nobody answers, no token or a wrong one, no Jobs API, another version.
+    Raises PreflightError with the cause: no answer, no token, wrong token, no Jobs API, or another version of Ray.
     """
     require_tokens()
     token = _token(address)
-    for name in NOTICES:
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with _own_address():
+        with _without_ray_address():
             client = _Client(_url(address), headers={"Authorization": f"Bearer {token}"})
             client.list_jobs()
     except RayError as error:
         raise PreflightError(
-            f"the cluster at {address} does not take our token, that of {token_place()} ({first_line(error)}); it has "
-            "to be the head node's."
+            f"the cluster at {address} refuses our token, which comes from {token_place()} ({first_line(error)}); it "
+            "must be the token of the head node."
         ) from None
     except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError) as error:
         raise PreflightError(
-            f"no cluster answers at {address} ({first_line(error)}); --address is the dashboard's URL, "
-            "http://HEAD:8265, through a tunnel where it listens on the head's loopback only."
+            f"no cluster answers at {address} ({first_line(error)}); --address must be the dashboard's URL, "
+            "http://HEAD:8265. If the dashboard listens only on the head's loopback, use a tunnel."
         ) from None
     except (requests.RequestException, OSError, RuntimeError, ValueError, KeyError) as error:
         raise PreflightError(
-            f"what answers at {address} has no Ray Jobs API ({first_line(error)}); --address is the dashboard's URL, "
-            "http://HEAD:8265, of a head started with ray[default] and --include-dashboard=true."
+            f"the server at {address} has no Ray Jobs API ({first_line(error)}); --address must be the dashboard's "
+            "URL, http://HEAD:8265, of a head node started with ray[default] and --include-dashboard=true."
         ) from None
-    _same_version(str(client._server_ray_version), address)
+    _check_version(str(client._server_ray_version), address)
     return JobsApi(client)
 
 
 def _token(address: str) -> str:
-    """The cluster's token, from where Ray looks for it. Ray's own loader would keep it for the process's lifetime."""
+    """The cluster's token, read from the places where Ray looks. Ray's own loader caches it for the whole process."""
     secure_token(create=False)
     token = os.environ.get("RAY_AUTH_TOKEN", "")
     if not token and token_path().is_file():
         token = token_path().read_text(encoding="utf-8").strip()
     if not token:
         raise PreflightError(
-            f"there is no token for the cluster at {address}: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file "
-            f"that holds it, or copy the head node's ~/.ray/auth_token to {token_path()}."
+            f"there is no token for the cluster at {address}: set RAY_AUTH_TOKEN, set RAY_AUTH_TOKEN_PATH to a file "
+            f"with the token, or copy the head node's ~/.ray/auth_token to {token_path()}."
         )
     return token
 
 
 def _url(address: str) -> str:
-    """The dashboard's URL. HOST:PORT may be the dashboard or the cluster's own port: the former speaks HTTP."""
+    """The dashboard's URL. HOST:PORT may be the dashboard's port, which answers HTTP, or the cluster's own port."""
     parts = urlsplit(address if "://" in address else f"http://{address}")
     if parts.hostname and address != "auto":
         probe_port(f"{parts.hostname}:{parts.port or {'https': 443}.get(parts.scheme, 80)}")
@@ -192,26 +193,26 @@ def _url(address: str) -> str:
     return f"http://{address}"
 
 
-def _same_version(theirs: str, address: str) -> None:
+def _check_version(theirs: str, address: str) -> None:
     if theirs.split(".")[:2] != ray.__version__.split(".")[:2]:
         raise PreflightError(
-            f"the cluster at {address} runs Ray {theirs}, this machine has {ray.__version__}; install the same minor "
-            "version on both (constraints.txt names it)."
+            f"the cluster at {address} runs Ray {theirs}, but this machine has {ray.__version__}; install the same "
+            "minor version on both (constraints.txt names it)."
         )
 
 
 @contextmanager
-def _own_address() -> Iterator[None]:
-    """Ray lets these variables overrule the address it is given; ours has been chosen already."""
-    kept = {name: os.environ.pop(name) for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS") if name in os.environ}
+def _without_ray_address() -> Iterator[None]:
+    """Unsets variables that Ray prefers over the address that is passed to it."""
+    saved = {name: os.environ.pop(name) for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS") if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.update(saved)
 
 
 @contextmanager
-def _answering(url: str) -> Iterator[None]:
+def _reachable(url: str) -> Iterator[None]:
     try:
         yield
     except (RayError, RayStateApiException, OSError, RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A search as a Ray job: its names, what to do about those there already, and what its end means."""
+"""A search as a Ray job: the job's id, state and exit code."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -7,12 +7,12 @@ from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_PREFLIGHT, EXIT_TER
 from orchestrator.process.redact import redact
 
 NO_PROGRAM = (126, 127)
-"""What a shell answers where there is no such program to start."""
+"""Exit codes of a shell that cannot start the program."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class RayJob(NamedTuple):
-    """One job as the cluster describes it. Of a job that is no search of ours, `study` is None."""
+    """One job as the cluster describes it; `study` is None if the job is not an `aib` search."""
 
     id: str
     status: str
@@ -22,7 +22,7 @@ class RayJob(NamedTuple):
     signature: str | None = None
     message: str = ""
     exit_code: int | None = None
-    """The entrypoint's own; None until it has ended, and after a stop."""
+    """Exit code of the entrypoint; None while it runs and after a stop."""
     started_s: float | None = None
     ended_s: float | None = None
 
@@ -35,7 +35,7 @@ class RayJob(NamedTuple):
             "id": self.id,
             "status": self.status,
             "exit_code": exit_code_of(self) if self.ended else None,
-            # Ray appends the end of the log, which has its own place.
+            # Ray appends the end of the log, which `follow` prints already.
             "message": redact(next(iter(self.message.splitlines()), "")),
             "root": self.root,
             "started_s": self.started_s,
@@ -44,7 +44,7 @@ class RayJob(NamedTuple):
 
 
 def exit_code_of(job: RayJob) -> int:
-    """The contract's code of an ended job: the search's own where it came to tell one."""
+    """The exit code for an ended job: the one of the search itself, if it returned one."""
     if job.status == "STOPPED":
         return EXIT_TERMINATED
     if job.exit_code is None:
@@ -55,15 +55,15 @@ def exit_code_of(job: RayJob) -> int:
 
 
 def jobs_of(study: str, jobs: Iterable[RayJob]) -> list[RayJob]:
-    """The study's searches, oldest first."""
+    """The study's jobs, oldest first."""
     return sorted((job for job in jobs if job.study == study), key=lambda job: job.started_s or 0.0)
 
 
 def free_id(study: str, jobs: Iterable[RayJob]) -> str:
-    """The study's name, or NAME~2, NAME~3, … where the cluster knows it already: Ray gives an id away only once.
+    """An unused job id: the study's name, else NAME~2, NAME~3, … (Ray accepts each id only once).
 
-    Two submitters who see the same jobs choose the same id, so that Ray itself refuses the second. No study's name
-    has a `~` in it: ids of different studies cannot meet.
+    Two submitters who see the same jobs choose the same id, so Ray refuses the second one. Study names contain no `~`,
+    so ids of different studies never collide.
     """
     taken = {job.id for job in jobs}
     number = 1

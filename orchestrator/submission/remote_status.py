@@ -1,4 +1,7 @@
-"""A study's status from a machine that does not see its folder: asked of the cluster by a short job."""
+"""Reads a study's status through the cluster, for machines that cannot reach the study's folder.
+
+A short Ray job runs `aib status --json` on the cluster; its log holds the answer.
+"""
 
 import json
 import secrets
@@ -12,17 +15,17 @@ from orchestrator.submission.follow import follow
 from orchestrator.submission.jobs_api import connect_jobs
 from orchestrator.submission.ray_job import jobs_of
 from orchestrator.submission.submit import PYTHON
-from orchestrator.submission.upload import parcel
+from orchestrator.submission.upload import upload_folder
 
-BEGIN = "\n{\n"
+_OBJECT_START = "\n{\n"
 
 
-def status_there(study: str, address: str, root: str | None) -> dict[str, Any]:
-    """The keys of `aib status --json` as the cluster sees the study, and `job`: the study's newest job, or None.
+def remote_status(study: str, address: str, root: str | None) -> dict[str, Any]:
+    """The keys of `aib status --json` as the cluster reports them, and `job`: the study's newest job or None.
 
-    Where a job is there but the study's folder is not yet, `stage` is None and the other keys are missing. The folder
-    is the newest job's; for a study without one, `root` where that is absolute, else the cluster's AIB_ROOT.
-    Raises PreflightError where the cluster knows neither.
+    If the study has a job but no folder yet, `stage` is None and the other keys are missing. The study's folder is
+    that of its newest job; without a job it is `root` if that is absolute, else the cluster's AIB_ROOT.
+    Raises PreflightError if the cluster knows neither a job nor a folder of the study.
     """
     api = connect_jobs(address)
     newest = next(iter(reversed(jobs_of(study, api.jobs()))), None)
@@ -31,26 +34,26 @@ def status_there(study: str, address: str, root: str | None) -> dict[str, Any]:
     elif root is not None and not PurePosixPath(root).is_absolute():
         root = None
     words = [PYTHON, "-m", "orchestrator", "status", study, "--json"]
-    # A name no study's job can have; forgotten when it has answered.
-    asking = f"{study}~status-{secrets.token_hex(4)}"
-    with parcel(None) as folder:
+    # No study can have this name; the job is deleted once it has answered.
+    status_job = f"{study}~status-{secrets.token_hex(4)}"
+    with upload_folder(None) as folder:
         runtime_env: dict[str, Any] = {"env_vars": {"AIB_ROOT": root} if root else {}}
         if folder is not None:
             runtime_env["working_dir"] = str(folder)
-        api.submit(asking, f"exec {shlex.join(words)}", runtime_env=runtime_env, metadata={})
-    asked = follow(api, asking, lambda line: None)
-    log = api.log(asking)
-    api.forget(asking)
+        api.submit(status_job, f"exec {shlex.join(words)}", runtime_env=runtime_env, metadata={})
+    ended = follow(api, status_job, lambda line: None)
+    log = api.log(status_job)
+    api.delete(status_job)
     job = newest.to_json() if newest is not None else None
-    if asked.exit_code == 0:
+    if ended.exit_code == 0:
         return {**last_object(log), "job": job}
-    if newest is not None and asked.exit_code == EXIT_PREFLIGHT:
+    if newest is not None and ended.exit_code == EXIT_PREFLIGHT:
         return {"study": study, "stage": None, "job": job}
-    raise PreflightError(f"the cluster at {address} cannot tell of a study '{study}': {redact(log or asked.message)}")
+    raise PreflightError(f"the cluster at {address} does not know the study '{study}': {redact(log or ended.message)}")
 
 
 def last_object(log: str) -> dict[str, Any]:
-    """The JSON object that a log ends with, whatever was written before it."""
-    begin = ("\n" + log).rfind(BEGIN)
+    """The JSON object at the end of a log; earlier output is ignored."""
+    begin = ("\n" + log).rfind(_OBJECT_START)
     found: dict[str, Any] = json.loads(log[begin:])
     return found

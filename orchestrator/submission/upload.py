@@ -1,4 +1,4 @@
-"""What travels to the cluster with a job: our own code where it is not installed, and the spec. Nothing else."""
+"""Builds the folder that is uploaded with a job: the spec, and our code if it runs from a checkout."""
 
 import shutil
 import tempfile
@@ -14,10 +14,10 @@ LARGEST_NAMED = 3
 
 
 @contextmanager
-def parcel(spec: Path | None) -> Iterator[Path | None]:
-    """A folder to be the job's working directory, for the time of the block; None where nothing has to travel.
+def upload_folder(spec: Path | None) -> Iterator[Path | None]:
+    """Yields the job's working directory, which is deleted afterwards; None if there is nothing to upload.
 
-    The spec lies where `spec_in_parcel` says. Raises PreflightError for more than MAX_BYTES.
+    The spec is at `spec_in_upload`. Raises PreflightError if the folder is larger than MAX_BYTES.
     """
     code = checkout_root()
     if code is None and spec is None:
@@ -28,30 +28,30 @@ def parcel(spec: Path | None) -> Iterator[Path | None]:
         if code is not None:
             for package in OWN_PACKAGES:
                 shutil.copytree(code / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-            # The cluster has no checkout to ask.
+            # The cluster has no checkout from which to read the commit.
             (folder / COMMIT_FILE).write_text(git_commit(), encoding="utf-8")
         if spec is not None:
-            target = folder / spec_in_parcel(spec)
+            target = folder / spec_in_upload(spec)
             target.parent.mkdir()
             shutil.copyfile(spec, target)
         check_size(folder)
         yield folder
 
 
-def spec_in_parcel(spec: Path) -> str:
-    """The spec's path below the job's working directory, under its own name, which messages about it will show."""
+def spec_in_upload(spec: Path) -> str:
+    """The spec's path in the job's working directory; it keeps its file name, which error messages show."""
     return f"spec/{spec.name}"
 
 
 def check_size(folder: Path) -> None:
-    """PreflightError where the parcel is larger than a cluster should be sent; names what makes it so."""
+    """Raises PreflightError with the largest files if the folder is larger than MAX_BYTES."""
     sizes = {path.relative_to(folder): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     total = sum(sizes.values())
     if total > MAX_BYTES:
         largest = sorted(sizes, key=lambda path: -sizes[path])[:LARGEST_NAMED]
         raise PreflightError(
-            f"the code of this checkout has {total / 2**20:.1f} MiB, and a job may bring {MAX_BYTES / 2**20:.0f} MiB; "
-            f"move out of {', '.join(OWN_PACKAGES)} what does not belong there. Largest: "
+            f"the code of this checkout has {total / 2**20:.1f} MiB, but a job can upload at most "
+            f"{MAX_BYTES / 2**20:.0f} MiB; move large files out of {', '.join(OWN_PACKAGES)}. Largest: "
             + ", ".join(f"{path} ({sizes[path] / 2**20:.1f} MiB)" for path in largest)
             + "."
         )

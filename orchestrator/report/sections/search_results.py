@@ -112,7 +112,7 @@ def _tradeoff(spec: SearchSpec, search: Sequence[TrialRecord], reported: Sequenc
         svg_picture(
             hypervolume_figure(volumes),
             "hypervolume",
-            "Hypervolume of the Pareto front after each trial: the share that it dominates of the rectangle between 100 % "
+            "Hypervolume of the Pareto front after each trial: the share dominated of the rectangle between 100 % "
             "error with score 0 and 0 % error with score 100.",
             f"Hypervolume over {len(volumes)} trials, rising from {volumes[0]:.3f} to {volumes[-1]:.3f}.",
         ),

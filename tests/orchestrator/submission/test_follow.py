@@ -1,4 +1,4 @@
-"""Following a log: whole lines, once each, without secrets, across broken connections."""
+"""`follow` writes each line of a log once, whole and without secrets, across broken connections."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,7 @@ LOG = "preparing\npassword=hunter2x is kept\nt00000 completed\nlast, without an 
 
 
 class BrokenStream:
-    """A Jobs API whose stream breaks after so many characters each time; the job ends with the last stream."""
+    """A Jobs API whose n-th stream breaks after `breaks[n]` characters; the job ends with the last stream."""
 
     def __init__(self, breaks: list[int], piece: int) -> None:
         self.breaks, self.piece = breaks, piece
@@ -61,7 +61,7 @@ def test_a_cluster_that_stays_away_is_given_up() -> None:
         follow(Gone([], 1), "tiny", lambda line: None, lost_s=0.05)  # type: ignore[arg-type]
 
 
-def test_the_status_is_found_behind_whatever_was_logged_before() -> None:
+def test_the_status_is_found_after_other_output() -> None:
     log = 'Running entrypoint\n{"notice": 1}\n{\n "study": "tiny",\n "trials": {\n  "planned": 2\n }\n}\n'
     assert last_object(log) == {"study": "tiny", "trials": {"planned": 2}}
     assert last_object('{\n "a": 1\n}\n') == {"a": 1}

@@ -1,4 +1,4 @@
-"""Who answers at the address: each thing that can be wrong is one clear error, and nothing is sent."""
+"""Connecting to a wrong address: each cause gives one clear error, and nothing is uploaded."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ trials: 2
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Something that speaks HTTP; `answers` says what it knows, `asked` what it was asked."""
+    """An HTTP server: `answers` maps paths to bodies, `asked` lists the requests it received."""
 
     answers: ClassVar[dict[str, str]] = {}
     asked: ClassVar[list[str]] = []
@@ -85,7 +85,7 @@ def submit_refused(spec: Path, address: str, capsys: pytest.CaptureFixture[str],
     return refused(["submit", str(spec), "--address", address, "--root", "/shared/aib", *more], capsys)
 
 
-def test_nobody_answers(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_server_at_the_address(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = submit_refused(spec, "http://127.0.0.1:1", capsys)
     assert code == 3
     assert "no cluster answers at http://127.0.0.1:1" in said

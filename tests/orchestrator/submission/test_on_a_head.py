@@ -1,4 +1,4 @@
-"""Searches as jobs of a real head node: submitted twice at once, left, stopped, resumed, asked about."""
+"""Searches as jobs of a real head node: submitted twice at once, followed, stopped, resumed, queried."""
 
 import json
 import os
@@ -24,9 +24,9 @@ CREDENTIALS = {
     **dict.fromkeys(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), PASSWORD),
     **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), PASSWORD),
 }
-# One at a time: a stop while the first runs leaves the second.
+# The head has one CPU, so trials run one after the other: a stop during the first leaves the second.
 EPOCHS = 20
-"""So that a search still runs when what is asked of it in the meantime has been answered."""
+"""Enough epochs for the search to be still running when the queries in between have been answered."""
 CHANGES = ("trials=2", f"epochs={EPOCHS}", "scheduler={name: none}", "finalists.seeds=1", "data.train_images=400")
 SHORT = ("registered_model=aib-short", "trials=1", "epochs=1", "finalists.top=1", "data.train_images=100")
 SETS = [word for change in CHANGES for word in ("--set", change)]
@@ -58,7 +58,7 @@ def start(head: Head, *arguments: str, **changes: str) -> subprocess.Popen[str]:
         text=True,
         cwd=ROOT,
         env=head.environment(**{**CREDENTIALS, **changes}),
-        # As from a terminal: where the tests run in the background, their children would be deaf to Ctrl-C.
+        # As in a terminal: child processes of tests in the background would ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (one system call)
     )
 
@@ -100,7 +100,7 @@ def jobs_on(head: Head) -> dict[str, str]:
 
 
 def job_info(head: Head, job: str) -> str:
-    """What the Jobs API tells of a job, to whoever has the token."""
+    """The Jobs API's answer about a job, which everyone with the token can read."""
     request = urllib.request.Request(
         f"{head.url}/api/jobs/{job}", headers={"Authorization": f"Bearer {head.token_path.read_text()}"}
     )
@@ -135,7 +135,7 @@ def trials_in(root: Path) -> dict[str, dict[str, Any]]:
 def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: Path) -> None:
     both = [start(head, *submission(head, spec, root)) for _ in range(2)]
     try:
-        # While the job starts: another spec may not hide behind its name.
+        # While the job starts: another spec with the same name is refused.
         deadline_s = time.monotonic() + 200
         while not (found := jobs_on(head)):
             assert time.monotonic() < deadline_s
@@ -217,7 +217,7 @@ def test_no_credential_of_the_submitter_is_left_on_the_cluster(head: Head, spec:
 def test_a_wrong_token_or_label_starts_nothing(head: Head, spec: Path, root: Path) -> None:
     before = jobs_on(head)
     code, _, said = run(head, *submission(head, spec, root, "--name", "x"), RAY_AUTH_TOKEN="w" * 32)
-    assert (code, "does not take our token" in said) == (3, True), said
+    assert (code, "refuses our token" in said) == (3, True), said
     code, _, said = run(head, *submission(head, spec, root, "--name", "x", "--driver-label", "aib.test/driver=gone"))
     assert (code, "aib.test/driver=here" in said) == (3, True), said
     assert jobs_on(head) == before
@@ -254,7 +254,7 @@ def test_rays_own_command_runs_a_search_too(head: Head, spec: Path, root: Path) 
 
 
 def test_a_refused_rayjob_stops_itself_and_ends_as_stopped(head: Head, root: Path) -> None:
-    """KubeRay takes a stopped job for complete, and tries a failed one again on a new cluster."""
+    """KubeRay treats a stopped job as complete, but retries a failed job on a new cluster."""
     script = str(ROOT / "cluster" / "kuberay" / "search.sh")
     done = ray_job(head, "submit", "--submission-id", "refused", "--", "bash", script, "no-such.yaml")
     assert done.returncode == 0, done.stdout + done.stderr

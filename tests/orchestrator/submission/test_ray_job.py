@@ -1,4 +1,4 @@
-"""Names of jobs and what their end means."""
+"""Ids and exit codes of jobs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_the_first_job_has_the_studys_name_and_later_ones_a_number() -> None:
     )
 
 
-def test_ids_of_different_studies_cannot_meet() -> None:
+def test_ids_of_different_studies_never_collide() -> None:
     assert free_id("tiny-2", [RayJob("tiny", "FAILED"), RayJob("tiny~2", "FAILED")]) == "tiny-2"
 
 
@@ -46,6 +46,6 @@ def test_a_running_job_has_no_exit_code_yet() -> None:
     assert RayJob("tiny", "RUNNING").to_json()["exit_code"] is None
 
 
-def test_the_message_told_is_one_line_without_secrets() -> None:
+def test_the_message_is_one_line_without_secrets() -> None:
     job = RayJob("tiny", "FAILED", message="failed at https://me:hunter2x@host\nthe log's end", exit_code=1)
     assert job.to_json()["message"] == "failed at https://***@host"

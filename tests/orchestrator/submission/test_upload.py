@@ -1,4 +1,4 @@
-"""What travels with a job: our code and the spec, small; and which of the submitter's settings."""
+"""The upload of a job holds our code and the spec; its environment holds the submitter's settings."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 from orchestrator.errors import PreflightError
 from orchestrator.process.code_version import checkout_root
 from orchestrator.study.paths import data_root, study_paths
-from orchestrator.submission import upload as parcel_module
+from orchestrator.submission import upload as upload_module
 from orchestrator.submission.environment import STOP_WAIT, job_environment
 from orchestrator.submission.submit import Submission
-from orchestrator.submission.upload import check_size, parcel, spec_in_parcel
+from orchestrator.submission.upload import check_size, spec_in_upload, upload_folder
 from tests.support.repository import ROOT
 
 
@@ -22,7 +22,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 def test_a_checkout_sends_its_packages_its_commit_and_the_spec(spec: Path) -> None:
-    with parcel(spec) as folder:
+    with upload_folder(spec) as folder:
         assert folder is not None
         assert {path.name for path in folder.iterdir()} == {
             "orchestrator",
@@ -31,7 +31,7 @@ def test_a_checkout_sends_its_packages_its_commit_and_the_spec(spec: Path) -> No
             "spec",
             "COMMIT",
         }
-        assert (folder / spec_in_parcel(spec)).read_text() == "name: tiny\n"
+        assert (folder / spec_in_upload(spec)).read_text() == "name: tiny\n"
         assert (folder / "orchestrator/__main__.py").is_file()
         assert (folder / "search_spaces/search.schema.json").is_file()
         assert not list(folder.rglob("__pycache__"))
@@ -41,19 +41,19 @@ def test_a_checkout_sends_its_packages_its_commit_and_the_spec(spec: Path) -> No
 
 
 def test_an_installed_package_sends_the_spec_alone(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parcel_module, "checkout_root", lambda: None)
-    with parcel(spec) as folder:
+    monkeypatch.setattr(upload_module, "checkout_root", lambda: None)
+    with upload_folder(spec) as folder:
         assert folder is not None
         assert [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()] == [
-            Path(spec_in_parcel(spec))
+            Path(spec_in_upload(spec))
         ]
-    with parcel(None) as nothing:
+    with upload_folder(None) as nothing:
         assert nothing is None
 
 
-def test_a_parcel_that_is_too_large_names_what_makes_it_so(tmp_path: Path) -> None:
+def test_an_upload_that_is_too_large_names_the_largest_files(tmp_path: Path) -> None:
     (tmp_path / "trainables").mkdir()
-    (tmp_path / "trainables" / "images.bin").write_bytes(bytes(parcel_module.MAX_BYTES + 1))
+    (tmp_path / "trainables" / "images.bin").write_bytes(bytes(upload_module.MAX_BYTES + 1))
     with pytest.raises(PreflightError, match=r"20\.0 MiB.*trainables/images\.bin"):
         check_size(tmp_path)
 
@@ -85,7 +85,7 @@ def test_the_jobs_environment_holds_no_credential_and_says_which_are_set_here() 
     )
 
 
-def test_credentials_travel_where_they_are_told_to() -> None:
+def test_credentials_are_sent_on_request() -> None:
     assert job_environment(OURS, GIVEN, send_credentials=True) == (
         {
             "AWS_SECRET_ACCESS_KEY": "s3",
