@@ -1,7 +1,7 @@
-"""A Ray cluster to run on: one of our own on this machine, or an existing one by its address.
+"""Connects to a Ray cluster: starts a local one, or joins an existing one by its address.
 
-Always with token authentication, and never without the dashboard: Ray Train frees the resources of a killed run
-through the dashboard's State API only.
+Token authentication is always on, and the dashboard is required: Ray Train frees the resources of a killed run only
+through the dashboard's State API.
 """
 
 import logging
@@ -26,7 +26,7 @@ DASHBOARD_WAIT_S = 10
 
 
 class Cluster(NamedTuple):
-    """Where the connected cluster is."""
+    """The addresses of the connected cluster."""
 
     address: str
     dashboard_url: str
@@ -34,10 +34,10 @@ class Cluster(NamedTuple):
 
 @contextmanager
 def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
-    """Starts a local cluster, or joins the one at `address` (else RAY_ADDRESS); leaves, or stops it, at the end.
+    """Joins the cluster at `address`, or else at RAY_ADDRESS; starts a local cluster if neither is set.
 
-    Raises ConfigError for the dashboard's URL, and PreflightError where the cluster cannot be reached, asks for
-    another token, or has no dashboard.
+    At the end it leaves the cluster, or stops a local one. Raises ConfigError if the address is the dashboard's URL,
+    and PreflightError if the cluster cannot be reached, rejects the token, or has no dashboard.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     check_address(address)
@@ -54,16 +54,16 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise PreflightError(
-            f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or leave --address "
-            "and RAY_ADDRESS out for a local one; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
+            f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or use a local one "
+            "without --address and RAY_ADDRESS; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
         ) from error
     except Exception as error:
-        # Ray gives itself 30 seconds and has no type for their end.
+        # Ray's own time limit is 30 seconds; its error has no type of its own.
         if "timed out during startup" not in str(error):
             raise
         raise PreflightError(
-            "Ray did not start on this machine within its 30 seconds; the machine is too busy, or out of memory. Try "
-            "again when less runs beside it: nothing was begun, and a search goes on with --resume."
+            "Ray did not start on this machine within its 30 seconds; the machine is too busy, or out of memory. "
+            "Nothing was started: try again when the machine is less busy; --resume continues a search."
         ) from error
     joined = Cluster(context.address_info["gcs_address"], context.dashboard_url)
     try:
@@ -75,7 +75,7 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
 
 
 def probe_port(address: str) -> None:
-    """OSError at once where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    """Raises OSError at once if nothing listens at HOST:PORT; Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
@@ -83,7 +83,7 @@ def probe_port(address: str) -> None:
 
 @contextmanager
 def _state_api_at(joined: Cluster) -> Iterator[None]:
-    """Points Ray's State API at this cluster: left to itself it gives up where the machine runs two."""
+    """Points Ray's State API at this cluster; by itself it fails on a machine that runs two clusters."""
     before = os.environ.get("RAY_ADDRESS")
     os.environ["RAY_ADDRESS"] = joined.address
     try:
@@ -95,7 +95,7 @@ def _state_api_at(joined: Cluster) -> Iterator[None]:
 
 
 def _check_dashboard(address: str, joined: Cluster) -> None:
-    missing = None if joined.dashboard_url else "it names none"
+    missing = None if joined.dashboard_url else "it reports no URL"
     if missing is None:
         try:
             list_nodes(limit=1, timeout=DASHBOARD_WAIT_S)
@@ -103,14 +103,17 @@ def _check_dashboard(address: str, joined: Cluster) -> None:
             missing = str(error).splitlines()[0]
     if missing is not None:
         raise PreflightError(
-            f"the Ray cluster at {address!r} has no dashboard ({missing}), and without it killed trials keep their "
-            "resources; install ray[default] there and start the head with "
+            f"the Ray cluster at {address!r} has no dashboard ({missing}), and without one killed trials keep their "
+            "resources; install ray[default] there and start the head node with "
             "`ray start --head --include-dashboard=true --dashboard-host=127.0.0.1`."
         )
 
 
 def _code_to_ship() -> dict[str, Any]:
-    """A checkout is sent along; an installed package is expected on the nodes too; a submitted job brings its own."""
+    """Options that send this checkout to the nodes; none for an installed package, which the nodes need to have too.
+
+    A submitted Ray job brings its own code.
+    """
     root = checkout_root()
     if root is None or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return {}

@@ -1,10 +1,10 @@
-"""The form of a metric for Ray's endpoints, and of one reading of it."""
+"""The definition of a metric for Ray's endpoints, and one reading of it."""
 
 from typing import Literal, NamedTuple
 
 
 class Metric(NamedTuple):
-    """A metric; a counter counts from the driver's start, so that `rate()` sees a resume as a restart."""
+    """A metric. A counter starts at 0 with the driver, so that `rate()` takes a resume for a restart."""
 
     name: str
     kind: Literal["gauge", "counter"]
@@ -13,7 +13,7 @@ class Metric(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One value; a counter's is its total so far."""
+    """One value; for a counter, its total so far."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""Where every node's metrics are read."""
+"""Reads the metrics endpoint of every node."""
 
 import urllib.request
 
@@ -10,7 +10,7 @@ ANSWER_S = 10.0
 
 
 def metrics_endpoints() -> list[str]:
-    """The URLs at which Ray's metrics of every node were read; PreflightError where one of them does not answer."""
+    """The URLs of all nodes' metrics, each read once. Raises PreflightError if one does not answer with Ray's metrics."""
     urls = [
         f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
         for node in ray.nodes()
@@ -21,16 +21,19 @@ def metrics_endpoints() -> list[str]:
             text = _get(url)
         except OSError as error:
             raise PreflightError(
-                f"no metrics at {url} ({error}); open the port to Prometheus, or choose it with "
+                f"no metrics at {url} ({error}); open the port to Prometheus, or choose another with "
                 "`ray start --metrics-export-port`. A search runs without them."
             ) from error
         if "ray_" not in text:
-            raise PreflightError(f"{url} answers without Ray's metrics; another program has that port.")
+            raise PreflightError(
+                f"{url} answers without Ray's metrics: another program uses that port. Choose another port with "
+                "`ray start --metrics-export-port`."
+            )
     return urls
 
 
 def _get(url: str) -> str:
-    # Inside a cluster no proxy stands between.
+    # Nodes of one cluster reach each other without a proxy.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=ANSWER_S) as answer:
         text: str = answer.read().decode("utf-8", "replace")

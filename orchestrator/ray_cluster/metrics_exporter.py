@@ -1,6 +1,6 @@
-"""Hands readings to Ray's metrics, which every node's endpoint shows to Prometheus.
+"""Exports readings as Ray metrics, which every node's endpoint shows to Prometheus.
 
-It watches and does not steer: a thread of its own, whose errors are logged once and end nothing.
+A thread of its own exports them. It logs its first error only, and no error of it ends the search.
 """
 
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Exporter:
-    """Ray's gauges and counters under our names. A counter's first total is where it counts from."""
+    """Ray gauges and counters under our names. A counter counts from the first total that it gets."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._gauges = {
@@ -37,7 +37,7 @@ class Exporter:
                 self._gauges[reading.name].set(reading.value, reading.labels)
                 continue
             key = (reading.name, tuple(sorted(reading.labels.items())))
-            # What a resumed study had before this process is the first look's; what comes up later began at 0.
+            # The first export holds what a resumed study had before this process; a later label starts at 0.
             before = self._totals.get(key, 0.0 if self._began else reading.value)
             self._totals[key] = max(before, reading.value)
             if reading.value > before:
@@ -46,7 +46,7 @@ class Exporter:
 
 
 class Losses:
-    """Adds up what slots count, which begin at 0 again when their processes do."""
+    """Sums the slots' counts. A slot's count starts again at 0 when its process restarts."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}

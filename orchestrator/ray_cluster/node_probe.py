@@ -1,4 +1,4 @@
-"""What each node of the connected cluster is, seen from a process on that node."""
+"""Probes each node of the connected cluster from a process on that node: versions, GPUs, clock."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ from orchestrator.ray_cluster.nodes import nodes
 ANSWER_S = 90.0
 CLOCK_READINGS = 5
 OF_A_CHECKOUT = ("git_commit", "machine", "aib-orchestrator")
-"""Facts that may differ: a node that was sent our code has neither a checkout nor the installed package."""
+"""Facts that may differ: a node that received our code has neither a checkout nor the installed package."""
 
 
 class NodeFacts(NamedTuple):
@@ -27,21 +27,21 @@ class NodeFacts(NamedTuple):
     host: str
     versions: dict[str, str]
     gpus: int
-    """GPUs that torch sees, whatever Ray was told."""
+    """GPUs that torch sees, whatever Ray is configured to."""
 
 
 class Skew(NamedTuple):
-    """How far a node's clock is ahead of ours, and how sure that is: half the fastest round trip."""
+    """How far a node's clock is ahead of ours, and the uncertainty: half the fastest round trip."""
 
     ahead_s: float
     unsure_s: float
 
 
 class _Probe:
-    """The actor; it takes no CPU, so that it also fits on a busy node."""
+    """The actor; it takes no CPU, so that it fits on a busy node too."""
 
     def facts(self) -> NodeFacts:
-        # Ray hides GPUs from an actor that asked for none.
+        # Ray hides the GPUs from an actor that requests none.
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         import torch
 
@@ -58,7 +58,7 @@ class ProbedNode:
         self.resources, self._probe = resources, probe
 
     def facts(self) -> NodeFacts:
-        """OSError where the node does not answer."""
+        """Raises OSError if the node does not answer."""
         found: NodeFacts = self._ask(self._probe.facts.remote())
         return found
 
@@ -80,7 +80,7 @@ class ProbedNode:
 
 @contextmanager
 def probed_nodes() -> Iterator[list[ProbedNode]]:
-    """A probe on every alive node, while the context lasts."""
+    """A probe on every alive node, for the time of the block."""
     probes = []
     try:
         for node in nodes():
@@ -94,5 +94,5 @@ def probed_nodes() -> Iterator[list[ProbedNode]]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages on which results depend."""
+    """The versions of Python and of the packages on which results depend."""
     return {name: value for name, value in provenance().items() if name not in OF_A_CHECKOUT}

@@ -8,7 +8,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 ATTEMPTS = 3
-"""Tries per node: a call that the network drops also ends the worker that ran it."""
+"""Attempts per node: a call that the network drops also ends the worker process that ran it."""
 
 
 class NodeAnswer(NamedTuple):

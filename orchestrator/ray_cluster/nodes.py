@@ -1,4 +1,4 @@
-"""What the connected cluster offers: its alive nodes, and what is free on them."""
+"""The alive nodes of the connected cluster, and what is free on them."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from orchestrator.planning.capacity import Node
 
 
 def nodes() -> list[Node]:
-    """The alive nodes of the connected cluster with their CPUs and GPUs."""
+    """Every alive node with its CPUs and GPUs."""
     return [
         Node(node["NodeID"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()

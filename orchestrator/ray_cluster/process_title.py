@@ -1,4 +1,4 @@
-"""What others see of this process: its command line, which Ray also stores as the job's entrypoint."""
+"""Hides secrets in the command line of this process, which other users see and Ray stores as the job's entrypoint."""
 
 import sys
 
@@ -8,7 +8,7 @@ from orchestrator.process.redact import redact
 
 
 def hide_secrets_in_title() -> None:
-    """Replaces the command line where an argument holds a secret, such as the password in --tracking-uri."""
+    """Replaces the command line if an argument holds a secret, such as the password in --tracking-uri."""
     command = " ".join(sys.orig_argv)
     if (shown := redact(command)) != command:
         setproctitle(shown)

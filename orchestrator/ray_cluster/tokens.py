@@ -1,4 +1,4 @@
-"""Ray's token authentication: turns it on, keeps the token file private, and checks the token against a head."""
+"""Ray's token authentication: turns it on, keeps the token file private, and checks the token with the head node."""
 
 import os
 import secrets
@@ -21,12 +21,12 @@ def token_path() -> Path:
 
 
 def token_place() -> str:
-    """Where this process has its token from, for messages."""
+    """The source of this process's token, for messages."""
     return "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else str(token_path())
 
 
 def secure_token(create: bool) -> None:
-    """Makes the token file readable by its owner alone; writes a new one where there is none and one may be made."""
+    """Makes the token file readable by its owner alone; with `create`, writes a new token if there is none."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return
     path = token_path()
@@ -35,8 +35,8 @@ def secure_token(create: bool) -> None:
             path.chmod(0o600)
     elif create:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Private from the first byte, which Ray's own writer leaves to the umask; and never there in part, because
-        # another first run may read it.
+        # Private from the first byte, which Ray's own writer leaves to the umask. Created whole, because another first
+        # run may read it at the same moment.
         create_file(path, secrets.token_hex(32))
 
 
@@ -44,13 +44,16 @@ def require_tokens() -> None:
     """Turns token authentication on for this process."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         os.environ["RAY_AUTH_MODE"] = "token"
-        # Ray reads the mode once, when it is imported; left alone, this process and its cluster would disagree.
+        # Ray reads the mode only once, at its import. Without a second read this process and its cluster would
+        # disagree.
         Config.initialize("")
 
 
 def check_token(address: str) -> None:
-    """PreflightError at once where the head does not take our token; Ray itself would ask for most of a minute, tell
-    its log, and then say that nobody answers."""
+    """Raises PreflightError at once if the head node rejects our token.
+
+    Ray itself would retry for most of a minute and then report a cluster that does not answer.
+    """
     if address.startswith("ray://"):
         return
     try:
@@ -58,14 +61,13 @@ def check_token(address: str) -> None:
             GcsClient(address=canonicalize_bootstrap_address(address))
     except AuthenticationError as error:
         raise PreflightError(
-            f"the Ray cluster at {address!r} does not take our token, that of {token_place()}; it has to be the head "
-            "node's."
+            f"the Ray cluster at {address!r} rejects our token, from {token_place()}; use the head node's token."
         ) from error
 
 
 @contextmanager
 def _silent_core() -> Iterator[None]:
-    """Without what Ray's core writes past Python to the process's stderr."""
+    """Discards what Ray's core writes directly to the process's stderr."""
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

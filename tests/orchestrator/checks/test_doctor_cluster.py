@@ -74,5 +74,5 @@ def test_two_real_nodes_pass_every_check(cluster: Cluster, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_the_jobs_api_wants_the_clusters_token(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    with probed_nodes() as probed, pytest.raises(PreflightError, match="does not take our token"):
+    with probed_nodes() as probed, pytest.raises(PreflightError, match="rejects our token"):
         dict(doctor_cluster.cluster_checks(cluster, probed, Path()))["jobs"]()

@@ -1,4 +1,4 @@
-"""Connecting: tokens, the dashboard, clear refusals."""
+"""Connecting to a cluster: its tokens, its dashboard, and the messages of refusals."""
 
 import os
 import subprocess
@@ -112,7 +112,7 @@ except PreflightError as error:
 
 
 def refusal(address: str, token_file: Path) -> str:
-    """What connecting says in a process that has no cluster yet."""
+    """The message of `connect` in a process that has no cluster yet."""
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
     secure_token(create=True)
@@ -140,8 +140,7 @@ def test_cluster_without_a_dashboard_is_refused(token_file: Path) -> None:
 def test_another_token_is_named_in_one_line(cluster: Cluster, token_file: Path) -> None:
     said = refusal(cluster.address, token_file)
     assert said.splitlines() == [
-        f"the Ray cluster at '{cluster.address}' does not take our token, that of {token_file}; it has to be the head "
-        "node's."
+        f"the Ray cluster at '{cluster.address}' rejects our token, from {token_file}; use the head node's token."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Metrics where Prometheus would find them: at the metrics endpoint of a real cluster with tokens."""
+"""Metrics at the endpoint where Prometheus reads them, on a real cluster with tokens."""
 
 import logging
 import threading
@@ -17,6 +17,7 @@ from orchestrator.ray_cluster.metric import Reading
 from orchestrator.ray_cluster.metrics_exporter import Losses, exported
 from orchestrator.slots.messages import Assignment
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.study.journal import Journal
 from orchestrator.study.paths import study_paths
@@ -24,9 +25,10 @@ from orchestrator.study.study import Study
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput, TrackerUnavailableError
+from orchestrator.tracking.records import DatasetInput
+from orchestrator.tracking.tracker import TrackerUnavailableError
 from search_spaces.schema import SearchSpec
-from tests.orchestrator.slots.conftest import Run
+from tests.support.slot_trials import Run
 from tests.support.small_science import fit_small, small_trial
 from trainables.config.trial import TrialConfig
 
@@ -45,7 +47,7 @@ class AwayTracker:
 
 
 def scrape() -> dict[str, float]:
-    """Every sample of our study at the first node's endpoint, keyed by name and its labels of ours."""
+    """Every sample of the study at the first node's endpoint, keyed by name and the labels kind, state and trial."""
     node = ray.nodes()[0]
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     with urllib.request.urlopen(url, timeout=10) as answer:
@@ -63,7 +65,7 @@ def scrape() -> dict[str, float]:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_every_metric_of_a_running_study_is_scraped(
-    cluster: Cluster, tmp_path: Path, new_job: Callable[..., Assignment], run: Run
+    cluster: Cluster, tmp_path: Path, new_assignment: Callable[..., Assignment], run: Run
 ) -> None:
     spec = SearchSpec.from_dict({"name": "watched", "trial": {"model": "vgg-aib-qt"}, "space": {}, "trials": 1})
     paths = study_paths(tmp_path, spec.name)
@@ -72,11 +74,11 @@ def test_every_metric_of_a_running_study_is_scraped(
     tracker = BufferedTracker(AwayTracker(), Spool(paths.spool))  # type: ignore[arg-type]
     recorder = Recorder(journal, tracker, DatasetInput(name="d", digest="0", source="s", num_train=64), {})
     study = Study(spec, "signature", paths, journal, False, TrialStorage(paths.trials))
-    pool = SlotPool([1], cpus_per_worker=1, storage=tmp_path, fit=fit_small)
+    pool = SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_small))
     with pool, monitored(study, recorder, lambda: pool):
         recorder.trial_started("t00000", "search", {}, TrialConfig.from_dict(spec.trial))
-        # Rank 0 is killed once: a worker group lost, and made good.
-        ran = run(pool.ref, new_job(small_trial(epochs=3, kill=(0, 2, 1))))
+        # Rank 0 is killed once: one worker group is lost and replaced.
+        ran = run(pool.ref, new_assignment(small_trial(epochs=3, kill=(0, 2, 1))))
         for epoch in ran.epochs:
             recorder.epoch("t00000", {"epoch": float(epoch), "images_per_s": 32.0, "epoch_s": 2.0})
         recorder.trial_ended("t00000", "completed")
@@ -95,7 +97,7 @@ def test_every_metric_of_a_running_study_is_scraped(
         while not wanted.items() <= (found := scrape()).items():
             assert time.monotonic() < deadline_s, {name: found.get(name) for name in wanted}
             time.sleep(1)
-    assert found["aib_records_pending{}"] >= 5, "opening, three epochs and the end wait for the server"
+    assert found["aib_records_pending{}"] >= 5, "the opening, three epochs and the end wait for the server"
     # A counter that has counted nothing yet is not shown.
     scraped = {name.partition("{")[0] for name in found}
     assert scraped == {metric.name for metric in METRICS} - {"aib_records_rejected_total"}
