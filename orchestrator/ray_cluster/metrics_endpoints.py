@@ -10,7 +10,10 @@ ANSWER_S = 10.0
 
 
 def metrics_endpoints() -> list[str]:
-    """The URLs of all nodes' metrics, each read once. Raises PreflightError if one does not answer with Ray's metrics."""
+    """The URLs of all nodes' metrics, after one read of each.
+
+    Raises PreflightError if one of them does not answer, or answers without Ray's metrics.
+    """
     urls = [
         f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
         for node in ray.nodes()

@@ -1,7 +1,7 @@
-"""A Tune trial: it leases a slot, passes on the epochs that the slot's workers report, and gives the slot back.
+"""A Tune trial: an actor that leases a slot, passes the slot's epochs on to Tune, and releases the slot.
 
-It trains nothing and takes no CPU. A failed trial ends with a result that says so instead of an exception, since the
-slot has already made good what could be made good.
+It trains nothing and takes no CPU. A failed trial ends with a result that says so, not with an exception: the slot has
+already retried what can be retried.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ _METRICS, _STATE, _FAILURE, _KIND = "epoch_metrics", "trial_state", "failure", "
 
 
 def trial_resources() -> tune.PlacementGroupFactory:
-    """What a trial's actor asks for: a thousandth of its driver's node, and no CPU.
+    """The resources of a trial's actor: a thousandth of the driver's node resource, and no CPU.
 
-    Tune refuses a request of nothing, and any CPU taken here is one that no worker gets. The node's own resource keeps
-    the trials beside the driver, so that losing a worker's node loses no trial.
+    Tune refuses an empty request, and a CPU taken here would be missing for a worker. The node resource keeps the trials
+    on the driver's node, so that the loss of a worker's node loses no trial.
     """
     return tune.PlacementGroupFactory([{f"node:{ray.util.get_node_ip_address()}": 0.001}])
 
 
 def tune_config(trial: str, config: TrialConfig) -> dict[str, Any]:
-    """What Tune carries for a trial: its name and everything that decides its result."""
+    """The config that Tune keeps for a trial: its name and everything that decides its result."""
     return {"trial": trial, "config": config.to_dict()}
 
 
 def epoch_metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of one epoch in a trial's result, without Tune's own entries; empty where it holds no epoch.
+    """The metrics of one epoch in a trial's result, without Tune's own entries; empty for a result without an epoch.
 
-    Takes the result as the trial made it, and as Tune hands it to searchers: flattened, `epoch_metrics/NAME`.
+    Takes the result as the trial made it, and as Tune passes it to searchers: flattened, `epoch_metrics/NAME`.
     """
     prefix = f"{_METRICS}/"
     flat = {key.removeprefix(prefix): value for key, value in result.items() if key.startswith(prefix)}
@@ -44,20 +44,22 @@ def epoch_metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def trial_failure(result: Mapping[str, Any]) -> str:
-    """Why the trial failed; empty where it did not."""
+    """Why the trial failed; empty if it did not."""
     return str(result.get(_FAILURE) or "")
 
 
 def trial_failure_kind(result: Mapping[str, Any]) -> str:
-    """What made the trial fail, in one word (`Finished.kind`); empty where it did not."""
+    """The kind of failure, in one word (`Finished.kind`); empty if the trial did not fail."""
     return str(result.get(_KIND) or "")
 
 
 class Trial(tune.Trainable):
-    """For `tune.with_parameters(Trial, pool=..., storage=..., data_root=..., max_failures=...)` and
-    `reuse_actors=True`. Results hold the metrics by name (for the scheduler) and together (`epoch_metrics`)."""
+    """For `tune.with_parameters(Trial, pool=..., storage=..., data_root=..., max_failures=...)` and `reuse_actors=True`.
 
-    def setup(  # type: ignore[override]  # with_parameters gives what Tune's own signature lacks
+    Results hold the metrics by name, for the scheduler, and together as `epoch_metrics`.
+    """
+
+    def setup(  # type: ignore[override]  # with_parameters passes the keywords that Tune's own signature lacks
         self, config: dict[str, Any], *, pool: PoolRef, storage: TrialStorage, data_root: Path, max_failures: int
     ) -> None:
         self._pool, self._checkpoints, self._data_root = pool, storage, data_root
@@ -67,24 +69,24 @@ class Trial(tune.Trainable):
         self._epoch = 0
 
     def step(self) -> dict[str, Any]:
-        """The next epoch; with the last one, or when there is none, also the trial's end."""
+        """The next epoch, if any; with the last one also the trial's end."""
         assignment = self._assignment()
         try:
             if self._lease is None:
-                # Not in setup: there it would keep Tune from handling other trials while no slot is free.
+                # Not in setup, where a wait for a free slot would keep Tune from handling other trials.
                 self._lease = self._last = acquire(
                     self._pool, f"{assignment.trial}, {this_process()}", prefer=self._last
                 )
                 self._lease.start(assignment)
             message = self._lease.next()
         except SlotError as error:
-            # Told as a result: after an exception Tune would start this actor anew, and then say nothing of the cause.
+            # A result, because after an exception Tune would restart this actor and then hide the cause.
             return self._end(Finished("failed", str(error), SlotError.__name__))
         if isinstance(message, Finished):
             return self._end(message)
         self._epoch = message.epoch
         result = _result(message)
-        # The last epoch and the end are one result, so that no epoch is told twice.
+        # The last epoch and the end are one result, so that no epoch is reported twice.
         return {**result, **self._end(self._lease.next())} if message.epoch >= assignment.epochs else result
 
     def cleanup(self) -> None:
