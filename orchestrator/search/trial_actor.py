@@ -22,8 +22,8 @@ _METRICS, _STATE, _FAILURE, _KIND = "epoch_metrics", "trial_state", "failure", "
 def trial_resources() -> tune.PlacementGroupFactory:
     """The resources of a trial's actor: a thousandth of the driver's node resource, and no CPU.
 
-    Tune refuses an empty request, and a CPU taken here would be missing for a worker. The node resource keeps the trials
-    on the driver's node, so that the loss of a worker's node loses no trial.
+    Tune refuses an empty request, and a CPU taken here would be missing for a worker. The node resource keeps the
+    trials on the driver's node, so that the loss of a worker's node loses no trial.
     """
     return tune.PlacementGroupFactory([{f"node:{ray.util.get_node_ip_address()}": 0.001}])
 
@@ -54,9 +54,10 @@ def trial_failure_kind(result: Mapping[str, Any]) -> str:
 
 
 class Trial(tune.Trainable):
-    """For `tune.with_parameters(Trial, pool=..., storage=..., data_root=..., max_failures=...)` and `reuse_actors=True`.
+    """For `tune.with_parameters(Trial, pool=..., storage=..., data_root=..., max_failures=...)`.
 
-    Results hold the metrics by name, for the scheduler, and together as `epoch_metrics`.
+    Works with `reuse_actors=True`. Results hold the metrics by name, for the scheduler, and together, as
+    `epoch_metrics`.
     """
 
     def setup(  # type: ignore[override]  # with_parameters passes the keywords that Tune's own signature lacks

@@ -1,4 +1,4 @@
-"""A second Ray node on this machine: a raylet of its own that joins the tests' cluster and can be killed."""
+"""A second Ray node on this machine: its own raylet, which joins the tests' cluster and can be killed."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class JoinedNode:
         self._process, self.node_id = process, node_id
 
     def kill(self) -> None:
-        """SIGKILL to the node and all that runs on it, as when a machine loses its power."""
+        """SIGKILL to the node and all its processes, as when a machine loses power."""
         kill_family(self._process)
 
 
@@ -33,7 +33,7 @@ class JoinedNode:
 def second_node(
     cluster: Cluster, num_cpus: int, log: Path, hiding: Path | None = None, **environment: str
 ) -> Iterator[JoinedNode]:
-    """Joins the cluster for the time of the block; the folder `hiding` is another, empty one on this node."""
+    """Joins the cluster for the time of the block; on this node an empty folder hides the folder `hiding`."""
     before = _alive()
     command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hiding)] if hiding else []
     command += [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={cluster.address}"]
@@ -56,11 +56,11 @@ def second_node(
 
 
 def kill_family(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a process and all below it."""
+    """SIGKILL to a process and all its descendants."""
     family = [psutil.Process(process.pid)]
     family += family[0].children(recursive=True)
     for member in family:
-        # Stopped first: a parent that sees a child die would begin to tidy up.
+        # Stopped first: a parent that sees a child die would start to clean up.
         _signal(member, signal.SIGSTOP)
     for member in family:
         _signal(member, signal.SIGKILL)
@@ -68,7 +68,7 @@ def kill_family(process: subprocess.Popen[bytes]) -> None:
 
 
 def can_hide_folders() -> bool:
-    """Whether a node can be given a file system of its own: needs root's rights and util-linux."""
+    """Whether a node can get its own file system, which needs root rights and util-linux."""
     return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""A real but tiny trial for the slots: DDP on a linear model, the project's own checkpoints, and faults on request."""
+"""A tiny but real training for the slots: DDP on a linear model, the project's checkpoints, and faults on request."""
 
 import os
 import random
@@ -29,9 +29,12 @@ class SmallReport:
 
 
 def small_trial(epochs: int = 4, **fields: Any) -> dict[str, Any]:
-    """A trial's config. Faults: `kill`, `freeze` (SIGSTOP), `stall` (a step that never ends), `eat` (memory), `limit`
-    (the same up to RLIMIT_AS) and `reject` (a bad record), each of them (rank, epoch, times); `diverge_at` on all
-    ranks, `raise_on` one rank, `litter` (leaves process-wide settings changed), `epoch_s` (sleeps)."""
+    """A trial's config, with faults on request.
+
+    `kill`, `freeze` (SIGSTOP), `stall` (a step that never ends), `eat` (memory without limit), `limit` (memory up to
+    RLIMIT_AS) and `reject` (a bad record) are each (rank, epoch, times). `diverge_at` is an epoch, on all ranks;
+    `raise_on` is (rank, epoch). `litter` leaves process-wide settings changed; `epoch_s` sleeps in every epoch.
+    """
     return {"epochs": epochs, "seed": 0, "lr": 0.1, "epoch_s": 0.0, **fields}
 
 
@@ -63,7 +66,7 @@ def fit_small(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) 
         mean = loss.detach().double() / runtime.world_size
         if runtime.world_size > 1:
             dist.all_reduce(mean)
-        # `draw` tells whether a global generator came in another state than in a fresh process.
+        # `draw` shows whether the global generators began in the same state as in a fresh process.
         row = {"epoch": float(epoch), "loss": mean.item(), "draw": torch.rand(1).item() + random.random()}
         row["pid"], row["offset"] = float(os.getpid()), config.get("offset", 0.0) + 1 / epoch
         history.append(row)
@@ -100,7 +103,7 @@ def _fault(config: Mapping[str, Any], runtime: Runtime, epoch: int) -> None:
 def _eat() -> None:
     eaten = []
     while True:
-        # Written to, so that it is memory and not a promise of it.
+        # Written to, so that the memory is really allocated.
         eaten.append(bytearray(os.urandom(2**20)) * 64)
         time.sleep(0.02)
 
@@ -114,7 +117,7 @@ def _limited() -> None:
 
 
 def _reject() -> None:
-    raise DataError("record 7 of train-00000.parquet is no image; prepare the data set anew.")
+    raise DataError("record 7 of train-00000.parquet is no image; prepare the data set again.")
 
 
 _FAULTS: dict[str, Callable[[], None]] = {

@@ -1,4 +1,4 @@
-"""Tune trials over slots: real Tune, real ASHA, real Train workers; every epoch told once, no failure of Tune's own."""
+"""Tune trials in slots, with real Tune, ASHA and Train workers: Tune receives every epoch once and sees no error."""
 
 import os
 import signal
@@ -49,8 +49,8 @@ class Listed(Searcher):
     def restore(self, checkpoint_path: str) -> None: ...
 
 
-class Told(tune.Callback):
-    """What Tune was told, by our trial names. `kill_actor` names a trial whose Tune actor dies after an epoch."""
+class Received(tune.Callback):
+    """The results that Tune received, by trial name. `kill_actor`: a trial whose Tune actor dies after that epoch."""
 
     def __init__(self, kill_actor: tuple[str, int] | None = None) -> None:
         self.epochs: dict[str, list[int]] = defaultdict(list)
@@ -71,7 +71,12 @@ class Told(tune.Callback):
 
 
 def search(
-    pool: SlotPool, folder: Path, configs: list[dict[str, Any]], told: Told, scheduler: TrialScheduler, at_once: int
+    pool: SlotPool,
+    folder: Path,
+    configs: list[dict[str, Any]],
+    received: Received,
+    scheduler: TrialScheduler,
+    at_once: int,
 ) -> tune.ResultGrid:
     trainable = tune.with_parameters(
         Trial, pool=pool.ref, storage=TrialStorage(folder / "trials"), data_root=folder, max_failures=1
@@ -89,7 +94,7 @@ def search(
             name="tune",
             storage_path=str(folder),
             verbose=0,
-            callbacks=[told],
+            callbacks=[received],
             failure_config=tune.FailureConfig(max_failures=1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # as a search's
         ),
@@ -98,7 +103,7 @@ def search(
 
 @pytest.fixture(autouse=True)
 def _lenient_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A trial that failed has no metric to tell.
+    # A failed trial has no metric to report.
     monkeypatch.setenv("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 
 
@@ -122,30 +127,32 @@ def test_search_with_early_stops_failures_and_killed_workers(pool: SlotPool, tmp
     configs = [small_trial(epochs=epochs, seed=i, offset=float(i % 7), epoch_s=0.1) for i in range(24)]
     configs[5] = {**configs[5], "offset": -1.0, "diverge_at": 3}
     configs[9] = {**configs[9], "offset": -2.0, "kill": (0, 2, 1), "marks": str(marks)}
-    told = Told()
-    results = search(pool, tmp_path, configs, told, asha(epochs), at_once=2)
+    received = Received()
+    results = search(pool, tmp_path, configs, received, asha(epochs), at_once=2)
     assert results.num_errors == 0
-    assert sorted(told.last) == [f"t{i:05d}" for i in range(24)]
-    assert all(epochs_told == list(range(1, len(epochs_told) + 1)) for epochs_told in told.epochs.values())
-    completed = [name for name, result in told.last.items() if result["trial_state"] == "completed"]
-    stopped = [name for name, result in told.last.items() if result["trial_state"] == "running"]
+    assert sorted(received.last) == [f"t{i:05d}" for i in range(24)]
+    assert all(
+        epochs_received == list(range(1, len(epochs_received) + 1)) for epochs_received in received.epochs.values()
+    )
+    completed = [name for name, result in received.last.items() if result["trial_state"] == "completed"]
+    stopped = [name for name, result in received.last.items() if result["trial_state"] == "running"]
     assert len(completed) + len(stopped) == 23
     assert len(stopped) >= 8
-    assert all(told.epochs[name] == list(range(1, epochs + 1)) for name in completed)
-    assert "t00009" in completed, "the best of all lost its worker once and went on"
-    failed = told.last["t00005"]
+    assert all(received.epochs[name] == list(range(1, epochs + 1)) for name in completed)
+    assert "t00009" in completed, "the best trial lost its worker once and continued"
+    failed = received.last["t00005"]
     assert (failed["trial_state"], failed["failure_kind"]) == ("failed", "DivergedError")
     assert "lower optim.lr" in trial_failure(failed)
-    assert told.epochs["t00005"] == [1, 2]
-    assert trial_failure(told.last["t00009"]) == ""
+    assert received.epochs["t00005"] == [1, 2]
+    assert trial_failure(received.last["t00009"]) == ""
 
 
 def test_more_trial_actors_than_slots_do_not_block_each_other(pool: SlotPool, tmp_path: Path) -> None:
-    told = Told()
+    received = Received()
     configs = [small_trial(epochs=3, seed=i, epoch_s=0.05) for i in range(8)]
-    results = search(pool, tmp_path, configs, told, FIFOScheduler(), at_once=5)
+    results = search(pool, tmp_path, configs, received, FIFOScheduler(), at_once=5)
     assert results.num_errors == 0
-    assert list(told.epochs.values()) == [[1, 2, 3]] * 8
+    assert list(received.epochs.values()) == [[1, 2, 3]] * 8
 
 
 def test_trials_shorter_than_an_actors_start_still_run_in_all_slots(
@@ -153,28 +160,28 @@ def test_trials_shorter_than_an_actors_start_still_run_in_all_slots(
 ) -> None:
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", TUNE_SETTINGS["TUNE_MAX_PENDING_TRIALS_PG"])
     spec = SearchSpec.from_dict({**SPEC, "scheduler": {"name": "none"}})
-    told = Told()
+    received = Received()
     configs = [small_trial(epochs=2, seed=i, epoch_s=0.2) for i in range(30)]
-    search(pool, tmp_path, configs, told, build_scheduler(spec, 2, []), at_once=2)
-    actors = Counter(result["pid"] for result in told.last.values())
-    assert len(actors) == 2, "no actor was killed for another one"
+    search(pool, tmp_path, configs, received, build_scheduler(spec, 2, []), at_once=2)
+    actors = Counter(result["pid"] for result in received.last.values())
+    assert len(actors) == 2, "no actor was replaced"
     assert min(actors.values()) >= 5
 
 
 def test_trial_whose_own_actor_dies_goes_on_and_trains_no_epoch_again(pool: SlotPool, tmp_path: Path) -> None:
-    told = Told(kill_actor=("t00000", 2))
-    results = search(pool, tmp_path, [small_trial(epochs=5, epoch_s=0.4)], told, FIFOScheduler(), at_once=1)
+    received = Received(kill_actor=("t00000", 2))
+    results = search(pool, tmp_path, [small_trial(epochs=5, epoch_s=0.4)], received, FIFOScheduler(), at_once=1)
     assert results.num_errors == 0
-    # The new actor tells from the start what its trial's checkpoint knows; the recorder drops what it has.
-    assert told.epochs["t00000"] == [1, 2, 1, 2, 3, 4, 5]
-    assert told.metrics["t00000"][2:4] == told.metrics["t00000"][:2]
+    # The new actor reports all epochs of the checkpoint; the recorder drops those that it has.
+    assert received.epochs["t00000"] == [1, 2, 1, 2, 3, 4, 5]
+    assert received.metrics["t00000"][2:4] == received.metrics["t00000"][:2]
 
 
 def test_trial_that_no_slot_serves_ends_with_a_result_that_says_why(cluster: Cluster, tmp_path: Path) -> None:
-    told, nobody = Told(), SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_small))
-    results = search(nobody, tmp_path, [small_trial(epochs=2)], told, FIFOScheduler(), at_once=1)
+    received, never_started = Received(), SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_small))
+    results = search(never_started, tmp_path, [small_trial(epochs=2)], received, FIFOScheduler(), at_once=1)
     assert results.num_errors == 0
-    ended = told.last["t00000"]
+    ended = received.last["t00000"]
     assert (ended["trial_state"], ended["failure_kind"]) == ("failed", "SlotError")
     assert "the pool is closed" in trial_failure(ended)
 
@@ -182,15 +189,15 @@ def test_trial_that_no_slot_serves_ends_with_a_result_that_says_why(cluster: Clu
 def test_early_stops_in_one_slot_of_two_workers_keep_its_workers(
     pool: SlotPool, cluster: Cluster, tmp_path: Path
 ) -> None:
-    pool.close()  # its workers have all of the cluster
+    pool.close()  # its workers take the whole cluster
     configs = [small_trial(epochs=6, seed=i, offset=float(i), epoch_s=0.05) for i in range(8)]
-    told = Told()
+    received = Received()
     with SlotPool([2], SlotSpec(cpus_per_worker=1, storage=tmp_path / "pool", fit=fit_small)) as pair:
-        results = search(pair, tmp_path, configs, told, asha(6), at_once=1)
+        results = search(pair, tmp_path, configs, received, asha(6), at_once=1)
     assert results.num_errors == 0
-    assert told.epochs["t00000"] == [1, 2, 3, 4, 5, 6]
-    assert sum(len(epochs) < 6 for epochs in told.epochs.values()) >= 4
-    assert len({result["epoch_metrics"]["pid"] for result in told.last.values()}) == 1, "no stop cost a worker"
+    assert received.epochs["t00000"] == [1, 2, 3, 4, 5, 6]
+    assert sum(len(epochs) < 6 for epochs in received.epochs.values()) >= 4
+    assert len({result["epoch_metrics"]["pid"] for result in received.last.values()}) == 1, "no stop cost a worker"
 
 
 def test_trial_takes_no_cpu_and_stays_with_its_driver(cluster: Cluster) -> None:
@@ -201,6 +208,6 @@ def test_trial_takes_no_cpu_and_stays_with_its_driver(cluster: Cluster) -> None:
 
 
 def test_the_actor_of_a_trial_needs_no_torch() -> None:
-    """Every trial that runs has one, and whoever looks up a slot loads the slot's class."""
+    """Every running trial has an actor, and a process that looks up a slot loads the slot's class."""
     code = "import sys, orchestrator.search.trial_actor, orchestrator.slots.slot; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

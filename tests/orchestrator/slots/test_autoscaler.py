@@ -78,7 +78,7 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
     reports: list[EpochResult] = []
 
     def next_with(workers: int, lease: Lease) -> None:
-        """Trains until an epoch was on so many workers."""
+        """Trains until an epoch ran on `workers` workers."""
         deadline_s = time.monotonic() + 150
         while not reports or reports[-1].metrics["num_workers"] != workers:
             assert time.monotonic() < deadline_s, f"no epoch on {workers} workers"

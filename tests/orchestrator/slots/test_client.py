@@ -1,4 +1,4 @@
-"""Looking for a slot while slots come and go."""
+"""The search for a slot while slots come and go."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which losses of workers are made good, and how what killed them is told apart."""
+"""Which losses of workers are retried, and how their causes are distinguished."""
 
 import pytest
 import torch

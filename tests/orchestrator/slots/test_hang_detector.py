@@ -1,4 +1,4 @@
-"""When a worker group counts as stuck, with a clock of our own."""
+"""When a worker group counts as hung, with a test clock."""
 
 import pytest
 
@@ -9,7 +9,7 @@ GROUP, ANOTHER = GroupId("run", "first"), GroupId("run", "another")
 
 
 class Watched:
-    """A detector that is asked every second, and ranks that send a beat every second."""
+    """A detector that is asked every second, and ranks that send a heartbeat every second."""
 
     def __init__(self, hang_timeout_s: float | None = None, world_size: int = 1) -> None:
         self.now_s = 0.0
@@ -17,7 +17,7 @@ class Watched:
         self.done, self.epochs, self.world_size = [0] * world_size, [1] * world_size, world_size
 
     def goes_on(self, seconds: int, working: set[int], heard: set[int] | None = None) -> str | None:
-        """Lets time pass; the first thing that the detector says of it."""
+        """Lets time pass; the first finding of the detector."""
         for _ in range(seconds):
             self.now_s += 1
             for rank in range(self.world_size):
@@ -31,7 +31,7 @@ class Watched:
         return None
 
     def steps(self, epochs: int, pause_s: int) -> None:
-        """Three steps in the epoch after so many, each after a pause."""
+        """Three steps after `epochs` epochs, each after a pause."""
         self.epochs = [epochs] * self.world_size
         for _ in range(3):
             assert self.goes_on(pause_s - 1, working=set()) is None
@@ -58,14 +58,14 @@ def test_the_rank_that_stood_still_first_is_named_when_the_others_wait_for_it() 
     assert (watched.goes_on(20, working=set()) or "").startswith("rank 1 ")
 
 
-def test_a_rank_that_is_not_heard_of_is_stuck_long_before_a_step_may_end() -> None:
+def test_a_rank_without_heartbeats_is_stuck_long_before_a_step_may_end() -> None:
     watched = Watched(world_size=2)
     assert watched.goes_on(int(SILENT_S), working={0, 1}) is None
     said = watched.goes_on(int(SILENT_S) + 2, working={0}, heard={0}) or ""
     assert said.startswith("rank 1 sent no heartbeat")
 
 
-def test_a_rank_that_never_says_a_word_is_missed_but_has_time_to_begin() -> None:
+def test_a_rank_that_never_sends_a_heartbeat_is_missed_but_has_time_to_begin() -> None:
     watched = Watched(hang_timeout_s=10, world_size=2)
     assert watched.goes_on(int(SILENT_S), working={0}, heard={0}) is None
     assert (watched.goes_on(int(SILENT_S) + 2, working={0}, heard={0}) or "").startswith("rank 1 sent no heartbeat")
@@ -101,7 +101,7 @@ def test_the_next_trial_has_pauses_of_its_own() -> None:
     assert watched.detector.limit_s == LEAST_S
 
 
-def test_the_next_group_starts_anew() -> None:
+def test_the_next_group_is_watched_afresh() -> None:
     watched = Watched(hang_timeout_s=10)
     assert watched.goes_on(9, working=set()) is None
     watched.detector.heartbeat(ANOTHER, RankProgress(0, 1, 0, 0))
@@ -110,7 +110,7 @@ def test_the_next_group_starts_anew() -> None:
     assert watched.detector.group == ANOTHER
 
 
-def test_time_in_which_the_watcher_itself_stood_still_is_nobodys_pause() -> None:
+def test_time_in_which_the_detector_itself_stood_still_is_not_counted() -> None:
     watched = Watched(hang_timeout_s=10)
     assert watched.goes_on(5, working={0}) is None
     watched.now_s += 3600

@@ -1,4 +1,4 @@
-"""Workers that hang instead of dying: our own watchdog finds them, and the trial ends as if nothing had happened."""
+"""Workers that hang instead of dying: the slot's hang detector finds them, and the trial's numbers do not change."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ from tests.support.small_science import fit_small, small_trial
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewAssignment = Callable[..., Assignment]
 HANG_S = 20.0
-"""Long enough for a process that merely waits for its turn on a busy machine."""
+"""Long enough for a process that only waits for a processor on a busy machine."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The real science under SIGKILL, at a step and in the middle of a checkpoint's write: the weights are the same."""
+"""The real training under SIGKILL, at a step and in mid-write of a checkpoint: the weights stay the same."""
 
 import dataclasses
 import os
@@ -31,7 +31,7 @@ TENSORS = ("model", "optimizer", "best")
 
 
 def fit_killed(marks: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
-    """The last rank is killed once at the second epoch's second step, rank 0 once when it writes that epoch down."""
+    """The last rank is killed once at the second epoch's second step, and rank 0 once while it writes that epoch."""
     steps_left = 5  # three an epoch
     last = runtime.rank == runtime.world_size - 1
 
@@ -44,7 +44,7 @@ def fit_killed(marks: Path, config: Mapping[str, Any], runtime: Runtime, resume:
 
     for report in fit_trial(config, dataclasses.replace(runtime, should_pause=leave), resume):
         if report.epoch == 2 and not (marks / "in-the-write").exists():
-            # The tensors are in their files by then, the manifest is not.
+            # By then the tensors are written and the manifest is not.
             checkpoint.write_manifest = lambda folder: _die_once(marks / "in-the-write")
         yield report
 

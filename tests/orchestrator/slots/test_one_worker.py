@@ -1,4 +1,4 @@
-"""Two slots of one worker each, on a real Ray cluster: order, faults, owners, what is left behind."""
+"""Two slots of one worker each on a real Ray cluster: order, faults, owners and leftovers."""
 
 import json
 import os
@@ -52,14 +52,14 @@ def states(pool: PoolRef) -> list[str]:
 def test_more_trials_than_slots_all_end_with_every_epoch_once(
     pool: PoolRef, new_assignment: NewAssignment, run: Run
 ) -> None:
-    # On a busy machine one slot would be through with all of them before the other has started.
+    # On a busy machine one slot could finish all trials before the other has started.
     wait_until(lambda: states(pool) == ["idle", "idle"], timeout_s=90)
     assignments = [new_assignment(small_trial(epochs=3, seed=i), trial=f"t{i:05d}") for i in range(12)]
     with ThreadPoolExecutor(max_workers=6) as owners:
         ran = list(owners.map(lambda assignment: run(pool, assignment), assignments))
     assert [one.epochs for one in ran] == [[1, 2, 3]] * 12
     assert {one.finished.state for one in ran} == {"completed"}
-    assert len({pid for one in ran for pid in one.pids}) == 2, "both slots served, with the workers they started with"
+    assert len({pid for one in ran for pid in one.pids}) == 2, "both slots served, with their first workers"
 
 
 def test_waiting_for_a_taken_slot_ends_in_time(pool: PoolRef) -> None:
@@ -100,7 +100,7 @@ def test_early_stop_decided_on_a_report_costs_no_further_epoch(
     assert isinstance(lease.next(), EpochResult)
     began_s = time.monotonic()
     lease.release()
-    assert time.monotonic() - began_s < 0.5, "giving back does not wait for the workers"
+    assert time.monotonic() - began_s < 0.5, "the release does not wait for the workers"
     wait_until(lambda: states(pool) == ["idle", "idle"], 5)
     newest = latest_checkpoint(tmp_path / assignment.trial)
     assert newest is not None
@@ -161,7 +161,7 @@ def test_trial_goes_on_from_its_checkpoint_in_another_lease(
         lease.start(assignment)
         assert [lease.next().epoch, lease.next().epoch] == [1, 2]  # type: ignore[union-attr]
     rest = run(pool, new_assignment(small_trial(epochs=5, epoch_s=0.3), trial="parted", epochs_known=1))
-    assert rest.epochs == [2, 3, 4, 5], "the history fills in what this owner does not know"
+    assert rest.epochs == [2, 3, 4, 5], "the history holds the epochs that this owner lacks"
     assert rest.column("loss") == whole.column("loss")[1:]
 
 
@@ -218,7 +218,7 @@ def test_cleaners_know_which_cluster_is_theirs(pool: PoolRef, cluster: Cluster) 
         assert json.loads(cleaner.serialized_runtime_env)["env_vars"]["RAY_ADDRESS"] == cluster.address
 
 
-def test_no_process_is_kept_for_data_sets_that_nobody_gives(pool: PoolRef) -> None:
+def test_no_process_is_kept_for_data_sets_that_do_not_exist(pool: PoolRef) -> None:
     wait_until(lambda: states(pool) == ["idle", "idle"], 60)
     assert len(living("TrainController")) == 2
     assert living("DatasetManager") == []

@@ -1,4 +1,4 @@
-"""A placement group whose controller died before its workers ran holds a slot's resources; the slot takes them back."""
+"""A placement group whose controller died before its workers ran holds resources; the slot frees them."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from orchestrator.slots.spec import SlotSpec
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def test_slots_start_where_an_orphan_holds_their_resources(cluster: Cluster, tmp_path: Path) -> None:
-    orphan = placement_group([{"CPU": 2}])
-    assert orphan.wait(30)
+def test_slots_start_where_a_leaked_group_holds_their_resources(cluster: Cluster, tmp_path: Path) -> None:
+    leaked = placement_group([{"CPU": 2}])
+    assert leaked.wait(30)
     with SlotPool([1], SlotSpec(cpus_per_worker=2, storage=tmp_path)) as pool, acquire(pool.ref, "test", 90):
-        assert placement_group_table(orphan)["state"] == "REMOVED"
+        assert placement_group_table(leaked)["state"] == "REMOVED"
 
 
 def test_a_group_of_another_shape_is_left_alone(cluster: Cluster, tmp_path: Path) -> None:
@@ -36,6 +36,6 @@ def test_a_closed_pool_leaves_no_group_that_waits_for_its_resources(cluster: Clu
         other = placement_group([{"CPU": 1.5}])
     try:
         assert placement_group_table(waiting)["state"] == "REMOVED"
-        assert other.wait(30), "what others wait for is theirs"
+        assert other.wait(30), "a group of another shape still gets its resources"
     finally:
         remove_placement_group(other)

@@ -1,4 +1,4 @@
-"""The life of a pool: fresh workers on demand, no traces between trials, growing, shrinking, refusing, closing."""
+"""A pool from start to close: fresh workers on demand, no traces between trials, resizing, refusing, closing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tests.support.small_science import fit_small, small_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 NewAssignment = Callable[..., Assignment]
-# One for the whole cluster, started by Ray Train itself and kept by Ray.
+# Ray Train starts one for the whole cluster and keeps it.
 RAYS_OWN = {"_AutoscalingCoordinatorActor"}
 
 
@@ -31,7 +31,7 @@ def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def left_behind(timeout_s: float = 10) -> list[str]:
-    """Living actors and placement groups once they have had the time to go."""
+    """Actors and placement groups that are still there after `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s
     while True:
         actors = [actor.class_name for actor in list_actors() if actor.state != "DEAD"]
@@ -101,7 +101,7 @@ def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free
     pool = SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=fit_small, start_timeout_s=1))
     assert "1 worker of 1 CPU waits for room; free in the cluster: 0 of" in str(pool.shortage())
     with pool, autoscaled(pool, lambda: [1], said.append, look_s=0.2):
-        # So often that a slot whose workers fail for another reason would be given up.
+        # As many lost runs as would break a slot whose workers fail for another reason.
         losses = 0
         while losses <= FAILED_RUNS:
             (status,) = pool.status()
@@ -113,7 +113,7 @@ def test_slots_wait_while_others_have_the_resources_and_serve_once_they_are_free
             time.sleep(3)
             began_s = time.monotonic()
             idle.close()
-            assert time.monotonic() - began_s < CLOSE_S / 2, "nothing runs that would have to be waited for"
+            assert time.monotonic() - began_s < CLOSE_S / 2, "there is no running trial to wait for"
         ray.util.remove_placement_group(others)
         with acquire(pool.ref, "owner", timeout_s=60) as lease:
             lease.start(new_assignment(small_trial(epochs=1)))

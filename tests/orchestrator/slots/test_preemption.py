@@ -1,4 +1,4 @@
-"""Workers called away in mid-epoch, by a preemption notice or their pool's end: no step is lost, no bit is changed."""
+"""Workers preempted in mid-epoch, by a notice or by their pool's end: no step is lost and no bit changes."""
 
 import dataclasses
 import time
@@ -33,7 +33,7 @@ STEPS, STEP_S, DEADLINE_S = 150, 0.1, 120
 
 
 def fit_slowly(began: Path, config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
-    """The real science, at a tenth of a second a step; `began` is there from its first step on."""
+    """The real training at a tenth of a second a step; the file `began` exists from the first step on."""
 
     def leave() -> bool:
         began.touch()
@@ -48,10 +48,10 @@ def history(runtime: Runtime, config: dict[str, Any]) -> list[dict[str, float]]:
 
 
 def announce_preemption(cluster: Cluster, node_id: str) -> None:
-    """What a cloud's notice of a spot machine's end becomes in Ray."""
+    """Drains a node in Ray, as a cloud's preemption notice for a spot machine does."""
     reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     accepted, why = GcsClient(address=cluster.address).drain_node(
-        node_id, reason, "spot machine reclaimed", int((time.time() + DEADLINE_S) * 1000)
+        node_id, reason, "spot machine preempted", int((time.time() + DEADLINE_S) * 1000)
     )
     assert accepted, why
 
@@ -99,7 +99,7 @@ def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
 
 
 def restarted_on(node_id: str, pool: SlotPool) -> None:
-    """Ray picks a slot's node by chance: its process is restarted until it is on the wanted one."""
+    """Restarts the slot's process until Ray, which chooses by chance, places it on the wanted node."""
     ((slot, _),) = statuses(pool.ref)
     until(lambda: bool(statuses(pool.ref)[0][1]))
     while get_actor(slot._actor_id.hex()).node_id != node_id:
@@ -115,8 +115,8 @@ def _pid(slot: Any) -> int | None:
         return None
 
 
-@pytest.mark.parametrize("slot_on", [pytest.param("head", marks=pytest.mark.minutes), "drained"])
-def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere(
+@pytest.mark.parametrize("slot_on", [pytest.param("head", marks=pytest.mark.minutes), "preempted"])
+def test_worker_on_a_preempted_node_saves_its_step_and_the_trial_goes_on_elsewhere(
     cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]], slot_on: str
 ) -> None:
     began, assignment = tmp_path / "began", Assignment(
@@ -128,7 +128,7 @@ def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere
     with second_node(cluster, 2, tmp_path / "node.log") as node:
         pool = SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path, fit=partial(fit_slowly, began)))
         with pool:
-            restarted_on(node.node_id if slot_on == "drained" else ray.get_runtime_context().get_node_id(), pool)
+            restarted_on(node.node_id if slot_on == "preempted" else ray.get_runtime_context().get_node_id(), pool)
             lease = acquire(pool.ref, "the test", timeout_s=250)
             lease.start(assignment)
             until(began.exists)
@@ -137,6 +137,6 @@ def test_worker_on_a_drained_node_saves_its_step_and_the_trial_goes_on_elsewhere
             reports, finished = to_its_end(lease)
             lease.release()
     assert finished == Finished("completed")
-    assert [report.failures for report in reports] == [()], "what the cluster takes is not the trial's failure"
+    assert [report.failures for report in reports] == [()], "a preemption is not the trial's failure"
     assert 0 < step_left_at(tmp_path / "t00000") < STEPS
     assert without_timings([report.metrics for report in reports]) == undisturbed

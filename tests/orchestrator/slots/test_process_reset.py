@@ -1,4 +1,4 @@
-"""What one trial leaves behind in a process does not reach the next."""
+"""Settings that one trial leaves behind in a process do not reach the next."""
 
 import os
 import random
@@ -49,7 +49,9 @@ def test_restore_undoes_every_setting(tmp_path: Path) -> None:
     changed = _present()
     os.environ["PATH"] = path + ":elsewhere"
     try:
-        assert [name for name in before if changed[name] == before[name]] == [], "the test changes all it checks"
+        assert [name for name in before if changed[name] == before[name]] == [], (
+            "the test changes every setting that it checks"
+        )
     finally:
         state.restore()
     assert _present() == before

@@ -1,4 +1,4 @@
-"""The real science in a slot: what its workers report is what the same trial gives without Ray, to the last bit."""
+"""The real training in a slot: the workers report the same numbers as the trial without Ray, to the last bit."""
 
 from pathlib import Path
 from typing import Any

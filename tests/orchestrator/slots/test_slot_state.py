@@ -1,4 +1,4 @@
-"""The slot's rules, with real threads and a clock of our own."""
+"""The rules of a slot, with real threads and a test clock."""
 
 import threading
 import time
@@ -46,7 +46,7 @@ def new_group(slot: SlotState, name: str) -> GroupId:
 
 
 def started(slot: SlotState, given: Assignment | None = None) -> tuple[str, GroupId]:
-    """A lease and a group that has taken its assignment."""
+    """A lease and a group that has taken its trial."""
     group = new_group(slot, "first")
     assert slot.take(group, 0) == "wait"
     token = slot.lease("owner")
@@ -130,7 +130,7 @@ def test_trial_fails_after_its_allowed_losses_and_the_next_is_served(slot: SlotS
     assert slot.lease("next") is not None
 
 
-def test_first_word_on_a_loss_is_the_one_that_counts(slot: SlotState) -> None:
+def test_first_reason_of_a_loss_is_the_one_that_counts(slot: SlotState) -> None:
     _, group = started(slot, assignment(max_failures=9))
     run = group.run
     slot.group_lost(run, Failure("hang", "rank 1 made no progress"))
@@ -140,7 +140,7 @@ def test_first_word_on_a_loss_is_the_one_that_counts(slot: SlotState) -> None:
     assert [failure.cause for failure in taken.failures] == ["hang"]
     taken = slot.take(restarted(group, "third"), 0)
     assert isinstance(taken, Assignment)
-    assert [failure.cause for failure in taken.failures] == ["hang", "crash"], "the next loss has a cause of its own"
+    assert [failure.cause for failure in taken.failures] == ["hang", "crash"], "the next loss has its own cause"
     slot.run_failed("the controller died")
     taken = slot.take(new_group(slot, "fourth"), 0)
     assert isinstance(taken, Assignment)
@@ -219,7 +219,7 @@ def test_report_waits_for_the_owners_decision_but_no_longer_than_the_epoch_took(
     token, group = started(slot)
     began_s = time.monotonic()
     assert not slot.put(group, 1, {})
-    assert time.monotonic() - began_s < 0.2, "the epoch took no time, so no time is waited"
+    assert time.monotonic() - began_s < 0.2, "the epoch took no time, so the report does not wait"
     time.sleep(1.0)
     assert isinstance(slot.next(token, 0), EpochResult)
 
@@ -230,7 +230,7 @@ def test_report_waits_for_the_owners_decision_but_no_longer_than_the_epoch_took(
 
     owner = threading.Thread(target=decide)
     owner.start()
-    assert slot.put(group, 2, {}), "the release came 0.2 s after the report and is its answer"
+    assert slot.put(group, 2, {}), "the release comes 0.2 s after the report and answers it"
     owner.join()
 
 
@@ -268,14 +268,14 @@ def test_error_is_the_trials_own_only_if_every_rank_has_it(slot: SlotState) -> N
     assert not slot.agree(group, 1, 2, 0.05), "an earlier trial's agreement does not count"
 
 
-def test_group_that_is_called_away_leaves_the_trial_to_the_next_one(slot: SlotState) -> None:
+def test_preempted_group_leaves_the_trial_to_the_next_one(slot: SlotState) -> None:
     token, group = started(slot, assignment(max_failures=0))
     slot.put(group, 1, {})
     assert not slot.must_leave(group)
     slot.preempt_group()
     assert slot.must_leave(group)
     slot.leave(group)
-    assert slot.take(group, 0) == "close", "it does not take its own trial again"
+    assert slot.take(group, 0) == "close", "it does not take its trial again"
     again = new_group(slot, "elsewhere")
     assert not slot.must_leave(again)
     taken = slot.take(again, 0)
@@ -284,23 +284,23 @@ def test_group_that_is_called_away_leaves_the_trial_to_the_next_one(slot: SlotSt
     assert epochs(slot, token) == [1]
 
 
-def test_idle_group_that_is_called_away_goes(slot: SlotState) -> None:
+def test_idle_group_that_is_preempted_goes(slot: SlotState) -> None:
     group = new_group(slot, "g")
     assert slot.take(group, 0) == "wait"
     slot.preempt_group()
     assert slot.take(group, 0) == "close"
 
 
-def test_node_taken_before_its_workers_had_left_is_a_preemption(slot: SlotState) -> None:
+def test_node_lost_before_its_workers_had_left_is_a_preemption(slot: SlotState) -> None:
     _, group = started(slot, assignment(max_failures=0))
     slot.preempt_group()
     slot.group_lost(group.run, Failure("crash", "rank 0: died"))
     taken = slot.take(restarted(group, "second"), 0)
-    assert isinstance(taken, Assignment), "it does not count as the trial's own"
+    assert isinstance(taken, Assignment), "the loss does not count as the trial's own fault"
     assert [failure.cause for failure in taken.failures] == ["preempted"]
 
 
-def test_moving_slot_sends_its_owner_on_once_the_workers_have_left(slot: SlotState) -> None:
+def test_preempted_slot_sends_its_owner_on_once_the_workers_have_left(slot: SlotState) -> None:
     token, group = started(slot, assignment(max_failures=0))
     slot.put(group, 1, {})
     slot.preempt_slot()
@@ -309,25 +309,25 @@ def test_moving_slot_sends_its_owner_on_once_the_workers_have_left(slot: SlotSta
     slot.leave(group)
     assert slot.take(restarted(group, "second"), 0) == "close", "no other group serves here"
     assert isinstance(slot.next(token, 0), EpochResult)
-    assert not slot.may_restart, "its owner has not been told yet"
+    assert not slot.may_restart, "its owner has not read the preemption yet"
     assert slot.next(token, 0) == SlotPreempted(())
     assert slot.may_restart
     assert slot.status().state == "starting"
 
 
-def test_moving_slot_tells_its_owner_the_losses_so_far(slot: SlotState) -> None:
+def test_preempted_slot_reports_the_losses_so_far_to_its_owner(slot: SlotState) -> None:
     token, group = started(slot)
     slot.preempt_slot()
     slot.group_lost(group.run, Failure("node_lost", "rank 0: its node died"))
     slot.run_failed("controller died")
-    moved = slot.next(token, 0)
-    assert isinstance(moved, SlotPreempted)
-    assert [failure.cause for failure in moved.failures] == ["preempted"]
+    preempted = slot.next(token, 0)
+    assert isinstance(preempted, SlotPreempted)
+    assert [failure.cause for failure in preempted.failures] == ["preempted"]
     assert slot.may_restart
     assert slot.lease("another") is None
 
 
-def test_moving_slot_waits_for_a_trial_that_has_ended_and_its_owner(slot: SlotState) -> None:
+def test_preempted_slot_waits_for_the_owner_of_an_ended_trial(slot: SlotState) -> None:
     token, group = started(slot)
     slot.preempt_slot()
     slot.end(group, Finished("completed"))
@@ -337,7 +337,7 @@ def test_moving_slot_waits_for_a_trial_that_has_ended_and_its_owner(slot: SlotSt
     assert slot.may_restart
 
 
-def test_closing_calls_the_workers_away_with_a_checkpoint(slot: SlotState) -> None:
+def test_closing_makes_the_workers_leave_with_a_checkpoint(slot: SlotState) -> None:
     token, group = started(slot)
     slot.close()
     assert slot.must_leave(group)
@@ -348,17 +348,17 @@ def test_closing_calls_the_workers_away_with_a_checkpoint(slot: SlotState) -> No
 def test_stop_at_once_does_not_wait_for_the_epoch(slot: SlotState) -> None:
     token, group = started(slot)
     slot.stop(token)
-    assert not slot.must_leave(group), "an early stop is at the epoch's end"
+    assert not slot.must_leave(group), "an early stop waits for the epoch's end"
     slot.stop(token, at_once=True)
     assert slot.must_leave(group)
     slot.leave(group)
     assert slot.next(token, 0) == Finished("stopped")
     slot.take(group, 0)
     slot.release(token)
-    assert not slot.must_leave(group), "it was about that trial alone"
+    assert not slot.must_leave(group), "the request was for that trial alone"
 
 
-def test_closing_stops_the_trial_and_sends_the_workers_home(slot: SlotState) -> None:
+def test_closing_stops_the_trial_and_dismisses_the_workers(slot: SlotState) -> None:
     token, group = started(slot)
     slot.close()
     assert slot.put(group, 1, {})
@@ -390,7 +390,7 @@ def test_draining_lets_the_trial_finish(slot: SlotState) -> None:
 
 def test_slot_whose_run_does_not_start_says_why(slot: SlotState) -> None:
     for _ in range(FAILED_RUNS):
-        assert slot.status().state == "starting", "one run that fails may be a call that got lost"
+        assert slot.status().state == "starting", "one failed run may be a lost call"
         run = slot.run_started()
         slot.run_failed("no resources")
     assert (slot.status().state, slot.status().failure) == ("broken", "no resources")

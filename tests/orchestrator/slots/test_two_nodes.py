@@ -1,4 +1,4 @@
-"""The real science on two real nodes: workers where the placement asks for them, and the same numbers as on one."""
+"""The real training on two real nodes: workers where the placement wants them, and the same numbers as on one node."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ CONFIG = tiny_trial(epochs=2)
 
 @pytest.fixture(scope="module")
 def node(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JoinedNode]:
-    """Beside the session's node of two CPUs, another of two."""
+    """A second node of two CPUs beside the session's node of two."""
     with second_node(cluster, 2, tmp_path_factory.mktemp("node") / "log") as joined:
         yield joined
 

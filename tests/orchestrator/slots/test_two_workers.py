@@ -1,4 +1,4 @@
-"""One slot of two data-parallel workers: they enter and leave every trial together, whatever one of them does."""
+"""One slot of two data-parallel workers, which enter and leave every trial together, whatever one of them does."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
