@@ -1,7 +1,8 @@
-"""The paper's grid of beta = 10^-p on CIFAR-10 at full width by successive halving, in visits and on one GPU.
+"""The paper's grid of beta = 10^-p on CIFAR-10 at full width, by successive halving on one GPU, in visits.
 
-Every beta trains to the first rung, the better half of them on to the next, one to the end. Which trial goes on is read
-from the trials' own histories, so that a visit may end anywhere. Validation error decides; test errors stand beside.
+Every beta trains to the first rung, the better half trains to the next rung, and one trains to the end. The script
+reads the next trial from the trials' histories, so a visit may end at any time. Validation errors decide; test errors
+are reported beside them.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.paper import paper_trial
 from benchmarks.paper.paper_trial import departures, result_name
-from benchmarks.paper.visit import Trial, begun, diverged, go_on
+from benchmarks.paper.visit import Trial, begun, diverged, train_further
 from benchmarks.support.measure import record
 from trainables.config.recipes import RECIPES
 from trainables.errors import AIBError, DivergedError
@@ -26,7 +27,7 @@ POWERS = (0, 1, 2, 3, 4)
 
 
 class Next(NamedTuple):
-    """The trial that trains next, and to which epoch."""
+    """The trial that trains next, and its target epoch."""
 
     power: int
     until: int
@@ -38,7 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", default="vgg-aib-qt", choices=[name for name in MODELS if traits(name).latent])
     parser.add_argument("--recipe", default="paper", choices=RECIPES)
-    parser.add_argument("--rungs", nargs="+", type=int, help="epochs at which half stop; default: 1/8, 1/4, 1/2 of all")
+    parser.add_argument(
+        "--rungs",
+        nargs="+",
+        type=int,
+        help="epochs at which half of the trials stop; default: 1/8, 1/4, 1/2 of the epochs",
+    )
     paper_trial.options(parser, "runs/beta-grid")
     chosen = parser.parse_intermixed_args(arguments)
     visit = paper_trial.begin(chosen, parser)
@@ -59,14 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             planned = next_step(histories(trials, folders, epochs), rungs, epochs)
             if planned is None:
                 break
-            trained = True  # A visit trains one epoch at least, however short it is.
-            with suppress(DivergedError):  # The folder says so, and the others go on.
-                trials[planned.power] = go_on(configs[planned.power], folders[planned.power], visit, planned.until)
+            trained = True  # Even the shortest visit trains one epoch.
+            with suppress(DivergedError):  # The folder records it; the other trials continue.
+                trials[planned.power] = train_further(
+                    configs[planned.power], folders[planned.power], visit, planned.until
+                )
     except (AIBError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     if not trials:
-        print(f"{parser.prog}: no epoch of any beta has been saved; what there is to say stands above", file=sys.stderr)
+        print(f"{parser.prog}: no epoch of any beta was saved; the messages above say why", file=sys.stderr)
         return 1
     facts = result(name, trials, folders, rungs, epochs, chosen.quick)
     print(json.dumps({key: value for key, value in facts.items() if key != "log"}), flush=True)
@@ -76,21 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def default_rungs(epochs: int) -> list[int]:
-    """25, 50 and 100 of 200 epochs: where VGG's learning rate has just been halved or is about to be."""
+    """25, 50 and 100 of 200 epochs: next to the epochs at which VGG's learning rate is halved."""
     return sorted({rung for rung in (epochs // 8, epochs // 4, epochs // 2) if rung > 0})
 
 
 def histories(trials: Mapping[int, Trial], folders: Mapping[int, Path], epochs: int) -> dict[int, Sequence[float]]:
-    """Validation error in percent after each epoch, by power; of one that diverged it is infinite to the end."""
+    """Validation error in percent after each epoch, by power. The errors of a diverged trial are infinite."""
     found: dict[int, Sequence[float]] = {p: [row["val_error_pct"] for row in t.history] for p, t in trials.items()}
     return found | {power: [math.inf] * epochs for power, folder in folders.items() if diverged(folder) is not None}
 
 
 def next_step(errors_pct: Mapping[int, Sequence[float]], rungs: Sequence[int], epochs: int) -> Next | None:
-    """What trains next under successive halving; None where one trial has reached the end.
+    """What trains next under successive halving; None after one trial has reached the end.
 
-    `errors_pct` as `histories` gives them. At a rung the better half, rounded up, goes on,
-    judged by the lowest error of the epochs up to it; of equal ones the smaller power. One goes on from the last rung.
+    `errors_pct` comes from `histories`. At a rung the better half, rounded up, continues; from the last rung one trial
+    continues. The lowest error of the epochs up to the rung decides; on a tie the smaller power wins.
     """
     alive = list(POWERS)
     for number, until in enumerate([*rungs, epochs]):
@@ -110,7 +118,7 @@ def result(
     epochs: int,
     quick: bool = False,
 ) -> dict[str, Any]:
-    """What stands under `benchmarks/results`: every beta as far as it was trained, and the best beside the paper's."""
+    """The recorded result: every beta with its epochs so far, and the best beta beside the paper's."""
     done = next_step(histories(trials, folders, epochs), rungs, epochs) is None
     ended = {power: why for power, folder in folders.items() if (why := diverged(folder)) is not None}
     going = [power for power in trials if power not in ended] or list(trials)

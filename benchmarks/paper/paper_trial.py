@@ -1,4 +1,4 @@
-"""A trial of the paper on CIFAR-10 as a value, how it departs from its recipe, and what scripts that train it share."""
+"""A trial of the paper on CIFAR-10: its config, its differences from the recipe, and the shared options of scripts."""
 
 import argparse
 import time
@@ -20,7 +20,7 @@ FAST: Mapping[str, Any] = {
     "numerics.compile": True,
     "numerics.deterministic": False,
 }
-"""The same mathematics in the GPU's quick arithmetic; not bit for bit that of fp32."""
+"""The same mathematics in the GPU's fast arithmetic; its bits differ from fp32."""
 
 QUICK: Mapping[str, Any] = {
     "model.width": 0.0625,
@@ -35,28 +35,34 @@ QUICK: Mapping[str, Any] = {
     "evaluation.latent_samples": 2,
     "evaluation.interp_images": 20,
 }
-"""Seconds on a processor."""
+"""A trial of seconds on a CPU."""
 
 
 def options(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="a field of the trial, by dotted key")
-    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the trials: all that a visit leaves")
-    parser.add_argument("--minutes", type=float, default=8.0, help="of this visit; started again, it goes on")
+    parser.add_argument(
+        "--out", type=Path, default=Path(out), help="folder of the trials; it holds everything that a visit leaves"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, help="length of this visit; the same command continues in the next one"
+    )
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fast", action="store_true", help="bf16, channels_last, compiled, not deterministic")
     parser.add_argument("--save-every", type=int, default=25, metavar="N", help="epochs from checkpoint to checkpoint")
     parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
     parser.add_argument("--from", dest="source", type=Path, help="CIFAR-10 in Parquet or official form, to prepare it")
-    parser.add_argument("--svhn", type=Path, help="SVHN likewise; without it the embedded digits occlude")
-    parser.add_argument("--quick", action="store_true", help="seconds on a processor; the figure means nothing")
-    parser.add_argument("--record", action="store_true", help="keep what there is under benchmarks/results")
+    parser.add_argument("--svhn", type=Path, help="SVHN, too; without it the embedded digits are the occluders")
+    parser.add_argument("--quick", action="store_true", help="seconds on a CPU; the figure means nothing")
+    parser.add_argument("--record", action="store_true", help="write the results so far under benchmarks/results")
 
 
 def begin(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> Visit:
-    """The visit, from now on; SVHN is prepared if it is given."""
+    """Begins the visit, and prepares SVHN if it is given."""
     if chosen.quick and chosen.record:
-        parser.error("a figure of --quick is not recorded; leave one of --quick and --record out")
+        parser.error(
+            "--quick and --record are both given; allowed: one of them. Record a full measurement: leave --quick out"
+        )
     visit = Visit(
         data_root=chosen.data_root,
         sources={} if chosen.source is None else {DATASET: chosen.source},
@@ -70,7 +76,7 @@ def begin(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> Visit:
 
 
 def paper_trial(model: str, recipe: str, chosen: argparse.Namespace, **changes: Any) -> TrialConfig:
-    """One of Table 1's models on CIFAR-10 under a recipe, and what the command line changes of it."""
+    """A model of Table 1 on CIFAR-10 with a recipe and the changes of the command line."""
     occluder = OCCLUDER if _prepared(chosen.data_root, OCCLUDER) else EMBEDDED_OCCLUDER
     return TrialConfig.from_dict(
         {
@@ -87,7 +93,7 @@ def paper_trial(model: str, recipe: str, chosen: argparse.Namespace, **changes: 
 
 
 def departures(config: TrialConfig) -> dict[str, Any]:
-    """Every field that is not as in the trial's own recipe, but the seed."""
+    """Every field that differs from the trial's own recipe, except the seed."""
     own = TrialConfig.from_dict(
         {"recipe": config.recipe, "model.name": config.model.name, "data.name": config.data.name}
     )
@@ -96,7 +102,7 @@ def departures(config: TrialConfig) -> dict[str, Any]:
 
 
 def result_name(kind: str, model: str, recipe: str, seed: int) -> str:
-    """`reproduce_cifar10_vgg_aib_qt`; another recipe than the paper's and another seed than 0 follow."""
+    """A name such as `reproduce_cifar10_vgg_aib_qt`. Another recipe than `paper` or another seed than 0 is appended."""
     further: Sequence[str] = [*([recipe] if recipe != "paper" else []), *([f"seed{seed}"] if seed else [])]
     return "_".join([kind, DATASET, model.replace("-", "_"), *further])
 

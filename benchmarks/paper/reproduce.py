@@ -1,7 +1,8 @@
-"""Table 1 on CIFAR-10 at the paper's size, in visits: trains until the minutes are up, goes on when started again.
+"""Table 1 on CIFAR-10 at the paper's size, in visits: trains for some minutes and continues when started again.
 
-Models are trained one after the other, each under each recipe. What there is of each is one JSON object, unfinished
-ones too: the test error beside the paper's, what departs from the recipe, seconds of all visits, every epoch's metrics.
+It trains the models one after another, each with each recipe. Each trial, also an unfinished one, gives one JSON
+object: the test error beside the paper's, the differences from the recipe, the seconds of all visits, and every
+epoch's metrics.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from typing import Any
 
 from benchmarks.paper import paper_trial
 from benchmarks.paper.paper_trial import DATASET, departures, result_name
-from benchmarks.paper.visit import Trial, begun, go_on
+from benchmarks.paper.visit import Trial, begun, train_further
 from benchmarks.support.measure import machine, median, record, versions
 from trainables.config.recipes import RECIPES
 from trainables.errors import AIBError
@@ -38,14 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = chosen.out / name
             trial = begun(config, folder)
             if (trial is None or not trial.finished) and (visit.left_minutes > 0 or not trained):
-                trained = True  # A visit trains one epoch at least, however short it is.
-                trial = go_on(config, folder, visit)
+                trained = True  # Even the shortest visit trains one epoch.
+                trial = train_further(config, folder, visit)
         except (AIBError, ValueError) as error:
             print(f"{parser.prog}: {model}, {recipe}: {error}", file=sys.stderr)
             status = 1
             continue
         if trial is None:
-            print(f"{parser.prog}: {model}, {recipe}: not begun, the visit's time is up", file=sys.stderr)
+            print(
+                f"{parser.prog}: {model}, {recipe}: did not start in this visit; run the same command again",
+                file=sys.stderr,
+            )
             continue
         found = result(name, trial, chosen.quick)
         print(json.dumps({key: value for key, value in found.items() if key != "log"}), flush=True)
@@ -55,14 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def result(name: str, trial: Trial, quick: bool = False) -> dict[str, Any]:
-    """What stands under `benchmarks/results`. `test_error_pct` of a finished trial is that of the best validation
-    epoch's weights under the paper's number of draws; of an unfinished one that epoch's own, with one draw."""
+    """The recorded result.
+
+    `test_error_pct` belongs to the best validation epoch. For a finished trial it is measured with the paper's number
+    of draws, for an unfinished one with one draw.
+    """
     config, last = trial.config, trial.history[-1]
     paper = published_error_pct(config.model.name, DATASET)
     best = trial.best_row()
     error = last["final_test_error_pct"] if trial.finished else best["test_error_pct"]
     per_epoch = trial.seconds / max(1, sum(1 + v["epochs"][1] - v["epochs"][0] for v in trial.visits))
-    # Starts, compilation and the final scores, which a few epochs would be charged with, are not multiplied.
+    # The median leaves out starts, compilation and final scores, which fall into a few epochs.
     typical = median(trial.epoch_seconds or [per_epoch])
     return {
         "name": name,

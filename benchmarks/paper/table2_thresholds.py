@@ -1,9 +1,9 @@
-"""Table 2 at the thresholds 0.85, 0.9 and 0.95 from trained checkpoints, and which of them has the published shape.
+"""Table 2 at the thresholds 0.85, 0.9 and 0.95 from trained checkpoints, compared with the published scores.
 
-The scores of a finished trial stand in its checkpoint; those of an unfinished one are taken now, of its best weights.
-For each reading of the maps and each threshold, ours beside the paper's ten scores of every model: the mean distance
-in points, and the correlation over all of them, which is what shape means here. The paper gives neither the threshold
-nor the normalisation.
+The paper gives neither the threshold nor the normalisation of the maps. For each reading of the maps and each
+threshold, the script compares our ten scores of every model with the paper's: the mean distance in points, and the
+correlation over all scores, here called the shape. A finished trial has its scores in its checkpoint. The script
+scores an unfinished trial itself, with the trial's best weights.
 """
 
 import argparse
@@ -42,18 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("trials", nargs="*", type=Path, help="folders of trials; default: all of runs/reproduce")
     parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
-    parser.add_argument("--quick", action="store_true", help="of quick trials: the figure means nothing")
-    parser.add_argument("--record", action="store_true", help="keep it under benchmarks/results")
+    parser.add_argument("--quick", action="store_true", help="for quick trials; the figure means nothing")
+    parser.add_argument("--record", action="store_true", help="write the result under benchmarks/results")
     chosen = parser.parse_args(arguments)
     if chosen.quick and chosen.record:
-        parser.error("a figure of --quick is not recorded; leave one of --quick and --record out")
+        parser.error(
+            "--quick and --record are both given; allowed: one of them. Record a full measurement: leave --quick out"
+        )
     folders = chosen.trials or sorted(path.parent for path in Path("runs/reproduce").glob("*/checkpoints"))
     try:
         trials = [trial for folder in folders if (trial := read_trial(folder)) is not None and _is_published(trial)]
         if not trials:
             where = ", ".join(map(str, folders)) or "runs/reproduce"
             raise ValueError(
-                f"{where}: no trial of a model that Table 2 has; train one with benchmarks.paper.reproduce."
+                f"{where} has no trial of a model of Table 2; train one with: python -m benchmarks.paper.reproduce"
             )
         found = result({trial.folder.name: (trial, scores(trial, chosen.data_root)) for trial in trials}, chosen.quick)
     except (AIBError, ValueError) as error:
@@ -70,7 +72,7 @@ def _is_published(trial: Trial) -> bool:
 
 
 def scores(trial: Trial, data_root: Path) -> dict[str, float]:
-    """Interpretability on test images under the plain metric names."""
+    """Interpretability scores on test images, under the plain metric names."""
     names = [interp_metric(name, r, q) for name in SUBJECTS for r in INTERP_READINGS for q in INTERP_CURVE]
     if trial.finished:
         return {name: trial.history[-1][on_test(name)] for name in names}
@@ -86,7 +88,7 @@ def scores(trial: Trial, data_root: Path) -> dict[str, float]:
 
 
 def result(found: Mapping[str, tuple[Trial, Mapping[str, float]]], quick: bool = False) -> dict[str, Any]:
-    """What stands under `benchmarks/results`."""
+    """The recorded result."""
     published = [published_interpretability_pct(trial.config.model.name, DATASET) for trial, _ in found.values()]
     paper = [one[name] for one in published for name in MODIFICATIONS]
     compared: list[dict[str, Any]] = []
@@ -137,7 +139,7 @@ def _trial(trial: Trial, values: Mapping[str, float]) -> dict[str, Any]:
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Pearson's, or None where one of the two does not vary."""
+    """Pearson's correlation; None if one of the two does not vary."""
     means = [math.fsum(values) / len(values) for values in (first, second)]
     deviations = [[value - mean for value in values] for values, mean in zip((first, second), means, strict=True)]
     norms = [math.sqrt(math.fsum(d * d for d in values)) for values in deviations]

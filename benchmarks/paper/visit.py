@@ -1,8 +1,7 @@
-"""Visits to a machine that is there for minutes: `trainables.run` on a trial's folder until the time is up, and what
-the folder says afterwards.
+"""A visit: a stay of some minutes on a machine, which runs `trainables.run` on a trial's folder until the time is up.
 
-The folder is all that travels from visit to visit. `checkpoints/` has the trial; `visits.json` what each visit took,
-rewritten after every epoch, so that a visit that is killed counts too; `diverged.json` why a trial cannot go on.
+Only the folder travels from visit to visit. `checkpoints/` holds the trial. `visits.json` holds the time of each visit;
+it is rewritten after every epoch, so a killed visit counts, too. `diverged.json` says why a trial cannot continue.
 """
 
 import json
@@ -26,11 +25,11 @@ VISITS, DIVERGED = "visits.json", "diverged.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """What every trial of a visit shares."""
+    """The settings that all trials of a visit share."""
 
     data_root: Path
     sources: Mapping[str, Path]
-    """Data set -> the Parquet folder or archive it is prepared from, if it is not prepared."""
+    """Data set -> Parquet folder or archive, for a data set that is not prepared yet."""
     minutes: float
     save_every: int
     started_s: float
@@ -41,7 +40,7 @@ class Visit:
 
 
 class Trial(NamedTuple):
-    """What a trial's newest whole checkpoint says."""
+    """A trial as its newest complete checkpoint describes it."""
 
     config: TrialConfig
     state: Mapping[str, Any]
@@ -63,7 +62,7 @@ class Trial(NamedTuple):
         return self.epoch == self.config.epochs
 
     def best_row(self, until: int | None = None) -> dict[str, float]:
-        """The epoch of the lowest validation error, as training chooses it, of the first `until`."""
+        """The epoch with the lowest validation error among the first `until`, chosen as in training."""
         return min(self.history[:until], key=lambda row: (row["val_error_pct"], row["val_nll"]))
 
     @property
@@ -72,17 +71,17 @@ class Trial(NamedTuple):
 
     @property
     def epoch_seconds(self) -> list[float]:
-        """Wall time of each epoch, evaluation and checkpoint included; of a visit's first one also the start."""
+        """Wall time of each epoch with evaluation and checkpoint; a visit's first epoch also contains the start."""
         return [float(seconds) for visit in self.visits for seconds in visit.get("epoch_seconds", ())]
 
     @property
     def seconds(self) -> float:
-        """Wall time of all visits, starts and evaluation included."""
+        """Wall time of all visits with starts and evaluation."""
         return sum(float(visit["seconds"]) for visit in self.visits)
 
 
 def read_trial(folder: Path) -> Trial | None:
-    """None where no epoch has been saved."""
+    """Reads a trial's folder; None if no epoch was saved."""
     newest = latest_checkpoint(folder)
     if newest is None:
         return None
@@ -91,31 +90,31 @@ def read_trial(folder: Path) -> Trial | None:
 
 
 def begun(config: TrialConfig, folder: Path) -> Trial | None:
-    """`read_trial` of the folder that is to hold this trial; CheckpointError where it holds another one."""
+    """Reads the folder of this trial; raises CheckpointError if the folder holds another trial."""
     found = read_trial(folder)
     if found is not None and found.config != config:
         ours, theirs = config.to_dict(), found.config.to_dict()
         differing = ", ".join(key for key in ours if ours[key] != theirs[key])
         raise CheckpointError(
-            f"{folder} has a trial with other values of {differing}; go on with those or name another --out."
+            f"{folder} has a trial with other values of {differing}; use those values, or give another --out."
         )
     return found
 
 
 def diverged(folder: Path) -> str | None:
-    """Why a trial cannot go on; None where it can."""
+    """Why a trial cannot continue; None if it can."""
     path = folder / DIVERGED
     return str(json.loads(path.read_text(encoding="utf-8"))["diverged"]) if path.exists() else None
 
 
-def go_on(config: TrialConfig, folder: Path, visit: Visit, until: int | None = None) -> Trial:
-    """Trains to the trial's end, to epoch `until` or until the visit's time is up; at least one epoch.
+def train_further(config: TrialConfig, folder: Path, visit: Visit, until: int | None = None) -> Trial:
+    """Trains to the trial's end, to epoch `until`, or until the visit's time is up; at least one epoch.
 
-    Raises CheckpointError where the folder holds another trial, DivergedError where its loss is not finite, now or in
-    an earlier visit, ValueError where it fails otherwise.
+    Raises CheckpointError if the folder holds another trial, DivergedError if the loss is not finite, now or in an
+    earlier visit, and ValueError if the trial fails otherwise.
     """
     if (why := diverged(folder)) is not None:
-        raise DivergedError(f"{why} It diverged in an earlier visit; remove {folder} to train it anew.")
+        raise DivergedError(f"{why} It diverged in an earlier visit; remove {folder} to train it again.")
     begun(config, folder)
     command = [sys.executable, "-m", "trainables.run", "--out", str(folder), "--data-root", str(visit.data_root)]
     command += ["--minutes", str(max(0.0, visit.left_minutes)), "--save-every", str(visit.save_every)]
@@ -151,7 +150,7 @@ def go_on(config: TrialConfig, folder: Path, visit: Visit, until: int | None = N
     if process.returncode:
         if (why := diverged(folder)) is not None:
             raise DivergedError(why)
-        raise ValueError(f"trainables.run left with status {process.returncode}; what it said stands above.")
+        raise ValueError(f"trainables.run ended with status {process.returncode}; its messages above say why.")
     after = read_trial(folder)
     assert after is not None
     return after

@@ -1,6 +1,6 @@
-"""The loop that a person would write around the same model, data and loss: no reports, no checkpoints, no listeners.
+"""A plain training loop over the same model, data and loss: no reports, no checkpoints.
 
-Draws are keyed as the project keys them, so that both loops do the same arithmetic and must come to the same numbers.
+It keys random draws as the project does. So both loops do the same arithmetic and must give the same numbers.
 """
 
 import torch
@@ -21,7 +21,7 @@ def train_epoch(
     config: TrialConfig,
     epoch: int,
 ) -> float:
-    """One shuffled pass; the mean loss over its images."""
+    """Trains one shuffled pass; returns the mean loss over its images."""
     device = images_NHWC.device
     model.train()
     total = 0.0
@@ -42,7 +42,7 @@ def plain_step(
     noise: Noise,
     config: TrialConfig,
 ) -> float:
-    """One update; the loss, read from the device."""
+    """Makes one update; returns the loss, read from the device."""
     loss = loss_terms(model(x_BCHW, noise), labels_B, config).total
     optimizer.zero_grad()
     loss.backward()
@@ -51,7 +51,7 @@ def plain_step(
 
 
 def error_pct(model: Classifier, images_NHWC: Tensor, labels_N: Tensor, split: str, config: TrialConfig) -> float:
-    """Share of images that one draw classifies wrongly."""
+    """Share of wrongly classified images, with one draw."""
     device, size, errors = images_NHWC.device, config.evaluation.batch_size, 0
     model.eval()
     with torch.inference_mode():

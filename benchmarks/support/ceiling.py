@@ -1,4 +1,4 @@
-"""What the device itself can do: multiply-accumulates/s of one large square matrix product in each precision."""
+"""Measures the device's limit: multiply-accumulates/s of one large square matrix product in each precision."""
 
 import time
 
@@ -8,7 +8,7 @@ from benchmarks.support.measure import median
 
 
 def multiply_accumulates_per_s(device: torch.device, side: int, rounds: int) -> dict[str, float]:
-    """Median over rounds by precision: `fp32` without TF32, `tf32`, `bf16`; on a processor TF32 is fp32."""
+    """Median over rounds by precision: `fp32` without TF32, `tf32`, `bf16`. On a CPU, TF32 is fp32."""
     kept = torch.backends.cuda.matmul.allow_tf32
     try:
         return {
@@ -32,4 +32,4 @@ def _rate(device: torch.device, side: int, rounds: int, dtype: torch.dtype, *, t
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         found.append(repeats * side**3 / (time.perf_counter() - started_s))
-    return median(found[1:])  # The first chooses an algorithm.
+    return median(found[1:])  # In the first round the library chooses an algorithm.

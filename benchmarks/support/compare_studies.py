@@ -1,6 +1,6 @@
-"""What a study left in its journal, in Optuna, in MLflow and on disk: whether it agrees with itself, and with another.
+"""Compares what a study left in its journal, Optuna, MLflow and on disk, with each other and with another study.
 
-Both questions are answered in sentences, one for each thing that is wrong; an empty list is the good answer.
+Each function returns one sentence for each error that it finds; an empty list means no error.
 """
 
 import json
@@ -22,13 +22,13 @@ from orchestrator.tracking.mlflow.store import local_tracking_uri, mlflow_client
 from trainables.checkpoints.checkpoint import checkpoint_folder, read_tensors, verify
 
 TIMING = frozenset({"images_per_s", "epoch_s", "inference_ms_per_image"})
-"""Metrics that no two runs share."""
+"""Metrics that differ from run to run."""
 OPTUNA_STATES = {"completed": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
 MLFLOW_STATUS = {"completed": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
 
 
 def contradictions(root: Path, study: str) -> list[str]:
-    """Where a search that went its whole way, recorded under ROOT, is incomplete or recorded twice."""
+    """Finds where a finished search under ROOT is incomplete or recorded twice."""
     paths = study_paths(root, study)
     view = view_study(paths)
     return [*_in_journal(paths, view), *_in_optuna(paths, view), *_in_mlflow(paths, view)]
@@ -49,7 +49,7 @@ def _in_journal(paths: StudyPaths, view: StudyView) -> Iterator[str]:
 
 
 def _happened(event: dict[str, Any]) -> str:
-    """What may be said once only; empty for what may be said again."""
+    """What an event records once only; empty for events that may be repeated."""
     if event["event"] == "epoch":
         return f"epoch {event['metrics']['epoch']:.0f} of {event['trial']}"
     return f"{event['event']} {event['trial']}" if event["event"] in ("trial", "ended") else ""
@@ -90,12 +90,12 @@ def _in_mlflow(paths: StudyPaths, view: StudyView) -> Iterator[str]:
 
 
 def differences(root: Path, study: str, other: str) -> list[str]:
-    """Where two studies under ROOT differ: trials, suggestions, order, metrics of every epoch, weights, champion."""
+    """Finds differences of two studies: trials, suggestions, order, metrics of every epoch, weights, champion."""
     ours, theirs = view_study(study_paths(root, study)).state, view_study(study_paths(root, other)).state
     found = [
-        f"{one and _told(one)} in {study}, {two and _told(two)} in {other}"
+        f"{one and _comparable(one)} in {study}, {two and _comparable(two)} in {other}"
         for one, two in zip_longest(ours.trials.values(), theirs.trials.values())
-        if one is None or two is None or _told(one) != _told(two)
+        if one is None or two is None or _comparable(one) != _comparable(two)
     ]
     found += [
         f"the weights of {name} after epoch {record.epoch} are not the same bits in {study} and {other}"
@@ -107,7 +107,7 @@ def differences(root: Path, study: str, other: str) -> list[str]:
 
 
 def losses(before: StudyState, after: StudyState) -> list[str]:
-    """Suggestions, epochs and ends that a study had and has no more, or has otherwise."""
+    """Finds suggestions, epochs and ends of trials that a study lost or changed."""
     found = []
     for name, one in before.trials.items():
         two = after.trials.get(name)
@@ -121,12 +121,12 @@ def losses(before: StudyState, after: StudyState) -> list[str]:
 
 
 def weights(root: Path, study: str, record: TrialRecord) -> dict[str, torch.Tensor] | None:
-    """All tensors of the checkpoint of a trial's last recorded epoch: weights, the best epoch's, the optimiser's.
+    """All tensors of the checkpoint of a trial's last recorded epoch: weights, best weights, optimiser state.
 
-    None where it was pruned, as it may be of a trial that was stopped while its workers were an epoch further.
+    None if the checkpoint was pruned. That may happen to a stopped trial whose workers were one epoch further.
     """
     first = checkpoint_folder(study_paths(root, study).trial(record.trial), record.epoch)
-    # An epoch that was written again has a further attempt beside the first: `epoch_000007.002`.
+    # A second attempt at an epoch lies beside the first: `epoch_000007.002`.
     folder = max([first, *first.parent.glob(f"{first.name}.*")])
     if not folder.exists() and record.state == "stopped":
         return None
@@ -134,7 +134,7 @@ def weights(root: Path, study: str, record: TrialRecord) -> dict[str, torch.Tens
     return {f"{name}/{key}": tensor for name in files for key, tensor in read_tensors(folder, name).items()}
 
 
-def _told(record: TrialRecord) -> tuple[Any, ...]:
+def _comparable(record: TrialRecord) -> tuple[Any, ...]:
     rows = [{name: value for name, value in row.items() if name not in TIMING} for row in record.history]
     return record.trial, record.of, record.seed, record.params, record.state, rows
 

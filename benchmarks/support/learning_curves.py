@@ -1,5 +1,7 @@
-"""Learning curves of many trials, each trained once for real and kept in a file: a trial is bit-reproducible, so
-searches over the same trials can be replayed from it."""
+"""Learning curves of many trials, each trained once and kept in a file.
+
+A trial is bit-reproducible, so searches over the same trials can be replayed from the file.
+"""
 
 import json
 import sys
@@ -21,7 +23,7 @@ Curve = list[dict[str, float]]
 
 
 def learning_curves(configs: Sequence[TrialConfig], data_root: Path, kept: Path, processes: int) -> list[Curve]:
-    """The curve of every trial; those in the file are not trained again, new ones are added one by one."""
+    """The curve of every trial. Trials in the file are not trained again; new ones are added one by one."""
     known: dict[str, Curve] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     missing = {trial_signature(config): config for config in configs if trial_signature(config) not in known}
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +38,6 @@ def learning_curves(configs: Sequence[TrialConfig], data_root: Path, kept: Path,
 
 
 def train(config: TrialConfig, data_root: Path) -> Curve:
-    """One trial from its first epoch to its last."""
+    """Trains one trial from its first epoch to its last."""
     torch.set_num_threads(1)
     return [report.metrics for report in fit(config, Runtime(data_root=data_root))]

@@ -1,4 +1,4 @@
-"""The Ray cluster that a benchmark runs on: the connected one where there is one, else its own on this machine."""
+"""The Ray cluster of a benchmark: the connected cluster if there is one, otherwise a new one on this machine."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ OBJECT_STORE_BYTES = 100 * 1024**2
 
 @contextmanager
 def cluster(num_cpus: int) -> Iterator[None]:
-    """Ray with so many CPUs as far as Ray counts them; whether the machine has them is the caller's affair."""
+    """Ray with a number of CPUs in its own count; the machine may have fewer."""
     if ray.is_initialized():
         yield
         return
@@ -30,7 +30,7 @@ def cluster(num_cpus: int) -> Iterator[None]:
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Variables of this process for the time of the block."""
+    """Sets variables of this process during the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -45,7 +45,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def joined_node(num_cpus: int, log: Path) -> Iterator[None]:
-    """A second node: a raylet of its own on this machine that joins for the time of the block."""
+    """A second node during the block: another raylet on this machine that joins the cluster."""
     before = _alive()
     address = ray.get_runtime_context().gcs_address
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={address}"]
@@ -68,7 +68,7 @@ def _alive() -> set[str]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """The node and all that runs on it, by their own ids."""
+    """Ends the node and its processes, by their ids."""
     try:
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     except psutil.NoSuchProcess:

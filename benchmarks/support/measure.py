@@ -1,6 +1,6 @@
-"""What every benchmark shares: interleaved rounds, medians, one JSON object on stdout, the record beside the scripts.
+"""The frame of every benchmark: interleaved rounds, medians, one JSON object on stdout, the recorded result.
 
-A script runs as `python -m benchmarks.NAME [--quick] [--record]`. Whatever libraries print goes to stderr.
+A script runs as `python -m benchmarks.systems.NAME [--quick] [--record]`. Output of libraries goes to stderr.
 """
 
 import argparse
@@ -24,16 +24,16 @@ PACKAGES = ("torch", "torchvision", "numpy", "pyarrow", "ray", "optuna", "mlflow
 
 
 class Figure(NamedTuple):
-    """One measured comparison. `ratio` is the number that the goal speaks of."""
+    """One measured comparison. The goal is a bound on `ratio`."""
 
     name: str
     ours: float
     other: float
     ratio: float
     unit: str
-    """Of `ours` and `other`."""
+    """Unit of `ours` and `other`."""
     what: Mapping[str, str]
-    """In words: `ours`, `other` and `ratio`."""
+    """Descriptions of `ours`, `other` and `ratio`."""
     details: Mapping[str, Any]
 
 
@@ -42,7 +42,7 @@ class Took(NamedTuple):
 
     wall_s: float
     cpu_s: float
-    """Of this process, all its threads together; on one thread it is the share of the wall time that was its own."""
+    """CPU seconds of this process over all its threads."""
 
 
 def timed(function: Callable[[], Any]) -> Took:
@@ -52,7 +52,7 @@ def timed(function: Callable[[], Any]) -> Took:
 
 
 def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each contestant measures, round by round in turn, so that a slow minute of the machine meets all alike."""
+    """Measures the contestants in turn, round by round, so that a slow minute of the machine affects all of them."""
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         for name, contestant in contestants.items():
@@ -66,7 +66,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """The processor, what else it was doing, and the accelerator if there is one."""
+    """The processor, its load, and the GPU if there is one."""
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cpus": os.cpu_count(),
@@ -93,9 +93,10 @@ def run(
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """The command line of a script: measures, prints the figure, and with `--record` keeps it under `results/`.
+    """Runs a script: measures, prints the figure, and with `--record` writes it under `results/`.
 
-    ValueError of `measure` is a measurement that this machine cannot make: its text on stderr, exit status 2.
+    `measure` raises ValueError for a measurement that this machine cannot make. Then the script prints the error's text
+    on stderr and returns exit status 2.
     """
     parser = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figure means little")
@@ -103,7 +104,9 @@ def run(
     options(parser)
     chosen = parser.parse_args(arguments)
     if chosen.quick and chosen.record:
-        parser.error("a figure of --quick is not recorded; leave one of --quick and --record out")
+        parser.error(
+            "--quick and --record are both given; allowed: one of them. Record a full measurement: leave --quick out"
+        )
     try:
         with _stdout_to_stderr():
             figure = measure(chosen)
@@ -118,7 +121,10 @@ def run(
 
 
 def to_dict(figure: Figure, quick: bool) -> dict[str, Any]:
-    """Numbers to four digits: more would only differ from run to run. JSON has no infinity and no NaN: null."""
+    """The figure as JSON values.
+
+    Numbers have four digits, since further digits differ from run to run. Infinity and NaN become null.
+    """
     facts = {**figure._asdict(), "quick": quick, "machine": machine(), "versions": versions()}
     rounded: dict[str, Any] = _rounded(facts)
     return rounded
@@ -134,7 +140,7 @@ def record(facts: Mapping[str, Any], folder: Path = RESULTS) -> Path:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """For this process and those it starts."""
+    """Redirects stdout of this process and its children to stderr."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

@@ -1,6 +1,6 @@
-"""A trial whose work is negligible: three steps of a linear model with DDP, an epoch report and a checkpoint each.
+"""A trial with negligible work: each epoch is three steps of a linear model with DDP, a report and a checkpoint.
 
-The same work twice: as the science that a slot's workers run, and as a Ray Train loop.
+It exists in two forms: for the workers of a slot, and as a Ray Train loop.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ class NegligibleReport:
 def fit_negligible(
     config: Mapping[str, Any], runtime: Runtime, resume: Path | None, epoch_s: float = 0.0
 ) -> Iterator[NegligibleReport]:
-    """What a slot runs: `epochs` of the config, sleeping `epoch_s` in each; goes on from a checkpoint."""
+    """The form for a slot: `epochs` of the config, each with `epoch_s` seconds of sleep; resumes from a checkpoint."""
     model: nn.Module = nn.Linear(8, 1)
     if runtime.world_size > 1:
         model = DistributedDataParallel(model)
@@ -55,7 +55,7 @@ def fit_negligible(
 
 
 def train_negligible(config: Mapping[str, Any]) -> None:
-    """What the documented pattern runs on every worker of a trial's own Train run."""
+    """The form for Ray's documented pattern: runs on every worker of a trial's own Train run."""
     model = prepare_model(nn.Linear(8, 1))
     for epoch in range(1, config["epochs"] + 1):
         error_pct = _train(model)

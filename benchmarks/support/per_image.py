@@ -1,5 +1,8 @@
-"""The released code's way to batches: PIL images one by one through torchvision's transforms in a `DataLoader`, and the
-training loop that it feeds, in plain fp32 with the loss read after every step."""
+"""The released code's input pipeline and training loop.
+
+PIL images pass one by one through torchvision's transforms in a `DataLoader`. The loop is plain fp32 and reads the loss
+after every step.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +21,7 @@ from trainables.runtime.randomness import stream
 
 
 class PilImages(Dataset[tuple[Any, int]]):
-    """One PIL image at a time, as the released code's data set gives them."""
+    """A data set of single PIL images, as in the released code."""
 
     def __init__(self, images_NHWC: np.ndarray[Any, Any], labels: list[int], config: TrialConfig) -> None:
         normalization = NORMALIZATIONS[config.data.normalization]
@@ -47,7 +50,7 @@ def per_image_steps(
     device: torch.device,
     num_workers: int,
 ) -> Callable[[int], None]:
-    """Trains for so many steps; the loader's processes live on from call to call, and pass after pass."""
+    """Returns a function that trains a number of steps. The loader's processes live across calls and passes."""
     loader: DataLoader[tuple[Any, int]] = DataLoader(
         images,
         config.optim.batch_size,

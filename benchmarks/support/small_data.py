@@ -1,4 +1,4 @@
-"""Images to measure on: a prepared data set where there is one, else random pixels in a store of the same form."""
+"""Images for measurements: a prepared data set if there is one, otherwise random pixels in a store of the same form."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,15 @@ from trainables.data.writer import write_store
 
 
 def cifar10_or_random(data_root: Path, scratch: Path, num_train: int, num_test: int) -> tuple[Store, Path]:
-    """CIFAR-10 if it is prepared under `data_root`, else random images under `scratch`; with the root it is in."""
+    """CIFAR-10 if it is prepared under `data_root`, otherwise random images under `scratch`. Also returns the root of
+    the store."""
     if any((meta.name, meta.image_size) == ("cifar10", 32) for meta in list_prepared(data_root)):
         return open_store(data_root, "cifar10", 32), data_root
     return random_store(scratch, "cifar10", num_train, num_test), scratch
 
 
 def random_store(data_root: Path, name: str, num_train: int, num_test: int, side: int = 32) -> Store:
-    """Random pixels under a known data set's name and classes."""
+    """A store of random pixels with a known data set's name and classes."""
     sizes = {"train": num_train, "test": num_test}
     classes = known_dataset(name).class_names or tuple(str(i) for i in range(known_dataset(name).num_classes))
 

@@ -1,10 +1,14 @@
-"""SIGKILL of a whole search at random moments: what is left after resuming, against a search that nobody disturbed.
+"""Chaos: SIGKILL of a whole search at random moments; the resumed search is compared with an undisturbed one.
 
-Every study is started by `aib search`, killed with all of its process group, and resumed, once for every stage from the
-start to the report and twice while it searches; then it runs to its end. One trial at a time: trials, suggestions,
-their order, the metrics of every epoch and all weights are those of the undisturbed search, bit for bit. Several: no
-suggestion or ended trial is lost or changed. Always: journal, Optuna and MLflow hold every trial once, none is left
-running. Anything else fails the script with a sentence for each thing that differs, and leaves the studies there.
+`aib search` starts every study. The script kills the process group once in every stage, from the start to the report,
+and twice while the study searches. It resumes the study each time and finally lets it run to its end. Checks:
+
+- always: journal, Optuna and MLflow hold every trial once, and no trial is left running;
+- several trials at a time: no suggestion and no ended trial is lost or changed;
+- one trial at a time: trials, suggestions, their order, the metrics of every epoch and all weights equal those of the
+  undisturbed search bit for bit.
+
+If a check fails, the script prints one sentence for each difference and leaves the studies on disk.
 """
 
 import argparse
@@ -32,13 +36,13 @@ from orchestrator.study.journal import read_state
 from orchestrator.study.paths import study_paths
 
 STAGES = ("starting", "searching", "searching", "finalists", "publishing", "done")
-"""When a study is killed, in this order. `starting`: from the command to the journal's next stage; `done`: while the
-report is written."""
+"""The stages in which a study is killed, in this order. `starting` lasts from the command to the journal's next stage;
+in `done` the report is written."""
 ORDER = tuple(dict.fromkeys(STAGES))
 POLL_S = 0.02
 GONE_S = 600.0
 STARTS = 20
-"""Attempts to start Ray, which gives up where the machine is too busy with other work."""
+"""Attempts to start Ray. Ray gives up if the machine is too busy."""
 SPEC: dict[str, Any] = {
     "name": "chaos",
     "trial": {
@@ -69,24 +73,28 @@ SPEC: dict[str, Any] = {
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="of the first study's moments; the next has the next one")
-    parser.add_argument("--studies", type=int, default=2, help="with one trial at a time, and as many with two")
-    parser.add_argument("--root", type=Path, default=Path("runs/benchmarks/chaos"), help="where the studies are made")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the first study's kill moments; each further study adds one"
+    )
+    parser.add_argument(
+        "--studies", type=int, default=2, help="studies with one trial at a time; the same number runs with two"
+    )
+    parser.add_argument("--root", type=Path, default=Path("runs/benchmarks/chaos"), help="folder of the studies")
 
 
 class Launch(NamedTuple):
-    """What was seen of one process."""
+    """What the script saw of one launched process."""
 
     code: int
-    """Its exit code; -9 where it was killed."""
+    """Its exit code; -9 if it was killed."""
     stage: str
-    """In which it ended."""
+    """The stage in which it ended."""
     stages_s: dict[str, float]
     """Seconds in each stage."""
     grew_s: float | None
-    """Until its first line in the journal; None where it was killed before."""
+    """Seconds until its first line in the journal; None if it was killed before."""
     gone_s: float
-    """From its end until the last of its descendants was gone."""
+    """Seconds from its end until its last descendant process ended."""
 
 
 class Search:
@@ -98,7 +106,7 @@ class Search:
         (root / "spec.json").write_text(json.dumps(SPEC), encoding="utf-8")
 
     def started(self, kill: Callable[[str, float], bool] = lambda stage, seconds: False) -> Launch:
-        """The first launch that was not refused for want of a cluster."""
+        """Launches until Ray starts; returns that launch."""
         for _ in range(STARTS):
             launch = self.launch(kill)
             if launch.code != EXIT_PREFLIGHT:
@@ -107,7 +115,7 @@ class Search:
         return launch
 
     def launch(self, kill: Callable[[str, float], bool] = lambda stage, seconds: False) -> Launch:
-        """Runs the command until it ends, or until `kill(stage, seconds in it)` says so."""
+        """Runs the command until it ends, or until `kill(stage, seconds in it)` is true."""
         before = len(self.lines())
         stage, stages_s, grew_s = "starting", dict[str, float](), None
         with self._process() as process:
@@ -135,7 +143,7 @@ class Search:
         return Launch(process.returncode, stage, stages_s, grew_s, time.monotonic() - ended_s)
 
     def finish(self) -> Launch:
-        """Runs the command to its end; RuntimeError where that is not the planned one, or contradicts itself."""
+        """Runs the command to its end. Raises RuntimeError if it fails or the study contradicts itself."""
         launch = self.started()
         if launch.code != 0:
             raise RuntimeError(f"{self.study} ended with exit code {launch.code}; see {self.log}")
@@ -143,14 +151,14 @@ class Search:
         return launch
 
     def lines(self) -> list[dict[str, Any]]:
-        """The journal's whole lines."""
+        """The journal's complete lines."""
         if not self.journal.exists():
             return []
         return [json.loads(line) for line in self.journal.read_bytes().split(b"\n")[:-1]]
 
     @contextmanager
     def _process(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """A process group of its own, killed at the block's end if it is still there."""
+        """The command in its own process group; a group that still runs at the block's end is killed."""
         settings = [f"resources.max_concurrent={self.at_once}", f"registered_model={self.study}"]
         command = [sys.executable, "-m", "orchestrator", "search", str(self.root / "spec.json"), "--resume"]
         command += ["--root", str(self.root), "--name", self.study, *(w for one in settings for w in ("--set", one))]
@@ -188,7 +196,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 def disturb(
     search: Search, stages: tuple[str, ...], durations_s: dict[str, float], rng: random.Random
 ) -> list[dict[str, Any]]:
-    """Kills a search once for every stage, unless it ends before; then lets it run to its end. One entry a kill."""
+    """Kills a search in every stage, unless it ends before; then lets it run to its end. Returns one entry a kill."""
     kills: list[dict[str, Any]] = []
 
     def resumed(launch: Launch) -> None:
@@ -207,7 +215,7 @@ def disturb(
         left = read_state(search.journal)
         _fail(search.root, losses(known, left))
         if launch.code == 0:
-            # It was faster than the undisturbed one.
+            # It ended before the moment of the kill.
             break
         if launch.code != -signal.SIGKILL:
             raise RuntimeError(f"{search.study} ended with exit code {launch.code}; see {search.log}")
@@ -233,7 +241,7 @@ def disturb(
 
 def _fail(root: Path, found: list[str]) -> None:
     if found:
-        raise RuntimeError("\n".join([f"what is left under {root} is not right:", *found]))
+        raise RuntimeError("\n".join([f"the studies under {root} are wrong:", *found]))
 
 
 def _figure(seed: int, studies: int, kills: list[dict[str, Any]], starts_s: list[float]) -> Figure:
@@ -243,7 +251,7 @@ def _figure(seed: int, studies: int, kills: list[dict[str, Any]], starts_s: list
         ours=median(resumes_s),
         other=median(starts_s),
         ratio=median(resumes_s) / median(starts_s),
-        unit="s until the study goes on",
+        unit="s until the study trains again",
         what={"ours": "a search resumed after SIGKILL", "other": "a first start", "ratio": "ours / other"},
         details={
             "kills": len(kills),
@@ -253,7 +261,7 @@ def _figure(seed: int, studies: int, kills: list[dict[str, Any]], starts_s: list
                 "always": "every trial once in the journal, Optuna and MLflow, none running; every epoch once, in "
                 "order, with equal values; suggestions and ended trials as they were before the kill",
                 "one trial at a time": "also trials, suggestions, order, metrics of every epoch, champion, and all "
-                "tensors of the last checkpoints: those of the undisturbed search, bit for bit",
+                "tensors of the last checkpoints equal those of the undisturbed search, bit for bit",
             },
             "longest_resume_s": max(resumes_s),
             "longest_until_all_processes_were_gone_s": max(kill["gone_s"] for kill in kills),

@@ -1,7 +1,7 @@
 """DDP scaling: training images/s of two workers with one thread each, against one worker with two threads.
 
-The same global batch, through slots as a search runs them; the rate is the epoch's own, over all ranks. With
-`--nodes`, also two workers on two nodes: a second raylet on this machine, so the network is the loopback.
+Both have the same global batch and run in slots, as in a search. The rate is the epoch's metric over all ranks.
+`--nodes` adds two workers on two nodes: a second raylet on this machine, connected through loopback.
 """
 
 import argparse
@@ -90,9 +90,9 @@ def trial(chosen: argparse.Namespace, num_threads: int) -> TrialConfig:
 def images_per_s(
     config: TrialConfig, workers: int, placement: Literal["STRICT_PACK", "STRICT_SPREAD"], root: Path
 ) -> float:
-    """Of a trial in a slot of its own; the median of its epochs but the first."""
+    """Training images/s of a trial in a new slot: the median over its epochs without the first."""
     folder = Path(tempfile.mkdtemp(dir=root))
-    job = Assignment(
+    assignment = Assignment(
         trial="t00000",
         config=config.to_dict(),
         checkpoints=FolderStore(folder / "trial"),
@@ -104,7 +104,7 @@ def images_per_s(
         SlotPool([workers], SlotSpec(cpus_per_worker=1, storage=folder / "pool", placement=placement)) as pool,
         acquire(pool.ref, "the benchmark") as lease,
     ):
-        lease.start(job)
+        lease.start(assignment)
         while isinstance(message := lease.next(), EpochResult):
             found.append(message.metrics["images_per_s"])
     if message.state != "completed":

@@ -1,7 +1,7 @@
 """Many-sample evaluation: 4 attention draws with 12 latent draws each, against 48 whole forward passes.
 
-Both use the same noise, and their averaged logits are compared. The ten modifications of Table 2 are then scored, and
-every image that goes through the network is counted: 11 passes are the clean images and each modification once.
+Both use the same noise, and the script compares their averaged logits. It then scores the ten modifications of Table 2
+and counts the images that pass through the network: 11 passes mean the clean images and each modification once.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from trainables.metrics import MODIFICATIONS
 from trainables.models.build import build_model
 from trainables.models.classifier import Classifier, Noise
 from trainables.runtime.randomness import stream
+from trainables.runtime.sharding import Sharding
 
 TOLERANCE = 1e-4
-"""Largest difference of averaged logits: sums run in another order when more images share a convolution."""
+"""Largest allowed difference of averaged logits: the order of sums changes when more images share a convolution."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +85,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 
 
 def settle(model: Classifier, images_BHWC: Tensor, config: TrialConfig) -> None:
-    """Gives BatchNorm the statistics of these images, without which activations of a new network die out."""
+    """Sets BatchNorm's statistics from these images; without them, activations of a new network vanish."""
     model.train()
     for step in range(10):
         with torch.no_grad():
@@ -94,7 +95,7 @@ def settle(model: Classifier, images_BHWC: Tensor, config: TrialConfig) -> None:
 
 
 def naive(model: Classifier, images_BHWC: Tensor, config: TrialConfig, draws: Draws) -> Tensor:
-    """Logits (B, C) averaged over one whole pass per pair of draws, on the noise that `predict_batch` would draw."""
+    """Logits (B, C) averaged over one full pass per pair of draws, with the noise of `predict_batch`."""
     noise = model.draw_noise(len(images_BHWC), draws.attention, draws.latent, stream("draws"))
     assert noise.attention_SBHW is not None
     assert noise.latent_STBK is not None
@@ -123,20 +124,19 @@ class Counter:
 
 
 def encoder_passes(model: Classifier, images_BHWC: Tensor, config: TrialConfig, draws: Draws) -> float:
-    """Per image; at most as many as attention draws."""
+    """Encoder passes per image; at most the number of attention draws."""
     counter = Counter(model.get_submodule("encoder"))
     predict_batch(model, images_BHWC, config, draws, stream("draws"))
     return counter.stop() / len(images_BHWC)
 
 
 def modification_passes(model: Classifier, images_BHWC: Tensor, config: TrialConfig, draws: Draws) -> float:
-    """Passes through the features per image scored, in scoring all modifications."""
+    """Passes through the feature layers per scored image, when all modifications are scored."""
     counter = Counter(model.get_submodule("features"))
     score_interpretability(
         predictor(model, config, draws, torch.device("cpu")),
         images_BHWC,
-        num_images=len(images_BHWC),
-        batch_size=max(2, len(images_BHWC) // 2),
+        Sharding(num_images=len(images_BHWC), batch_size=max(2, len(images_BHWC) // 2)),
         occluders_MHWC=images_BHWC,
         config=config.evaluation,
         seed=0,

@@ -1,10 +1,10 @@
 """Framework overhead: an epoch of `fit` in a Ray Train worker against a bare loop of the same maths.
 
-Ours is what a search runs: the slot's worker trains, evaluates, saves a checkpoint, reports, and waits for the answer;
-its time is from one report to the next as the trial's owner sees them. Other: training and evaluation alone in the
-benchmark's own process. Both come to the same losses and errors to the last bit. A trial's first epoch is left out,
-since it holds the trial's start, and so is the first round, in which either process comes by its memory; the trial is
-stopped before its last epoch, which would hold its final score.
+Ours is the work of a search: the slot's worker trains, evaluates, saves a checkpoint, reports, and waits for the
+answer. Its time is from one report to the next, as the trial's owner sees them. Other: training and evaluation alone,
+in the benchmark's own process. Both give the same losses and errors to the last bit. Three things are left out: a
+trial's first epoch, which contains the trial's start; the first round, in which each process allocates its memory; and
+a trial's last epoch, which would contain its final score.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from trainables.runtime import numerics
 from trainables.training.optim import build_optimizer, learning_rate, set_learning_rate
 
 EPOCHS = 4
-"""Of each trial."""
+"""Measured epochs of each trial."""
 Row = tuple[float, float, float]
 """Training loss, validation and test error of one epoch."""
 
@@ -107,15 +107,15 @@ def trial(chosen: argparse.Namespace) -> TrialConfig:
 
 
 def in_worker(pool: PoolRef, config: TrialConfig, root: Path) -> tuple[list[float], list[Row]]:
-    """Seconds up to each epoch's report, and what it said."""
+    """Seconds up to each epoch's report, and the report's row."""
     checkpoints = FolderStore(Path(tempfile.mkdtemp(dir=root)))
     seconds_E, rows_E = [], []
     with acquire(pool, "the benchmark") as lease:
         started_s = time.perf_counter()
-        job = Assignment(
+        assignment = Assignment(
             trial="t00000", config=config.to_dict(), checkpoints=checkpoints, data_root=root, max_failures=0
         )
-        lease.start(job)
+        lease.start(assignment)
         for _ in range(EPOCHS):
             message = lease.next()
             if not isinstance(message, EpochResult):
@@ -129,7 +129,7 @@ def in_worker(pool: PoolRef, config: TrialConfig, root: Path) -> tuple[list[floa
 
 
 def bare(config: TrialConfig, store: Store) -> tuple[list[float], list[Row]]:
-    """The same, in this process and without anybody to report to."""
+    """The same in this process, without reports."""
     device = torch.device("cpu")
     numerics.apply(config, device)
     subsets = select(store, config.data)

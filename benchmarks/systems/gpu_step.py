@@ -1,11 +1,12 @@
 """GPU step: training images/s at batch 128 for every precision, memory format and mode, against a plain fp32 loop.
 
-Data lie on the device; a step is augmentation, noise, forward, loss, backward and update. Other: the same model and
-loss in fp32 without TF32, contiguous, eager, with the loss read after every step, fed image by image through PIL and
-torchvision by loader processes, as the released code is; the same loop on resident data stands beside it. A model's
-share of the ceiling counts three passes of its multiply-accumulates an image against one large matrix product in the
-same precision. Parity: fp32 and bf16 from the same weights, on the same images and the same noise, over several seeds;
-the distance between the two losses beside the distance between two seeds of fp32. Runs without Ray.
+Ours: the data lie on the device; a step is augmentation, noise, forward, loss, backward and update. Other: the same
+model and loss in fp32 without TF32, contiguous and eager. It reads the loss after every step. Loader processes feed it
+image by image through PIL and torchvision, as in the released code. A third loop is the plain one on resident data.
+
+The share of the ceiling compares three passes of a model's multiply-accumulates per image with one large matrix product
+in the same precision. Parity trains fp32 and bf16 from the same weights on the same images and noise, over several
+seeds. It shows the distance between the two losses beside the distance between two seeds of fp32. Needs no Ray.
 """
 
 import argparse
@@ -21,23 +22,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.support.bare_loop import train_epoch
 from benchmarks.support.ceiling import multiply_accumulates_per_s
 from benchmarks.support.measure import Figure, interleave, median, run
-from benchmarks.support.per_image import PilImages, per_image_steps
+from benchmarks.support.step_variants import Run, losses, per_image, plain, prepared, stepping, varied
 from trainables.config.trial import TrialConfig
 from trainables.data.arrow_store import Split
-from trainables.data.augment import augment
 from trainables.data.splits import Subset
 from trainables.evaluation.evaluate import evaluate, search_draws
-from trainables.models.build import build_model
-from trainables.models.classifier import Classifier
 from trainables.models.counts import count
-from trainables.runtime import numerics
 from trainables.runtime.randomness import stream
 from trainables.runtime.runtime import Runtime
-from trainables.training.optim import build_optimizer, learning_rate, set_learning_rate
-from trainables.training.step import train_step
 
 MODELS = ("vgg", "vgg-aib", "vgg-aib-qt", "wrn", "wrn-aib", "wrn-aib-qt")
 MEASURED = "vgg-aib-qt"
@@ -46,11 +40,9 @@ FORMATS = ("contiguous", "channels_last")
 MODES = ("eager", "compiled")
 PLAIN, PER_IMAGE = "plain fp32 eager loop", "plain fp32 eager loop with a per-image loader"
 PASSES = 3
-"""Forward, and backward to the inputs and to the weights: each costs about the same multiply-accumulates."""
+"""Forward, backward to the inputs, backward to the weights: each costs about the same multiply-accumulates."""
 EPOCHS, TRAIN_IMAGES, EVALUATED_IMAGES = 200, 45_000, 15_000
-"""The paper's training on CIFAR-10 with a tenth set aside; validation and test images, seen after every epoch."""
-Run = Callable[[int], None]
-"""Trains for so many steps."""
+"""The paper's training on CIFAR-10, with a tenth set aside; validation and test images are seen after every epoch."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +61,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def measure(chosen: argparse.Namespace) -> Figure:
     device = torch.device(chosen.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("this machine has no GPU that torch can use; try the script itself with --device cpu --quick.")
+        raise ValueError("this machine has no GPU that torch can use; test the script with --device cpu --quick.")
     if chosen.quick:
         chosen.width, chosen.steps, chosen.parity_steps, chosen.rounds = 0.0625, 1, 2, 1
     batch, rounds = 8 if chosen.quick else 128, chosen.rounds
@@ -77,7 +69,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
     found = {}
     for name in chosen.models:
         found[name] = one_model(name, chosen, device, batch, rounds, ceiling)
-        tell(name, found[name])
+        print_progress(name, found[name])
     first = found[chosen.models[0]]
     return Figure(
         name="gpu_step" if chosen.models[0] == MEASURED else f"gpu_step_{chosen.models[0].replace('-', '_')}",
@@ -107,12 +99,12 @@ def one_model(
     rounds: int,
     ceiling: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Images/s of every variant, its share of the ceiling, the time of a whole training, how far bf16 is from fp32.
+    """Images/s of every variant, its share of the ceiling, the time of a whole training, and bf16 against fp32.
 
-    A variant that fails is named in `failed` and left out; ValueError where none is left.
+    A variant that fails is listed in `failed` and left out. Raises ValueError if no variant is left.
     """
     if "compiled" in chosen.modes:
-        # All models of a kind share one `forward`, of which the compiler keeps eight graphs and then none.
+        # All models of a kind share one `forward`. The compiler keeps eight graphs of it and then stops compiling.
         torch.compiler.reset()
     base = TrialConfig.from_dict(
         {
@@ -138,7 +130,7 @@ def one_model(
             steps = stepping(varied(base, *variant), images_NHWC, labels_N)
             warm_s[label] = seconds(steps, 3, device)
         except Exception as error:
-            # Whatever the compiler or the GPU says of one variant, the others are measured.
+            # A variant that fails in the compiler or on the GPU does not stop the others.
             failed[label] = f"{type(error).__name__}: {error}"[:1000]
             print(f"{name}, {label}: failed, {failed[label]}", file=sys.stderr)
             continue
@@ -152,7 +144,7 @@ def one_model(
 
     rates = interleave({label: rate(steps) for label, steps in runs.items()}, rounds)
     best = {label: median(values) for label, values in rates.items()}
-    tell(name, {"images_per_s": best, "failed": failed})
+    print_progress(name, {"images_per_s": best, "failed": failed})
     fastest = max((label for label in best if label not in (PLAIN, PER_IMAGE)), key=lambda label: best[label])
     macs = count(base, 10).macs
     evaluated = evaluation_rate(varied(base, *fastest.split(" ")), images_NHWC, chosen.steps)
@@ -179,89 +171,9 @@ def one_model(
     }
 
 
-def tell(name: str, found: Mapping[str, Any]) -> None:
-    """What there is of a model, as one line on stderr: the figure itself comes last, and a visit may end before."""
+def print_progress(name: str, found: Mapping[str, Any]) -> None:
+    """Prints a model's results so far on stderr: a visit may end before the figure is complete."""
     print(json.dumps({"model": name, **found}), file=sys.stderr, flush=True)
-
-
-def varied(base: TrialConfig, precision: str, memory_format: str, mode: str) -> TrialConfig:
-    return base.override(
-        {
-            "numerics.precision": "bf16" if precision == "bf16" else "fp32",
-            "numerics.tf32": precision == "tf32",
-            "numerics.channels_last": memory_format == "channels_last",
-            "numerics.compile": mode == "compiled",
-        }
-    )
-
-
-def prepared(config: TrialConfig, device: torch.device) -> tuple[Classifier, torch.optim.Optimizer]:
-    """A new model as `fit` prepares it."""
-    numerics.apply(config, device)
-    model = numerics.place(build_model(config, 10), config, device)
-    optimizer = build_optimizer(model, config.optim)
-    set_learning_rate(optimizer, learning_rate(config.optim, 1))
-    if config.numerics.compile:
-        model.compile(dynamic=False)
-    return model.train(), optimizer
-
-
-def stepping(config: TrialConfig, images_NHWC: Tensor, labels_N: Tensor) -> Run:
-    """Our step, over the resident images in order."""
-    device = images_NHWC.device
-    model, optimizer = prepared(config, device)
-    size = config.optim.batch_size
-
-    def steps(count: int) -> None:
-        numerics.apply(config, device)
-        for step in range(count):
-            rows = torch.arange(size, device=device) + size * (step % (len(labels_N) // size))
-            losses(model, optimizer, images_NHWC[rows], labels_N[rows], config, step)
-
-    return steps
-
-
-def losses(
-    model: Classifier,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels_B: Tensor,
-    config: TrialConfig,
-    step: int,
-) -> Tensor:
-    """One whole step on raw images; the loss, left on the device."""
-    device = images.device
-    x_BCHW = augment(images, config.data, stream(config.seed, "augment", step, device=device))
-    noise = model.draw_noise(len(images), 1, 1, stream(config.seed, "noise", step, device=device))
-    return train_step(model, optimizer, x_BCHW, labels_B, noise, config).total
-
-
-def plain(config: TrialConfig, images_NHWC: Tensor, labels_N: Tensor) -> Run:
-    device, size = images_NHWC.device, config.optim.batch_size
-    model, optimizer = prepared(config, device)
-
-    def steps(count: int) -> None:
-        numerics.apply(config, device)
-        left = count
-        while left > 0:
-            images = min(left, len(labels_N) // size) * size
-            train_epoch(model, optimizer, images_NHWC[:images], labels_N[:images], config, left)
-            left -= images // size
-
-    return steps
-
-
-def per_image(config: TrialConfig, images_NHWC: Tensor, labels_N: Tensor, num_workers: int) -> Run:
-    device = images_NHWC.device
-    model, optimizer = prepared(config, device)
-    images = PilImages(images_NHWC.cpu().numpy(), labels_N.tolist(), config)
-    train = per_image_steps(model, optimizer, images, config, device, num_workers)
-
-    def steps(count: int) -> None:
-        numerics.apply(config, device)
-        train(count)
-
-    return steps
 
 
 def evaluation_rate(config: TrialConfig, images_NHWC: Tensor, count: int) -> float:
@@ -281,7 +193,7 @@ def evaluation_rate(config: TrialConfig, images_NHWC: Tensor, count: int) -> flo
 
 
 def seconds(steps: Run, count: int, device: torch.device) -> float:
-    """Until the device has done them."""
+    """Seconds until the device has done the steps."""
     started_s = time.perf_counter()
     steps(count)
     if device.type == "cuda":
@@ -290,7 +202,7 @@ def seconds(steps: Run, count: int, device: torch.device) -> float:
 
 
 def parity(base: TrialConfig, images_NHWC: Tensor, labels_N: Tensor, count: int) -> dict[str, Any]:
-    """Mean loss of the last tenth of a short run, by precision and seed."""
+    """Mean loss over the last tenth of a short run, by precision and seed."""
     size, last = base.optim.batch_size, max(1, count // 10)
     ended: dict[str, list[float]] = {"fp32": [], "bf16": []}
     for seed, precision in product(range(3), ended):

@@ -1,8 +1,8 @@
 """Input pipeline: images/s of one core from the Arrow store to augmented float batches.
 
-Other: torchvision's transforms image by image on PIL images in a DataLoader of the same process, as the released code
-has them. Both shuffle, pad, crop, flip and normalise the same images into batches of 128. Seconds are those that the
-processor spent on this one thread, so that other work on the machine does not count.
+Other: torchvision's transforms on single PIL images in a DataLoader of the same process, as in the released code. Both
+shuffle, pad, crop, flip and normalise the same images into batches of 128. Seconds are CPU seconds of one thread, so
+other work on the machine does not count.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Scale of the orchestrator: wall time of 100 to 3 000 trials that only sleep, against the sleep alone.
 
-Each scale is a whole search as `aib search` runs it: TPE over SQLite, ASHA (which stops nobody, since all errors are
-equal), warm slots, journal, MLflow over SQLite through the disk buffer, the printed lines. Timed from the first
-suggestion, with the slots ready, until everything has been recorded. Ideal: the trials' sleep divided by the slots.
+Each scale is a whole search as `aib search` runs it: TPE over SQLite, ASHA, warm slots, journal, MLflow over SQLite
+through the disk buffer, and the printed lines. ASHA stops no trial, since all errors are equal. The time runs from the
+first suggestion, with the slots ready, until everything is recorded. Ideal: the trials' sleep divided by the slots.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from benchmarks.support.negligible import EPOCHS, fit_negligible
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.search.tune_run import TUNE_SETTINGS, run_search
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.study import Study, open_study
@@ -34,7 +35,7 @@ from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.store import local_tracking_uri, prepare_store
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput, OpenStudy
 from search_spaces.schema import SearchSpec
 
 DATASET = DatasetInput(name="cluttered-digits", digest="0" * 64, source="composed", num_train=100)
@@ -58,7 +59,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
         root = Path(folder)
         prepare_store(local_tracking_uri(root), "warm")
         storage = root / "pool"
-        with SlotPool([1] * chosen.slots, cpus_per_worker=1, storage=storage, fit=science) as pool:
+        with SlotPool([1] * chosen.slots, SlotSpec(cpus_per_worker=1, storage=storage, fit=science)) as pool:
             await_slots(pool)
             for trials in chosen.scales:
                 found = one_scale(trials, chosen.sampler, pool, root)
@@ -67,13 +68,13 @@ def measure(chosen: argparse.Namespace) -> Figure:
                 found["overhead_s_per_trial"] = (found["wall_s"] - ideal_s) * chosen.slots / trials
                 scales[trials] = found
                 print(f"{trials} trials: {found}", file=sys.stderr)
-    told = 1000 if 1000 in scales else max(scales)
+    quoted = 1000 if 1000 in scales else max(scales)
     return Figure(
         name="orchestrator_scale",
-        ours=scales[told]["wall_s"],
-        other=scales[told]["ideal_s"],
-        ratio=scales[told]["ratio"],
-        unit=f"s for {told} trials",
+        ours=scales[quoted]["wall_s"],
+        other=scales[quoted]["ideal_s"],
+        ratio=scales[quoted]["ratio"],
+        unit=f"s for {quoted} trials",
         what={
             "ours": "wall time of the search, everything recorded",
             "other": "ideal: the trials' sleep divided by the slots",
@@ -90,7 +91,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 
 
 def one_scale(trials: int, sampler: str, pool: SlotPool, root: Path) -> dict[str, float]:
-    """Wall time, memory of this process and time to resume, of one search."""
+    """Wall time, memory of this process and time to resume, for one search."""
     spec, paths = search_spec(trials, sampler), study_paths(root, f"scale-{trials}")
     with recorded(spec, paths, resume=False) as (study, recorder, tracker):
         started_s = time.perf_counter()
@@ -134,14 +135,14 @@ def search_spec(trials: int, sampler: str) -> SearchSpec:
 
 @contextmanager
 def recorded(spec: SearchSpec, paths: StudyPaths, resume: bool) -> Iterator[tuple[Study, Recorder, BufferedTracker]]:
-    """A study and its record, as a search opens them."""
+    """Opens a study and its record as a search does."""
     uri = local_tracking_uri(paths.root)
     with ExitStack() as stack:
         study = stack.enter_context(open_study(spec, paths, resume, {}))
         prepare_store(uri, spec.name)
         tracker = BufferedTracker(MlflowTracker(uri, paths.artifacts), Spool(paths.spool))
         stack.callback(tracker.close)
-        tracker.open_study(spec.name, study.signature, {}, {})
+        tracker.write(OpenStudy(spec.name, study.signature, {}, {}))
         silent = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
         view = stack.enter_context(LiveView(Console(file=silent), study.journal.state, spec.trials, EPOCHS, lambda: 1))
         recorder = Recorder(study.journal, tracker, DATASET, {}, on_change=view.update)

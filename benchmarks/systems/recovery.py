@@ -1,8 +1,8 @@
 """Recovery: seconds from the SIGKILL of one of a trial's processes to the trial's next epoch.
 
-A trial of two DDP workers in a slot, driven by Tune, with a checkpoint every half second. Hit in turn are one worker,
-the slot's actor, the Train controller and the trial's own actor, each in the middle of an epoch. No epoch may be
-missing afterwards. Other: a first start, from the pool's to the end of the first epoch.
+Tune drives a trial of two DDP workers in a slot, with a checkpoint every half second. The script kills one worker, the
+slot's actor, the Train controller and the trial's own actor, one after another, each in the middle of an epoch. No
+epoch may be missing afterwards. Other: a first start, from the start of the pool to the end of the first epoch.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from orchestrator.study.checkpoint_storage import TrialStorage
 
 EPOCH_S = 0.5
 EPOCHS_BETWEEN = 3
-"""Undisturbed ones before each kill."""
+"""Undisturbed epochs before each kill."""
 WORKERS = 2
 TITLES = {
     "one of two workers": ("ray::RayTrainWorker",),
@@ -40,7 +40,7 @@ TITLES = {
 
 
 class Kills(tune.Callback):
-    """Kills one process after another as the trial goes on, and keeps the time until its next epoch."""
+    """Kills one process after another while the trial runs, and records the time until the trial's next epoch."""
 
     def __init__(self) -> None:
         self.recovered_s: dict[str, float] = {}
@@ -56,7 +56,7 @@ class Kills(tune.Callback):
         now_s, epoch = time.perf_counter(), int(epoch_metrics(result)["epoch"])
         self.first_s = self.first_s or now_s - self._began_s
         self.epochs.add(epoch)
-        # A restarted actor tells what it told before.
+        # A restarted actor reports its last epoch again.
         if self._hit_after is not None and epoch > self._hit_after:
             self.recovered_s[self._todo.pop(0)] = now_s - self._hit_s
             self._hit_after, self._next = None, epoch + EPOCHS_BETWEEN
@@ -89,7 +89,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
         ratio=ours / other,
         unit="s until the next epoch",
         what={
-            "ours": f"after the SIGKILL that takes longest to make good, of {slowest}",
+            "ours": f"after the SIGKILL with the slowest recovery, of {slowest}",
             "other": "a first start",
             "ratio": "ours / other",
         },
@@ -98,7 +98,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 
 
 def one_trial(folder: Path) -> Kills:
-    """A trial that is long enough for every kill; RuntimeError where it did not end whole."""
+    """Runs a trial that is long enough for every kill. Raises RuntimeError if an epoch or a kill is missing."""
     epochs = (len(TITLES) + 1) * (EPOCHS_BETWEEN + 1)
     kills = Kills()
     science = functools.partial(fit_negligible, epoch_s=EPOCH_S)
@@ -122,12 +122,12 @@ def one_trial(folder: Path) -> Kills:
             ),
         ).fit()
     if found.num_errors or kills.epochs != set(range(1, epochs + 1)) or len(kills.recovered_s) < len(TITLES):
-        raise RuntimeError(f"the trial did not end whole: {sorted(kills.epochs)}, {kills.recovered_s}")
+        raise RuntimeError(f"the trial misses an epoch or a recovery: {sorted(kills.epochs)}, {kills.recovered_s}")
     return kills
 
 
 def processes(titles: tuple[str, ...]) -> list[psutil.Process]:
-    """Those of Ray below this process, by the beginning of their titles."""
+    """Ray's processes below this process whose titles begin with one of `titles`."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:

@@ -1,9 +1,9 @@
-"""Search efficiency: epochs that sampler and ASHA spend until they match the full grid, as a share of the grid's own.
+"""Search efficiency: epochs that sampler and ASHA need to match the full grid, as a share of the grid's epochs.
 
-The grid of beta and K on cluttered-digits is trained in full, every point for every epoch; its best validation error
-is the target, and the spread of that point over other seeds is the noise within which it counts as reached. Searches
-over the same points then run with the project's searcher and scheduler, in the order in which slots would run them,
-their epochs read from the grid's curves: a trial is bit-reproducible, so training it again would give the same ones.
+The script first trains the grid of beta and K on cluttered-digits in full. The target is its best validation error plus
+the spread of the best point over other seeds. Then searches over the same points run with the project's searcher and
+scheduler, in the order in which slots would run them. They read their epochs from the grid's curves: a trial is
+bit-reproducible, so training it again would give the same curve.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from orchestrator.search.scheduler import build_scheduler
 from orchestrator.search.searcher import StudySearcher
 from orchestrator.study.journal import Journal
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
 from trainables.data.prepare import prepare
@@ -42,7 +42,7 @@ Curves = dict[Point, Curve]
 
 
 class Silent:
-    """A tracker that records nothing: here the journal is enough."""
+    """A tracker that records nothing; the journal is enough here."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments, **named: None
@@ -149,19 +149,22 @@ def trial(spec: SearchSpec, point: Point) -> TrialConfig:
 
 
 def lowest(curve: Curve) -> float:
-    """What a trial is judged by: the error of its best epoch."""
+    """The error of a trial's best epoch, by which it is judged."""
     return min(row[ERROR] for row in curve)
 
 
 def spread(errors: list[float]) -> float:
-    """A standard deviation that one seed which never leaves the plateau does not decide: 1.48 times the median distance
-    from the median (of a normal distribution, its standard deviation)."""
+    """A robust standard deviation: 1.48 times the median distance from the median.
+
+    For a normal distribution it equals the standard deviation. A single seed that stays on the plateau hardly changes
+    it.
+    """
     middle = statistics.median(errors)
     return 1.4826 * statistics.median(abs(error - middle) for error in errors)
 
 
 def rank_correlation(curves: list[Curve]) -> list[float]:
-    """Spearman's, over the grid's points, between the error after each epoch and that of the best epoch."""
+    """Spearman's correlation, over the grid's points, of the error after each epoch with the best epoch's error."""
     judged = [lowest(curve) for curve in curves]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)  # undefined where all errors are equal
@@ -174,8 +177,7 @@ def rank_correlation(curves: list[Curve]) -> list[float]:
 def epochs_to(
     target: float, spec: SearchSpec, sampler: str, seed: int, curves: Curves, slots: int, journal: Path
 ) -> float:
-    """Epochs that a search has spent, over all its trials, when the first of them reaches the target; infinite if it
-    ends before that."""
+    """Epochs over all trials of a search until the first trial reaches the target; infinite if no trial does."""
     spec = SearchSpec.from_dict({**spec.to_dict(), "sampler": {"name": sampler, "seed": seed}, "trials": 1000})
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     recorder = Recorder(Journal(journal), Silent(), DatasetInput(name="", digest="", source="", num_train=0), {})

@@ -1,7 +1,7 @@
 """Tracking: results/s from the driver to SQLite and to a local MLflow server, with journal and disk buffer on.
 
-A result is one epoch of one trial with the metrics of a real one. Other: a call of the store for every metric, made
-by whoever trains. Requests are counted where they leave: calls of the database store, HTTP requests to the server.
+A result is one epoch of one trial with all its metrics. Other: the training process calls the store once for every
+metric. The script counts requests at their source: calls of the database store, and HTTP requests to the server.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.store import local_tracking_uri, mlflow_client, prepare_store
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput, OpenStudy
 from trainables.config.trial import TrialConfig
 from trainables.metrics import PER_EPOCH
 
@@ -40,14 +40,14 @@ DATASET = DatasetInput(name="cluttered-digits", digest="0" * 64, source="compose
 
 
 class Requests:
-    """Counts the requests of the whole process by the thread that made them."""
+    """Counts the requests of the process by thread."""
 
     def __init__(self) -> None:
         self.by_thread: Counter[str] = Counter()
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """While the block runs: HTTP requests, and the calls of the database store that write metrics."""
+        """Counts HTTP requests, and the database store's calls that write metrics, during the block."""
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         send, log_batch = requests.Session.send, SqlAlchemyStore.log_batch
@@ -99,7 +99,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 
 
 def one_store(uri: str, folder: Path, trials: int, epochs: int, other_results: int, rounds: int) -> dict[str, Any]:
-    """Rates of both ways, and what ours cost its caller."""
+    """Rates of both ways, and the time that our way costs its caller."""
     prepare_store(uri, "warm")
     counted = Requests()
     call_s: list[float] = []
@@ -148,19 +148,19 @@ def one_store(uri: str, folder: Path, trials: int, epochs: int, other_results: i
 
 
 def epoch_metrics(epoch: int) -> dict[str, float]:
-    """One epoch as a trial with a bottleneck and maps reports it."""
+    """The metrics of one epoch of a trial with a bottleneck and maps."""
     return {"epoch": float(epoch), **{name: 1.0 / (epoch + place) for place, name in enumerate(PER_EPOCH)}}
 
 
 @contextmanager
 def recording(uri: str, folder: Path, study: str) -> Iterator[tuple[Recorder, BufferedTracker]]:
-    """The record of a study as a search keeps it."""
+    """Opens the record of a study as a search does."""
     folder.mkdir(parents=True)
     prepare_store(uri, study)
     journal = Journal(folder / "journal.jsonl")
     tracker = BufferedTracker(MlflowTracker(uri, system_metrics=False), Spool(folder / "spool"))
     try:
-        tracker.open_study(study, "signature", {}, {})
+        tracker.write(OpenStudy(study, "signature", {}, {}))
         yield Recorder(journal, tracker, DATASET, {}), tracker
     finally:
         tracker.close()
@@ -169,7 +169,7 @@ def recording(uri: str, folder: Path, study: str) -> Iterator[tuple[Recorder, Bu
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """An MLflow server of our own on loopback, over SQLite; its address."""
+    """Starts an MLflow server on loopback over SQLite; yields its address."""
     folder.mkdir(parents=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -178,10 +178,10 @@ def server(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", local_tracking_uri(folder), "--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16)}
-    # Eight processes for background jobs, as little needed here as on the server of cluster/mlflow.
+    # Background jobs would start eight processes; a search needs none, as on the server of cluster/mlflow.
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with log.open("wb") as out:
-        # A group of its own: the server starts workers, which outlive it if it is killed alone.
+        # In its own process group: the server starts workers, and they survive if only the server is killed.
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
     try:
         await_health(address, process, log)

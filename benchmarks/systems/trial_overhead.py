@@ -1,8 +1,8 @@
 """Trial overhead: seconds per further trial whose work is negligible (start, three epochs with checkpoints, end).
 
-Ours: Tune trials that lease a warm slot. Other: the documented pattern, a Tune function that fits a TorchTrainer of its
-own for every trial, with default settings. Trials run one at a time; a further trial's time is from the end of the one
-before it to its own. The first trial, with the start of the pool or of the pattern's first run, is reported beside it.
+Ours: Tune trials that lease a warm slot. Other: Ray's documented pattern, a Tune function that fits a new TorchTrainer
+for every trial, with default settings. Trials run one at a time. The time of a further trial is from the end of the
+trial before it to its own end. The first trial is reported separately: it contains the start of the pool or of Tune.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from orchestrator.study.checkpoint_storage import TrialStorage
 
 
 class Ran(NamedTuple):
-    """Seconds from the beginning to the end of the first trial, and of each further one."""
+    """Seconds of the first trial, and of each further trial."""
 
     first_s: float
     further_s: list[float]
 
 
 class Ends(tune.Callback):
-    """When each trial ended."""
+    """Records the time at which each trial ended."""
 
     def __init__(self) -> None:
         self.at_s: list[float] = []
@@ -54,7 +54,7 @@ class Ends(tune.Callback):
 
 
 class Numbered(Searcher):
-    """Suggests so many equal trials, one after another."""
+    """Suggests a number of equal trials, one after another."""
 
     def __init__(self, num_trials: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def measure(chosen: argparse.Namespace) -> Figure:
     workers: int = chosen.workers
-    # In the quick run the pattern has a single trial, whose whole time stands for a further one's.
+    # In the quick run the pattern has a single trial; its whole time replaces the time of a further trial.
     num_ours, num_other, rounds = (4, 1, 1) if chosen.quick else (31, 4, 3)
     firsts: dict[str, list[float]] = {"ours": [], "other": []}
     further: dict[str, list[float]] = {"ours": [], "other": []}
@@ -84,7 +84,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
         further[name] += found.further_s or [found.first_s]
         return median(found.further_s or [found.first_s])
 
-    # The pattern's driver takes a CPU of its own beside its workers'.
+    # The pattern's driver takes one CPU in addition to its workers.
     with cluster(num_cpus=workers + 1), tempfile.TemporaryDirectory() as folder:
 
         def ours() -> float:
@@ -118,7 +118,7 @@ def measure(chosen: argparse.Namespace) -> Figure:
 
 
 def slots(num_trials: int, workers: int, folder: Path) -> Ran:
-    """From the start of the pool."""
+    """Times our trials from the start of the pool."""
     ends, started_s = Ends(), time.perf_counter()
     with SlotPool([workers], SlotSpec(cpus_per_worker=1, storage=folder / "pool", fit=fit_negligible)) as pool:
         trainable = tune.with_parameters(
@@ -143,7 +143,7 @@ def slots(num_trials: int, workers: int, folder: Path) -> Ran:
 
 
 def pattern(num_trials: int, workers: int, folder: Path) -> Ran:
-    """From the start of Tune."""
+    """Times the pattern's trials from the start of Tune."""
 
     def drive(config: Mapping[str, Any]) -> None:
         TorchTrainer(

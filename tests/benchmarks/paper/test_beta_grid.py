@@ -1,4 +1,4 @@
-"""The halving of the beta grid, decided on numbers; and the whole grid of tiny trials, visit by visit."""
+"""Successive halving of the beta grid, on given numbers and on tiny trials over several visits."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Training in visits and the scores at three thresholds: tiny trials on random pixels, and on real CIFAR-10."""
+"""Training in visits and scores at three thresholds, with tiny trials on random pixels and on real CIFAR-10."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.paper import reproduce
 from benchmarks.paper.table2_thresholds import correlation, result, scores
-from benchmarks.paper.visit import DIVERGED, VISITS, Trial, Visit, go_on, read_trial
+from benchmarks.paper.visit import DIVERGED, VISITS, Trial, Visit, read_trial, train_further
 from benchmarks.support.small_data import random_store
 from tests.support.benchmark_script import ROOT, start
 from trainables.config.trial import TrialConfig
@@ -59,7 +59,7 @@ def _other_values_and_divergence_are_refused(trial: Trial, command: list[str]) -
     assert "other values of epochs, optim.lr;" in other.stderr
     (trial.folder / DIVERGED).write_text(json.dumps({"diverged": "the loss is not finite."}))
     with pytest.raises(DivergedError, match=r"not finite.*remove"):
-        go_on(trial.config, trial.folder, VISIT)
+        train_further(trial.config, trial.folder, VISIT)
 
 
 def test_a_first_epoch_that_compiles_is_not_multiplied_by_200(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The shared pieces: rounds in turn, the form of a figure, the record."""
+"""The frame of every benchmark: rounds in turn, the form of a figure, the recorded result."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The GPU benchmark on the CPU: every variant steps, and a machine without a GPU is told so."""
+"""The GPU benchmark on the CPU: every variant trains, and a machine without a GPU gets an error."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ def test_gpu_step_runs_every_variant_without_ray() -> None:
 
 
 def test_a_variant_that_fails_is_named_and_the_others_are_measured(tmp_path: Path) -> None:
-    """There is no compiler to compile with."""
+    """The compiler is missing."""
     without = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     result = start(
         "systems.gpu_step", "--quick", "--device", "cpu", "--precisions", "fp32", "--formats", "contiguous", **without
@@ -44,7 +44,7 @@ def test_a_variant_that_fails_is_named_and_the_others_are_measured(tmp_path: Pat
 
 
 def test_every_model_of_a_visit_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More variants of two models than the compiler keeps graphs of one `forward`; another backend only counts them."""
+    """Two models have more variants than the compiler keeps graphs of one `forward`; a counting backend counts them."""
     graphs = []
 
     def counting(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:

@@ -1,4 +1,4 @@
-"""The benchmarks that start Ray or a server, run on a small scale."""
+"""The benchmarks that start Ray or a server, at a small scale."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The benchmarks that need neither Ray nor a server, run on a small scale."""
+"""The benchmarks that need neither Ray nor a server, at a small scale."""
 
 import pytest
 
