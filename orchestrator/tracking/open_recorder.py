@@ -1,4 +1,4 @@
-"""A study's record, open while its driver runs: brought to agree with the journal first, delivered to the end."""
+"""Opens a study's record for its driver: reconciles it with the journal, and delivers and closes it at the end."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -15,7 +15,7 @@ from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_lo
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
 from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import CloseStudy, DatasetInput, OpenStudy, State
 from orchestrator.tracking.trial_artifacts import log_trial_artifacts
 from search_spaces.schema import SearchSpec
 
@@ -42,7 +42,7 @@ def open_record(
     stack.callback(tracker.close)
     tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
     now_ms = int(study.journal.now_s() * 1000)
-    tracker.open_study(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms)
+    tracker.write(OpenStudy(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms))
     run_id = tracker.run_id(None, RUN_ID_WAIT_S)
     record = {"tracking_uri": redact(uri), "experiment_id": experiment_id, "run_id": run_id}
     if record != study.journal.state.mlflow:
@@ -63,16 +63,16 @@ def open_record(
 def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> Callable[..., None]:
     def close(kind: type[BaseException] | None, *_: object) -> None:
         with suppress(Exception):
-            # Every stage has settled: what fails here ended the search already, and the record is closed all the same.
+            # The search has raised this error already when it changed its stage; the record must be closed in any case.
             recorder.settle()
         if recorder.journal.lost:
-            # The record is another driver's now.
+            # Another driver holds the study now, and writes the record.
             return
         recorder.leave_unfinished()
         stage, now_ms = recorder.journal.state.stage, int(recorder.journal.now_s() * 1000)
         failed = kind is not None and issubclass(kind, Exception)
-        ended = "failed" if failed else "completed" if stage == "done" else "interrupted"
-        tracker.close_study(ended, {}, {}, timestamp_ms=now_ms)  # type: ignore[arg-type]
+        ended: State = "failed" if failed else "completed" if stage == "done" else "interrupted"
+        tracker.write(CloseStudy(ended, {}, {}, now_ms))
         left = tracker.flush(FLUSH_S)
         if left:
             why = tracker.last_error or "it has not answered yet"
@@ -92,6 +92,6 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
 
 
 def _study_params(spec: SearchSpec) -> Mapping[str, Any]:
-    """The spec's own choices, for the parent run."""
+    """The spec without name and trial section, as params of the parent run."""
     resolved = spec.to_dict()
     return {key: value for key, value in resolved.items() if key not in ("name", "trial")}

@@ -1,4 +1,4 @@
-"""Brings the tracking store into agreement with the journal after a loss; the journal is the source of truth."""
+"""Writes to the tracking store what it lacks after a loss; the journal is the source of truth."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,15 @@ STORE_WAIT_S = 30.0
 
 
 def reconcile_store(recorder: Recorder, config: Callable[[TrialRecord], TrialConfig]) -> None:
-    """Tells the tracking store again of every trial that has ended and of which it does not have the end.
+    """Writes every ended trial again whose end the store lacks.
 
-    That may be for a kill between the journal's line and the store's, or because the store lost it or is another one.
-    While the store does not answer, those are told that no process has told of yet.
+    The store may lack it because the driver was killed between the journal's line and the store's, because the store
+    lost it, or because it is another store. While the store does not answer, only trials without the journal's
+    `recorded` entry are written again.
     """
-    there = recorder.tracker.ended_trials(STORE_WAIT_S)
+    ended = recorder.tracker.ended_trials(STORE_WAIT_S)
     for record in list(recorder.journal.state.trials.values()):
-        if record.state == "running" or (record.recorded and (there is None or record.trial in there)):
+        if record.state == "running" or (record.recorded and (ended is None or record.trial in ended)):
             continue
         recorder.trial_started(record.trial, record.kind, record.params, config(record), record.of)
         recorder.trial_ended(record.trial, record.state, record.reason, record.failure_kind)

@@ -1,7 +1,6 @@
-"""The one place where the driver records what happened to a trial: journal first, then tracker, then watchers.
+"""Records what happens to trials: the one place where the driver writes to the journal, then the tracker.
 
-A trial's figures take seconds to draw, and the search waits for none of them: an ended trial is closed in the
-background.
+Drawing a trial's figures takes seconds. An ended trial is therefore closed in the background, and the search continues.
 """
 
 import functools
@@ -14,15 +13,15 @@ from orchestrator.process.background import Background
 from orchestrator.process.logs import event
 from orchestrator.process.redact import redact
 from orchestrator.study.journal import Ending, Journal, TrialRecord
-from orchestrator.tracking.tracker import DatasetInput, EpochPoint, Tracker
+from orchestrator.tracking.records import CloseTrial, DatasetInput, LogEpoch, OpenTrial
+from orchestrator.tracking.tracker import Tracker
 from trainables.config.trial import TrialConfig
 
 logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Takes events from the search and, from several threads, from the finalists; each is recorded once, however
-    often it is told."""
+    """Records events of trials, from one or several threads. Reporting an event again changes nothing."""
 
     def __init__(
         self,
@@ -51,8 +50,11 @@ class Recorder:
     def trial_started(
         self, trial: str, kind: str, params: Mapping[str, Any], config: TrialConfig, of: str | None = None
     ) -> None:
-        """A trial exists from here on. One that the journal knows is told to the tracker again as far as it went,
-        since a kill may have come between the two; the tracker keeps what it has."""
+        """Records that the trial exists. A trial that is already in the journal keeps its entry there.
+
+        The epochs of such a trial are written to the tracker again, since a kill may have come between the journal's
+        line and the tracker's; the tracker skips epochs that it has.
+        """
         with self._lock:
             known = self.journal.state.trials.get(trial)
             if known is None:
@@ -61,28 +63,28 @@ class Recorder:
             tags = {**self._tags, "aib.kind": kind, **({"aib.of": of} if of else {})}
             self._opened[trial] = self.journal.state.trials[trial]
             started_ms = _ms(self._opened[trial].started_s)
-            self.tracker.open_trial(trial, trial, config.to_dict(), tags, self._dataset, timestamp_ms=started_ms)
+            self.tracker.write(OpenTrial(trial, trial, config.to_dict(), tags, self._dataset, started_ms))
             if known is not None and known.history:
                 now_ms = _ms(self.journal.now_s())
-                self.tracker.log_epochs(
-                    trial, [EpochPoint(int(row["epoch"]), _logged(row), now_ms) for row in known.history]
+                self.tracker.write_epochs(
+                    [LogEpoch(trial, int(row["epoch"]), _logged(row), now_ms) for row in known.history]
                 )
             self._on_change(trial)
 
     def epoch(self, trial: str, metrics: Mapping[str, float]) -> None:
-        """One epoch's metrics; told again after a resume, it is dropped."""
+        """Records one epoch's metrics; an epoch that is already recorded is dropped, as after a resume."""
         with self._lock:
             if metrics["epoch"] <= self.journal.state.trials[trial].epoch:
                 return
             self.journal.append("epoch", durable=False, trial=trial, metrics=dict(metrics))
             event(logger, "epoch", trial=trial, epoch=int(metrics["epoch"]), metrics=_logged(metrics))
-            self.tracker.log_epoch(trial, int(metrics["epoch"]), _logged(metrics), _ms(self.journal.now_s()))
+            self.tracker.write(LogEpoch(trial, int(metrics["epoch"]), _logged(metrics), _ms(self.journal.now_s())))
             self._on_change(trial)
 
     def trial_ended(self, trial: str, state: Ending, reason: str = "", failure_kind: str = "") -> None:
-        """The trial's last word. Once its line is in the journal no resume runs the trial again.
+        """Records the trial's end. Once its line is in the journal, no resume runs the trial again.
 
-        Raises what kept an earlier one from being closed.
+        Raises the error that kept an earlier trial from being closed.
         """
         with self._lock:
             record = self.journal.state.trials[trial]
@@ -94,31 +96,29 @@ class Recorder:
             self._on_change(trial)
 
     def _close(self, record: TrialRecord) -> None:
-        whole = self._on_end(record)
+        complete = self._on_end(record)
         with self._lock:
+            assert record.state != "running"
+            assert record.ended_s is not None
             why = {"aib.reason": record.reason, "aib.failure_kind": record.failure_kind}
             tags = {name: value for name, value in why.items() if value}
-            ended_ms = None if record.ended_s is None else _ms(record.ended_s)
-            self.tracker.close_trial(record.trial, record.state, {}, tags, timestamp_ms=ended_ms)  # type: ignore[arg-type]
-            if whole and not record.recorded:
+            self.tracker.write(CloseTrial(record.trial, record.state, {}, tags, _ms(record.ended_s)))
+            if complete and not record.recorded:
                 self.journal.append("recorded", durable=False, trial=record.trial)
 
     def leave_unfinished(self) -> None:
-        """Tells the tracker that the trials which have not ended are interrupted; a resume opens them again."""
+        """Closes the unfinished trials as interrupted at the tracker; a resume opens them again."""
         with self._lock:
             for record in self._opened.values():
                 if record.state == "running":
-                    self.tracker.close_trial(
-                        record.trial, "interrupted", {}, {}, timestamp_ms=_ms(self.journal.now_s())
-                    )
+                    self.tracker.write(CloseTrial(record.trial, "interrupted", {}, {}, _ms(self.journal.now_s())))
 
     def settle(self) -> None:
-        """Waits until every trial that ended is closed; raises what kept one from it."""
+        """Waits until every ended trial is closed at the tracker; raises the error that kept one from being closed."""
         self._closing.settle()
 
     def stage(self, name: str) -> None:
-        """The study as a whole moves on: searching, finalists, publishing, done, interrupted. Its ended trials are
-        closed by then."""
+        """Records the study's stage: searching, finalists, publishing, done, interrupted. Settles first."""
         self.settle()
         with self._lock:
             if self.journal.state.stage != name:

@@ -1,4 +1,4 @@
-"""What a trial leaves in the record beside numbers: its curves, its maps, its best weights."""
+"""Logs the files of an ended trial: its figures and its best weights."""
 
 import logging
 import shutil
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from orchestrator.drawing.figures import attention_figure, curves_figure, interpretability_figure
 from orchestrator.study.journal import TrialRecord
+from orchestrator.tracking.records import LogArtifact
 from orchestrator.tracking.tracker import Tracker
 from trainables.checkpoints.checkpoint import MANIFEST, has_tensors, listed_files, read_state, read_tensors
-from trainables.checkpoints.folder_store import CheckpointStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.errors import CheckpointError
 from trainables.interpretability.examples import Panels
 
@@ -21,11 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> bool:
-    """Logs curves, and for a trial of full length also attention maps, scores and the best epoch's weights.
+    """Logs curves, attention maps, interpretability scores and the best epoch's weights of a completed trial.
 
-    A trial that was stopped early or failed has its numbers only: hundreds of them would fill the store. A model
-    without maps has curves and weights. False, with a warning, where that could not be done: no trial is worth less,
-    and no search ends, for a figure that is missing.
+    A trial that was stopped early or failed logs no files: those of hundreds of trials would fill the store. A model
+    without maps logs curves and weights only.
+
+    Returns False, with a warning, if anything could not be logged: a missing figure must not end a search.
     """
     if record.state != "completed" or "final_val_error_pct" not in record.outcome:
         return True
@@ -35,8 +37,8 @@ def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: 
                 _log(tracker, Path(folder), record)
     except Exception as error:
         logger.warning(
-            "the weights and figures of %s are not all in its record (%s: %s); its numbers are, and the same command "
-            "with --resume tries again.",
+            "could not record all weights and figures of %s (%s: %s); its metrics are recorded. Run the same command "
+            "with --resume to try again.",
             record.trial,
             type(error).__name__,
             error,
@@ -46,13 +48,13 @@ def log_trial_artifacts(tracker: Tracker, checkpoints: CheckpointStore, record: 
 
 
 def _copy(checkpoints: CheckpointStore, into: Path) -> bool:
-    """Copies what is logged of the newest checkpoint; False where there is none.
+    """Copies the logged files of the newest checkpoint; returns False if there is no checkpoint.
 
-    Workers that were taken for lost may write the last epoch once more, and clear the chosen one away while it is
-    read; theirs has the same numbers, and is then chosen instead. Raises CheckpointError where that never ends.
+    Workers that were believed lost may write the last epoch again and remove the chosen checkpoint while it is read.
+    Their checkpoint has the same numbers, so it is chosen next. Raises CheckpointError after CHOICES attempts.
     """
     for _ in range(CHOICES):
-        # The second where it is gone before its manifest is read.
+        # CheckpointError: the checkpoint was removed before its manifest was read.
         with checkpoints.newest() as checkpoint, suppress(FileNotFoundError, CheckpointError):
             if checkpoint is None:
                 return False
@@ -63,9 +65,9 @@ def _copy(checkpoints: CheckpointStore, into: Path) -> bool:
 
 
 def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
-    """`checkpoint` is a copy, in which figures are drawn."""
+    """`checkpoint` is a private copy; figures are written into it."""
     for name in LOGGED:
-        tracker.log_artifact(record.trial, checkpoint / name, "best_checkpoint")
+        tracker.write(LogArtifact(record.trial, checkpoint / name, "best_checkpoint"))
     state = read_state(checkpoint)
     figures = {"curves": curves_figure(record.history)}
     if has_tensors(checkpoint, "examples"):
@@ -76,4 +78,4 @@ def _log(tracker: Tracker, checkpoint: Path, record: TrialRecord) -> None:
     for name, figure in figures.items():
         path = checkpoint / f"{name}.png"
         figure.savefig(path)
-        tracker.log_artifact(record.trial, path, "figures")
+        tracker.write(LogArtifact(record.trial, path, "figures"))

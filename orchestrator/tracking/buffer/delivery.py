@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from orchestrator.process.precedence import suggestions
 from orchestrator.process.redact import redact
-from orchestrator.tracking.buffer.records import LogEpoch, OpenStudy, OpenTrial, deliver, from_payload, to_payload
+from orchestrator.tracking.buffer.payload import from_payload, to_payload
 from orchestrator.tracking.buffer.spool import REJECTED, Entry, Spool
-from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError, Tracker, TrackerUnavailableError
+from orchestrator.tracking.records import LogEpoch, OpenStudy
+from orchestrator.tracking.tracker import RecordRejectedError, Tracker, TrackerUnavailableError
 
 _LOG = logging.getLogger(__name__)
 _WINDOW = 200
@@ -202,11 +203,9 @@ class Delivery:
     def _call(self, entries: list[Entry]) -> None:
         records = [from_payload(entry.payload) for entry in entries]
         if len(records) == 1:
-            deliver(self._inner, records[0])
+            self._inner.write(records[0])
         else:
-            epochs = [record for record in records if isinstance(record, LogEpoch)]
-            points = [EpochPoint(record.epoch, record.metrics, record.timestamp_ms) for record in epochs]
-            self._inner.log_epochs(epochs[0].trial, points)
+            self._inner.write_epochs([record for record in records if isinstance(record, LogEpoch)])
         if isinstance(records[0], OpenStudy):
             self._spool.header = to_payload(records[0])
 
@@ -246,10 +245,3 @@ class Delivery:
             self._spool.folder / REJECTED,
         )
         self._spool.set_aside(entry, reason)
-
-
-def opens(trial: str | None) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a spooled object is the one that creates the record of `trial` (None: of the study)."""
-    if trial is None:
-        return lambda payload: payload.get("kind") == OpenStudy.__name__
-    return lambda payload: payload.get("kind") == OpenTrial.__name__ and payload.get("trial") == trial

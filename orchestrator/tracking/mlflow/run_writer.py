@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.process.redact import redact_mapping
-from orchestrator.tracking.tracker import EpochPoint, RecordRejectedError
+from orchestrator.tracking.tracker import RecordRejectedError
 
 STATE_TAG = "aib.state"
 """On every run since it was first opened."""
@@ -18,6 +18,14 @@ _MAX_PARAM_CHARS = 6000
 _MAX_TAG_CHARS = 8000
 
 T = TypeVar("T")
+
+
+class EpochPoint(NamedTuple):
+    """The metrics of one step of a run; `timestamp_ms` is Unix time when they were reported."""
+
+    epoch: int
+    metrics: Mapping[str, float]
+    timestamp_ms: int
 
 
 class RunWriter:

@@ -13,10 +13,11 @@ from orchestrator.cleanup.collect import collect
 from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
 from orchestrator.study.checkpoint_storage import TrialStorage
-from orchestrator.study.lock import study_lease
+from orchestrator.study.lock import study_lock
 from orchestrator.study.paths import StudyPaths
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
+from orchestrator.tracking.records import LogArtifact, OpenStudy
 from orchestrator.tracking.tracker import TrackerUnavailableError
 from tests.support.recording_tracker import RecordingTracker
 from tests.support.s3_server import s3_server
@@ -155,7 +156,7 @@ def test_a_study_that_a_driver_runs_is_left_alone(
 ) -> None:
     paths, _ = in_folder
     before = files(paths.folder)
-    with study_lease(paths.folder), pytest.raises(SystemExit) as leaving:
+    with study_lock(paths.folder), pytest.raises(SystemExit) as leaving:
         main(["gc", "some", "--root", str(paths.root)])
     assert leaving.value.code == 3
     assert "being run by another process" in capsys.readouterr().err
@@ -187,11 +188,11 @@ def test_records_that_wait_for_the_server_and_their_files_stay(
     inner = RecordingTracker()
     spool = Spool(paths.spool, segment_bytes=1)
     tracker = BufferedTracker(inner, spool, first_delay_s=0.01)
-    tracker.open_study("some", "0", {}, {})
-    tracker.log_artifact(None, figure)
+    tracker.write(OpenStudy("some", "0", {}, {}))
+    tracker.write(LogArtifact(None, figure))
     assert tracker.flush(5) == 0
     inner.fail_with = TrackerUnavailableError("away")
-    tracker.log_artifact(None, figure)
+    tracker.write(LogArtifact(None, figure))
     tracker.close()
     # A kill between the copy and its record.
     orphan = Spool(paths.spool)

@@ -1,4 +1,4 @@
-"""A list of trials through real slots: no more wait than there are slots, none starts once the study cannot go on."""
+"""A list of trials in real slots: at most one trial waits per slot, and none starts once the study cannot continue."""
 
 import threading
 import time
@@ -15,10 +15,11 @@ from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import Lease, acquire
 from orchestrator.slots.pool import SlotPool
+from orchestrator.slots.spec import SlotSpec
 from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.study.journal import Journal, LockLostError
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput, OpenStudy
 from tests.support.recording_tracker import RecordingTracker
 from tests.support.small_science import SmallReport, fit_small, small_trial
 from trainables.config.trial import TrialConfig
@@ -33,17 +34,17 @@ def fit_by_name(config: Mapping[str, Any], runtime: Runtime, resume: Path | None
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotPool]:
-    with SlotPool([1], cpus_per_worker=1, storage=tmp_path_factory.mktemp("jobs"), fit=fit_by_name) as slots:
+    with SlotPool([1], SlotSpec(cpus_per_worker=1, storage=tmp_path_factory.mktemp("fixed"), fit=fit_by_name)) as slots:
         yield slots
 
 
 class Trials:
-    """A number of them, of two epochs, and how many wait for a slot at a time."""
+    """`number` trials of two epochs; counts how many wait for a slot at a time."""
 
     def __init__(self, folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.journal = folder, Journal(folder / "journal.jsonl")
         tracker = RecordingTracker()
-        tracker.open_study("s", "0", {}, {})
+        tracker.write(OpenStudy("s", "0", {}, {}))
         data = DatasetInput(name="d", digest="0", source="s", num_train=1)
         self.watch: Callable[[str | None], None] = lambda trial: None
         self.recorder = Recorder(self.journal, tracker, data, {}, on_change=self._changed)

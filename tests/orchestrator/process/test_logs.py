@@ -15,7 +15,7 @@ import pytest
 from orchestrator.process import logs
 from orchestrator.study.journal import Journal
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput
 from tests.orchestrator.search.test_searcher import SilentTracker
 from trainables.config.trial import TrialConfig
 

@@ -18,7 +18,7 @@ from orchestrator.search.reconcile import reap, reconcile_optuna
 from orchestrator.study.journal import Journal
 from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput, OpenStudy
 from tests.orchestrator.search.test_searcher import Search, params_of, spec
 from tests.support.recording_tracker import RecordingTracker
 from trainables.config.trial import TrialConfig
@@ -199,7 +199,7 @@ class Store:
     """A driver's record over a store that lives longer than it."""
 
     def __init__(self, folder: Path, tracker: RecordingTracker) -> None:
-        tracker.open_study("s", "0", {}, {})
+        tracker.write(OpenStudy("s", "0", {}, {}))
         data = DatasetInput(name="d", digest="0", source="s", num_train=1)
         self.recorder = Recorder(Journal(folder / "journal.jsonl"), tracker, data, {})
 
@@ -252,7 +252,7 @@ def test_a_store_that_lost_a_trial_is_told_again_once(
         }
     journal = (tmp_path / "journal.jsonl").read_bytes()
     Store(tmp_path, recorded).reconcile()
-    assert recorded.calls[told_again:] == ["open_study"]
+    assert recorded.calls[told_again:] == ["OpenStudy"]
     assert (tmp_path / "journal.jsonl").read_bytes() == journal
 
 
@@ -267,7 +267,7 @@ def test_while_the_store_is_away_only_what_was_never_told_is_said(
     store = Store(tmp_path, recorded)
     recorded.calls.clear()
     store.reconcile()
-    assert recorded.calls == ["open_trial", "log_epochs", "close_trial"], "of t00001 alone"
+    assert recorded.calls == ["OpenTrial", "LogEpoch", "CloseTrial"], "of t00001 alone"
     assert store.recorder.journal.state.trials["t00001"].recorded
 
 

@@ -12,7 +12,7 @@ from orchestrator.search.reconcile import reconcile_optuna
 from orchestrator.search.searcher import StudySearcher
 from orchestrator.study.journal import Journal, TrialRecord
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput
 from search_spaces.schema import SearchSpec
 from tests.support.full_disk import small_disk
 from trainables.config.trial import TrialConfig

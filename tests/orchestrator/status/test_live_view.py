@@ -9,7 +9,7 @@ from rich.console import Console
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.journal import Journal
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput, OpenStudy
 from tests.support.recording_tracker import RecordingTracker
 from trainables.config.trial import TrialConfig
 
@@ -23,7 +23,7 @@ def test_every_event_is_shown(tmp_path: Path, is_terminal: bool) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     view = LiveView(console, journal.state, 2, 3, lambda: 1)
     recorder = Recorder(journal, RecordingTracker(), DATASET, {}, on_change=view.update)
-    recorder.tracker.open_study("study", "signature", {}, {})
+    recorder.tracker.write(OpenStudy("study", "signature", {}, {}))
     with view:
         recorder.stage("searching")
         recorder.trial_started("t00000", "search", {"bottleneck.beta": 0.01}, TrialConfig.from_dict({}))
@@ -47,7 +47,7 @@ def test_the_one_trial_of_aib_train_counts_and_finalists_do_not(tmp_path: Path) 
     shown = io.StringIO()
     journal = Journal(tmp_path / "journal.jsonl")
     recorder = Recorder(journal, RecordingTracker(), DATASET, {})
-    recorder.tracker.open_study("study", "signature", {}, {})
+    recorder.tracker.write(OpenStudy("study", "signature", {}, {}))
     recorder.stage("training")
     for name, kind in (("train", "train"), ("f00000-seed1", "finalist")):
         recorder.trial_started(name, kind, {}, TrialConfig.from_dict({}))

@@ -9,6 +9,7 @@ from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.store import local_tracking_uri
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
+from orchestrator.tracking.records import OpenStudy
 
 
 def test_others_wait_until_the_last_that_went_first_is_done() -> None:
@@ -45,7 +46,7 @@ def test_no_record_is_sent_while_a_trial_is_suggested(store_uri: str, tmp_path: 
     tracker = BufferedTracker(MlflowTracker(store_uri, tmp_path / "artifacts"), Spool(tmp_path / "spool"))
     try:
         with suggestions.first():
-            tracker.open_study("tiny", "0" * 16, {}, {})
+            tracker.write(OpenStudy("tiny", "0" * 16, {}, {}))
             assert tracker.flush(0.5) == 1
         assert tracker.flush(30) == 0
     finally:

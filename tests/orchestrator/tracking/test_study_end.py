@@ -26,7 +26,7 @@ from tests.orchestrator.registry.conftest import SIZE, export_tiny
 from tests.orchestrator.workflow.test_search_end_to_end import SPEC
 from tests.support.mlflow_reader import read_runs
 from tests.support.some_study import tell
-from trainables.checkpoints.folder_store import CheckpointStore
+from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.data.arrow_store import open_store
 
 

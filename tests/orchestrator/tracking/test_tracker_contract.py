@@ -10,7 +10,16 @@ import pytest
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
-from orchestrator.tracking.tracker import DatasetInput, Tracker
+from orchestrator.tracking.records import (
+    CloseStudy,
+    CloseTrial,
+    DatasetInput,
+    LogArtifact,
+    LogEpoch,
+    OpenStudy,
+    OpenTrial,
+)
+from orchestrator.tracking.tracker import Tracker
 from tests.support.mlflow_reader import read_runs
 from tests.support.recording_tracker import RecordingTracker
 
@@ -33,16 +42,18 @@ def tracker_and_read(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
 
 
 def tell(tracker: Tracker, figure: Path) -> None:
-    tracker.open_study("study", "s1", {"seed": 0}, {"git": "abc"})
-    tracker.open_trial("t00000", "t00000", {"optim.lr": 0.1, "model.name": "vgg-aib-qt"}, {"aib.kind": "search"}, DATA)
+    tracker.write(OpenStudy("study", "s1", {"seed": 0}, {"git": "abc"}))
+    tracker.write(
+        OpenTrial("t00000", "t00000", {"optim.lr": 0.1, "model.name": "vgg-aib-qt"}, {"aib.kind": "search"}, DATA)
+    )
     for epoch in range(3):
-        tracker.log_epoch(
-            "t00000", epoch, {"val_error_pct": 50.0 - epoch, "train_loss": 2.0}, 1_700_000_000_000 + epoch
+        tracker.write(
+            LogEpoch("t00000", epoch, {"val_error_pct": 50.0 - epoch, "train_loss": 2.0}, 1_700_000_000_000 + epoch)
         )
-    tracker.log_artifact("t00000", figure, "figures")
-    tracker.log_artifact(None, figure)
-    tracker.close_trial("t00000", "stopped", {"test_error_pct": 41.0}, {"aib.reason": "asha"})
-    tracker.close_study("completed", {"best_val_error_pct": 48.0}, {})
+    tracker.write(LogArtifact("t00000", figure, "figures"))
+    tracker.write(LogArtifact(None, figure))
+    tracker.write(CloseTrial("t00000", "stopped", {"test_error_pct": 41.0}, {"aib.reason": "asha"}))
+    tracker.write(CloseStudy("completed", {"best_val_error_pct": 48.0}, {}))
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -79,20 +90,20 @@ def test_tracker_opens_an_ended_trial_again_and_continues_after_its_last_epoch(
     tracker_and_read: tuple[Tracker, Read],
 ) -> None:
     tracker, read = tracker_and_read
-    tracker.open_study("study", "s1", {}, {})
-    tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
-    tracker.log_epoch("t1", 0, {"x": 1.0}, 1)
-    tracker.log_epoch("t1", 1, {"x": 2.0}, 2)
-    tracker.close_trial("t1", "interrupted", {}, {})
+    tracker.write(OpenStudy("study", "s1", {}, {}))
+    tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
+    tracker.write(LogEpoch("t1", 0, {"x": 1.0}, 1))
+    tracker.write(LogEpoch("t1", 1, {"x": 2.0}, 2))
+    tracker.write(CloseTrial("t1", "interrupted", {}, {}))
     assert tracker.flush(30) == 0
     assert read()["t1"]["status"] == "KILLED"
 
-    tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
-    tracker.log_epoch("t1", 1, {"x": 9.0}, 3)
-    tracker.log_epoch("t1", 2, {"x": 3.0}, 4)
+    tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
+    tracker.write(LogEpoch("t1", 1, {"x": 9.0}, 3))
+    tracker.write(LogEpoch("t1", 2, {"x": 3.0}, 4))
     assert tracker.flush(30) == 0
     assert read()["t1"]["status"] == "RUNNING"
-    tracker.close_trial("t1", "failed", {}, {})
+    tracker.write(CloseTrial("t1", "failed", {}, {}))
     assert tracker.flush(30) == 0
     assert read()["t1"]["status"] == "FAILED"
     assert read()["t1"]["history"] == {"x": [(0, 1.0), (1, 2.0), (2, 3.0)]}
@@ -100,21 +111,21 @@ def test_tracker_opens_an_ended_trial_again_and_continues_after_its_last_epoch(
 
 def test_tracker_names_the_trials_that_have_ended(tracker_and_read: tuple[Tracker, Read]) -> None:
     tracker, _ = tracker_and_read
-    tracker.open_study("study", "s1", {}, {})
+    tracker.write(OpenStudy("study", "s1", {}, {}))
     for trial, state in (("t00000", "stopped"), ("t00001", "failed"), ("t00002", None), ("t00003", "interrupted")):
-        tracker.open_trial(trial, trial, {}, {}, None)
+        tracker.write(OpenTrial(trial, trial, {}, {}, None))
         if state is not None:
-            tracker.close_trial(trial, state, {}, {})  # type: ignore[arg-type]
+            tracker.write(CloseTrial(trial, state, {}, {}))  # type: ignore[arg-type]
     assert tracker.ended_trials(30) == {"t00000", "t00001"}
-    tracker.open_trial("t00000", "t00000", {}, {}, None)
+    tracker.write(OpenTrial("t00000", "t00000", {}, {}, None))
     assert tracker.ended_trials(30) == {"t00001"}
 
 
 def test_tracker_gives_run_ids_of_what_was_opened_only(tracker_and_read: tuple[Tracker, Read]) -> None:
     tracker, read = tracker_and_read
     assert tracker.run_id(None) is None
-    tracker.open_study("study", "s1", {}, {})
-    tracker.open_trial("t1", "t1", {}, {}, None)
+    tracker.write(OpenStudy("study", "s1", {}, {}))
+    tracker.write(OpenTrial("t1", "t1", {}, {}, None))
     assert tracker.run_id("t1") == read()["t1"]["id"]
     assert tracker.run_id(None) == read()[None]["id"]
     assert tracker.run_id("t2") is None

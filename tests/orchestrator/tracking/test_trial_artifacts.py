@@ -11,7 +11,7 @@ import torch
 from orchestrator.study.journal import Journal, TrialRecord
 from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.tracking.tracker import DatasetInput
+from orchestrator.tracking.records import DatasetInput, OpenStudy, OpenTrial
 from orchestrator.tracking.trial_artifacts import log_trial_artifacts
 from tests.support.free_port import free_port
 from tests.support.full_disk import small_disk
@@ -41,8 +41,8 @@ def logged_of(checkpoints: CheckpointStore, report: EpochReport) -> dict[str, by
         trial="t00000", kind="search", params={}, seed=0, state="completed", history=[dict(report.metrics)]
     )
     tracker = RecordingTracker()
-    tracker.open_study("tiny", "signature", {}, {})
-    tracker.open_trial("t00000", "t00000", {}, {}, None)
+    tracker.write(OpenStudy("tiny", "signature", {}, {}))
+    tracker.write(OpenTrial("t00000", "t00000", {}, {}, None))
     assert log_trial_artifacts(tracker, checkpoints, record)
     logged: dict[str, bytes] = tracker.runs["t00000"]["files"]
     return logged
@@ -99,7 +99,7 @@ class Driver:
 
     def __init__(self, folder: Path, report: EpochReport) -> None:
         self.folder, self.report, self.tracker = folder, report, RecordingTracker()
-        self.tracker.open_study("tiny", "signature", {}, {})
+        self.tracker.write(OpenStudy("tiny", "signature", {}, {}))
         self.config = tiny_trial(**SMALL)
 
     def ends(self, checkpoints: CheckpointStore) -> TrialRecord:
@@ -138,7 +138,7 @@ def test_storage_that_is_away_costs_a_trial_its_figures_until_a_resume(
     driver = Driver(tmp_path, report)
     away = Bucket.from_uri(f"s3://aib/runs?region=r&scheme=http&endpoint_override=127.0.0.1%3A{free_port()}")
     assert not driver.ends(ObjectStore(away, "t00000")).recorded
-    assert "figures of t00000 are not all in its record (StorageError: s3://aib/runs" in caplog.text
+    assert "could not record all weights and figures of t00000 (StorageError: s3://aib/runs" in caplog.text
     with s3_server(tmp_path) as server:
         back = ObjectStore(Bucket.from_uri(server.uri), "t00000")
         back.save(1, report.save)
@@ -159,7 +159,7 @@ def test_figures_that_cannot_be_drawn_end_no_search_and_no_resume(
     write_checkpoint(checkpoint_folder(tmp_path, 1), tensors, read_state(whole))
     for times in (1, 2):
         assert not driver.ends(checkpoints).recorded
-        assert caplog.text.count("figures of t00000 are not all in its record") == times, "once a driver"
+        assert caplog.text.count("could not record all weights and figures of t00000") == times, "once a driver"
 
 
 def test_a_temporary_folder_that_is_full_costs_a_trial_its_figures_until_a_resume(

@@ -17,7 +17,8 @@ from orchestrator.tracking.buffer import delivery
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
-from orchestrator.tracking.tracker import DatasetInput, TrackerUnavailableError
+from orchestrator.tracking.records import CloseTrial, DatasetInput, LogArtifact, LogEpoch, OpenStudy, OpenTrial
+from orchestrator.tracking.tracker import TrackerUnavailableError
 from tests.support.free_port import free_port
 from tests.support.mlflow_reader import read_runs
 from tests.support.mlflow_server import mlflow_server
@@ -37,9 +38,9 @@ def buffered(inner: RecordingTracker | MlflowTracker, folder: Path) -> Iterator[
 
 
 def open_two(tracker: BufferedTracker) -> None:
-    tracker.open_study("study", "s1", {}, {})
+    tracker.write(OpenStudy("study", "s1", {}, {}))
     for trial in ("t1", "t2"):
-        tracker.open_trial(trial, trial, {"a": 1}, {}, None)
+        tracker.write(OpenTrial(trial, trial, {"a": 1}, {}, None))
 
 
 def test_calls_return_at_once_during_an_outage_and_arrive_after_it(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_calls_return_at_once_during_an_outage_and_arrive_after_it(tmp_path: Pat
         started = time.monotonic()
         open_two(tracker)
         for epoch in range(100):
-            tracker.log_epoch("t1", epoch, {"x": float(epoch)}, epoch)
+            tracker.write(LogEpoch("t1", epoch, {"x": float(epoch)}, epoch))
         assert time.monotonic() - started < 1.0
         assert tracker.flush(0.2) == 103
         assert tracker.last_error is not None
@@ -68,11 +69,11 @@ def test_a_backlog_arrives_in_one_request_per_trial(tmp_path: Path) -> None:
         open_two(tracker)
         for epoch in range(50):
             for trial in ("t1", "t2"):
-                tracker.log_epoch(trial, epoch, {"x": float(epoch)}, epoch)
+                tracker.write(LogEpoch(trial, epoch, {"x": float(epoch)}, epoch))
         tracker.flush(0.1)
         inner.fail_with = None
         assert tracker.flush(5) == 0
-    assert inner.calls == ["open_study", "open_trial", "open_trial", "log_epochs", "log_epochs"]
+    assert inner.calls == ["OpenStudy", "OpenTrial", "OpenTrial", "LogEpoch", "LogEpoch"]
 
 
 def test_records_rest_until_somebody_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +92,8 @@ def test_a_refused_record_is_set_aside_and_blocks_nothing(tmp_path: Path, poison
     inner = RecordingTracker()
     with buffered(inner, tmp_path) as tracker:
         open_two(tracker)
-        tracker.open_trial("t1", "t1", poison, {}, None)
-        tracker.log_epoch("t1", 0, {"x": 1.0}, 1)
+        tracker.write(OpenTrial("t1", "t1", poison, {}, None))
+        tracker.write(LogEpoch("t1", 0, {"x": 1.0}, 1))
         assert tracker.flush(5) == 0
         assert tracker.num_rejected == (poison["a"] == 2)
     assert inner.runs["t1"]["history"]["x"] == [(0, 1.0)]
@@ -110,9 +111,9 @@ def test_one_bad_epoch_in_a_backlog_costs_only_itself(tmp_path: Path) -> None:
     inner.fail_with = AWAY
     with buffered(inner, tmp_path) as tracker:
         open_two(tracker)
-        tracker.log_epoch("t1", 0, {"x": 0.0}, 1)
-        tracker.log_epoch("t1", 1, {"x": "not a number"}, 2)  # type: ignore[dict-item]
-        tracker.log_epoch("t1", 2, {"x": 2.0}, 3)
+        tracker.write(LogEpoch("t1", 0, {"x": 0.0}, 1))
+        tracker.write(LogEpoch("t1", 1, {"x": "not a number"}, 2))  # type: ignore[dict-item]
+        tracker.write(LogEpoch("t1", 2, {"x": 2.0}, 3))
         inner.fail_with = None
         assert tracker.flush(5) == 0
         assert tracker.num_rejected == 1
@@ -123,7 +124,7 @@ def test_an_error_nobody_knows_is_tried_again_but_not_for_ever(tmp_path: Path) -
     inner = RecordingTracker()
     inner.fail_with = RuntimeError("HTTP 500")
     with buffered(inner, tmp_path) as tracker:
-        tracker.open_study("study", "s1", {}, {})
+        tracker.write(OpenStudy("study", "s1", {}, {}))
         assert tracker.flush(5) == 0
         assert tracker.num_rejected == 1
         inner.fail_with = None
@@ -152,13 +153,13 @@ def test_the_next_process_delivers_what_was_left_and_knows_its_study(tmp_path: P
         open_two(tracker)
         assert tracker.flush(5) == 0
         inner.fail_with = AWAY
-        tracker.log_epoch("t1", 0, {"x": 1.0}, 1)
-        tracker.open_trial("t3", "t3", {}, {}, data)
+        tracker.write(LogEpoch("t1", 0, {"x": 1.0}, 1))
+        tracker.write(OpenTrial("t3", "t3", {}, {}, data))
     later = RecordingTracker()
     later.runs = inner.runs
     with buffered(later, tmp_path) as tracker:
         assert tracker.flush(5) == 0
-    assert later.calls == ["open_study", "log_epochs", "open_trial"]
+    assert later.calls == ["OpenStudy", "LogEpoch", "OpenTrial"]
     assert later.study == "study"
     assert later.runs["t1"]["history"]["x"] == [(0, 1.0)]
     assert later.runs["t3"]["datasets"] == {("d", "1")}
@@ -168,14 +169,14 @@ def test_a_file_may_be_removed_once_it_was_logged(tmp_path: Path) -> None:
     inner = RecordingTracker()
     inner.fail_with = AWAY
     with buffered(inner, tmp_path / "spool") as tracker:
-        tracker.open_study("study", "s1", {}, {})
+        tracker.write(OpenStudy("study", "s1", {}, {}))
         figure = tmp_path / "map.png"
         figure.write_bytes(b"png")
-        tracker.log_artifact(None, figure, "figures")
+        tracker.write(LogArtifact(None, figure, "figures"))
         figure.unlink()
         inner.fail_with = None
         assert tracker.flush(5) == 0
-        tracker.log_artifact(None, tmp_path / "never-there.png")
+        tracker.write(LogArtifact(None, tmp_path / "never-there.png"))
         assert tracker.num_rejected == 1
     assert inner.runs[None]["files"] == {"figures/map.png": b"png"}
     assert list((tmp_path / "spool" / "files").iterdir()) == []
@@ -187,7 +188,7 @@ def test_run_id_waits_for_its_record_and_gives_up_in_time(tmp_path: Path) -> Non
         open_two(tracker)
         assert tracker.run_id("t2") == inner.runs["t2"]["id"]
         inner.fail_with = AWAY
-        tracker.open_trial("t3", "t3", {}, {}, None)
+        tracker.write(OpenTrial("t3", "t3", {}, {}, None))
         started = time.monotonic()
         assert tracker.run_id("t3", timeout_s=0.2) is None
         assert time.monotonic() - started < 1.0
@@ -198,12 +199,12 @@ def test_run_id_waits_for_its_record_and_gives_up_in_time(tmp_path: Path) -> Non
 def test_many_threads_may_call(tmp_path: Path) -> None:
     inner = RecordingTracker()
     with buffered(inner, tmp_path) as tracker:
-        tracker.open_study("study", "s1", {}, {})
+        tracker.write(OpenStudy("study", "s1", {}, {}))
 
         def one_trial(name: str) -> None:
-            tracker.open_trial(name, name, {}, {}, None)
+            tracker.write(OpenTrial(name, name, {}, {}, None))
             for epoch in range(50):
-                tracker.log_epoch(name, epoch, {"x": 1.0}, epoch)
+                tracker.write(LogEpoch(name, epoch, {"x": 1.0}, epoch))
 
         threads = [threading.Thread(target=one_trial, args=(f"t{i}",)) for i in range(8)]
         for thread in threads:
@@ -225,7 +226,7 @@ def test_a_locked_database_holds_up_nobody_and_loses_nothing(store_uri: str, tmp
         epoch = 0
         while time.monotonic() < until:
             before = time.monotonic()
-            tracker.log_epoch("t1", epoch, {"x": float(epoch)}, epoch)
+            tracker.write(LogEpoch("t1", epoch, {"x": float(epoch)}, epoch))
             slowest = max(slowest, time.monotonic() - before)
             epoch += 1
             time.sleep(0.02)
@@ -304,15 +305,15 @@ def test_a_server_that_fails_stops_and_returns_gets_every_record_once(
     with buffered(MlflowTracker(uri, system_metrics=False), tmp_path / "spool") as tracker:
         with answering_503(port):
             open_two(tracker)
-            tracker.log_epoch("t1", 0, {"x": 0.0}, 0)
+            tracker.write(LogEpoch("t1", 0, {"x": 0.0}, 0))
             assert tracker.flush(0.5) == 4
             assert tracker.last_error is not None
         with mlflow_server(port, tmp_path):
-            tracker.log_artifact("t1", figure, "figures")
+            tracker.write(LogArtifact("t1", figure, "figures"))
             assert tracker.flush(60) == 0
         for epoch in range(1, 30):
-            tracker.log_epoch("t1", epoch, {"x": float(epoch)}, epoch)
-        tracker.close_trial("t1", "completed", {"final": 1.0}, {})
+            tracker.write(LogEpoch("t1", epoch, {"x": float(epoch)}, epoch))
+        tracker.write(CloseTrial("t1", "completed", {"final": 1.0}, {}))
         assert tracker.flush(0.5) == 30
         with mlflow_server(port, tmp_path):
             assert tracker.flush(60) == 0

@@ -18,6 +18,7 @@ from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
 from orchestrator.tracking.mlflow.store import configure_mlflow
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
+from orchestrator.tracking.records import CloseStudy, CloseTrial, LogArtifact, LogEpoch, OpenStudy, OpenTrial
 from orchestrator.tracking.tracker import TrackerUnavailableError
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.free_port import free_port
@@ -77,7 +78,7 @@ def tell(tracker: BufferedTracker, epochs: range, trial: str = "t1") -> float:
     slowest = 0.0
     for epoch in epochs:
         before = time.monotonic()
-        tracker.log_epoch(trial, epoch, {"x": float(epoch), "y": 0.5}, epoch)
+        tracker.write(LogEpoch(trial, epoch, {"x": float(epoch), "y": 0.5}, epoch))
         slowest = max(slowest, time.monotonic() - before)
     return slowest
 
@@ -101,15 +102,15 @@ def test_an_outage_of_any_kind_costs_no_record_and_no_waiting(
     study = f"outage-{fault}-{status}".replace(" ", "-")
     proxy = served.proxy
     with recording(served.proxy_uri, tmp_path) as tracker:
-        tracker.open_study(study, "s1", {}, {})
-        tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
+        tracker.write(OpenStudy(study, "s1", {}, {}))
+        tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
         assert tell(tracker, range(2)) < 0.5
         assert tracker.flush(FLUSH_S) == 0
         proxy.status, proxy.fault = status, fault
         assert tell(tracker, range(2, 30)) < 0.5
-        tracker.open_trial("t2", "t2", {}, {}, None)
+        tracker.write(OpenTrial("t2", "t2", {}, {}, None))
         tell(tracker, range(3), "t2")
-        tracker.close_trial("t1", "completed", {}, {})
+        tracker.write(CloseTrial("t1", "completed", {}, {}))
         # More than the attempts after which a poison record would be set aside; what is only slow needs no second one.
         wait_for(lambda: proxy.spoilt > (2 if fault == "slow" else 8), "the fault was never met")
         if fault != "slow":
@@ -133,9 +134,9 @@ def test_a_run_that_was_created_unseen_is_not_there_twice(served: Served, tmp_pa
         for trial in (None, "t1"):
             proxy.fault, before = fault, proxy.spoilt
             if trial is None:
-                tracker.open_study(study, "s1", {}, {})
+                tracker.write(OpenStudy(study, "s1", {}, {}))
             else:
-                tracker.open_trial(trial, trial, {"a": 1}, {}, None)
+                tracker.write(OpenTrial(trial, trial, {"a": 1}, {}, None))
             wait_for(lambda before=before: proxy.spoilt > before, "no run was created")
             proxy.fault = "none"
             assert tracker.flush(FLUSH_S) == 0
@@ -143,8 +144,8 @@ def test_a_run_that_was_created_unseen_is_not_there_twice(served: Served, tmp_pa
             thread.join()
         opened = {trial: tracker.run_id(trial) for trial in (None, "t1")}
         tell(tracker, range(3))
-        tracker.close_trial("t1", "completed", {}, {})
-        tracker.close_study("completed", {}, {})
+        tracker.write(CloseTrial("t1", "completed", {}, {}))
+        tracker.write(CloseStudy("completed", {}, {}))
         assert tracker.flush(FLUSH_S) == 0
     runs = read_runs(served.uri, study)
     assert {trial: run["id"] for trial, run in runs.items()} == opened
@@ -157,20 +158,20 @@ def test_a_stopped_server_that_goes_on_with_what_it_had_taken_doubles_nothing(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with recording(served.uri, tmp_path) as tracker:
-        tracker.open_study("stopped", "s1", {}, {})
-        tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
+        tracker.write(OpenStudy("stopped", "s1", {}, {}))
+        tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
         assert tracker.flush(FLUSH_S) == 0
         os.killpg(served.process.pid, signal.SIGSTOP)
         try:
             assert tell(tracker, range(10)) < 0.5
-            tracker.open_trial("t2", "t2", {}, {}, None)
+            tracker.write(OpenTrial("t2", "t2", {}, {}, None))
             wait_for(lambda: tracker.last_error is not None, "a server that is stopped seemed to answer")
             time.sleep(2)  # so that further requests, too, wait where the kernel keeps them for the server
         finally:
             os.killpg(served.process.pid, signal.SIGCONT)
         tell(tracker, range(10, 20))
-        tracker.close_trial("t1", "completed", {}, {})
-        tracker.close_trial("t2", "completed", {}, {})
+        tracker.write(CloseTrial("t1", "completed", {}, {}))
+        tracker.write(CloseTrial("t2", "completed", {}, {}))
         assert tracker.flush(FLUSH_S) == 0
         assert tracker.num_rejected == 0
     runs = read_runs(served.uri, "stopped")
@@ -207,12 +208,12 @@ def _left_behind(study: str, folder: Path) -> None:
     figure = folder.with_name("map.png")
     figure.write_bytes(b"png")
     tracker = BufferedTracker(away, Spool(folder))
-    tracker.open_study(study, "s1", {}, {})
-    tracker.open_trial("t1", "t1", {"a": 1}, {}, None)
+    tracker.write(OpenStudy(study, "s1", {}, {}))
+    tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
     tell(tracker, range(3))
-    tracker.log_artifact("t1", figure, "figures")
-    tracker.close_trial("t1", "completed", {}, {})
-    tracker.close_study("completed", {}, {})
+    tracker.write(LogArtifact("t1", figure, "figures"))
+    tracker.write(CloseTrial("t1", "completed", {}, {}))
+    tracker.write(CloseStudy("completed", {}, {}))
     tracker.close()
 
 
