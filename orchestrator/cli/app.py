@@ -1,4 +1,8 @@
-"""The `aib` command: its verbs, and one place where an error becomes a sentence and an exit code."""
+"""The `aib` command: registers the verbs, and turns each error into a message and an exit code.
+
+The verbs import the rooms they use inside their functions: `aib -h` and tab completion import every module of `cli/`,
+and must not wait for torch, ray and mlflow.
+"""
 
 import os
 import sys
@@ -45,11 +49,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     log_format: Annotated[
         LogFormat,
-        typer.Option("--log-format", envvar="AIB_LOG", help="text for people; json: one object a line on stderr."),
+        typer.Option(
+            "--log-format", envvar="AIB_LOG", help="Format of stderr: text, or json with one object per line."
+        ),
     ] = "text",
 ) -> None:
     quiet_third_parties()
@@ -82,7 +88,7 @@ app.add_typer(data.app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one verb; leaves with the contract's exit code, and with one paragraph on stderr where it failed."""
+    """Runs one verb and exits with its exit code; an error prints one paragraph on stderr."""
     with stdout_reserved("--json" in (sys.argv[1:] if arguments is None else arguments)):
         code = _run(arguments)
     sys.exit(code)
@@ -97,17 +103,17 @@ def _run(arguments: list[str] | None) -> int:
         err.print("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output (head, less) has left; its business, and no error.
+        # The reader of our output, such as `head`, has exited: not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except Exception as error:
-        # Typer's own usage errors; the types have no public name.
+        # A usage error of Typer; these types have no public name.
         if callable(show := getattr(error, "show", None)):
             show()
             return EXIT_USAGE
         known = exit_code_for(error)
         if known is None or os.environ.get("AIB_TRACEBACK"):
-            # Not left to Python, which would print what the URIs in it hold.
+            # Printed here, redacted: Python would print the secrets in URIs.
             say_error(redact("".join(traceback.format_exception(error)).rstrip()))
             return EXIT_FAILED if known is None else known
         say_error(f"aib: {redact(str(error))}")

@@ -1,6 +1,5 @@
-"""`aib data`: list, prepare and look at data sets."""
+"""Verbs of `aib data`: list, prepare, show."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +11,7 @@ from orchestrator.options import DEFAULT_ROOT
 app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
 
 SKIPPED_SHOWN = 20
-"""Bad rows that are printed one by one."""
-
-CLASS_SHOWN = 48
-"""Characters of a class's name in the name of a file, which may have 255 bytes."""
+"""At most so many bad rows are printed."""
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the square images in pixels.")]
@@ -23,37 +19,13 @@ ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the
 
 @app.command("list")
 def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
-    """Known data sets and which of them are prepared."""
+    """List known data sets and those that are prepared."""
     from rich.table import Table
 
-    from orchestrator.study.paths import data_root
-    from trainables.data.arrow_store import list_prepared
+    from orchestrator.status.dataset_description import list_datasets as list_rows
     from trainables.data.catalog import KNOWN_DATASETS, PARQUET
 
-    prepared = list_prepared(data_root(root))
-    rows = [
-        {
-            "dataset": meta.name,
-            "image_size": meta.image_size,
-            "prepared": True,
-            "num_images": meta.num_images,
-            "digest": meta.digest,
-            "accepts": KNOWN_DATASETS[meta.name].accepts if meta.name in KNOWN_DATASETS else PARQUET,
-        }
-        for meta in prepared
-    ]
-    there = {meta.name for meta in prepared}
-    rows += [
-        {
-            "dataset": known.name,
-            "image_size": known.image_size,
-            "prepared": False,
-            "obtain": known.obtain,
-            "accepts": known.accepts,
-        }
-        for known in KNOWN_DATASETS.values()
-        if known.name not in there
-    ]
+    rows = list_rows(root)
     if as_json:
         print_json({"datasets": rows})
         return
@@ -68,7 +40,7 @@ def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
         takes = "Parquet" if entry is None else f"{entry.official}; or Parquet" if entry.official else "nothing"
         table.add_row(str(row["dataset"]), str(row["image_size"]), prepared_or_not, str(detail), takes)
     out.print(table)
-    out.print(f"\nParquet: {PARQUET}. Without --from, official files are downloaded where the machine may.")
+    out.print(f"\nParquet: {PARQUET}. Without --from, official files are downloaded if the machine has network access.")
 
 
 @app.command()
@@ -84,11 +56,11 @@ def prepare(
         bool, typer.Option("--extra", help="svhn only: add the 531,131 additional images to the training split.")
     ] = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out and list images and labels that cannot be used.")
+        bool, typer.Option("--skip-bad", help="Skip and list unusable images and labels, instead of failing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Reads a data set once into memory-mapped arrays that all trials share; without --from it is downloaded."""
+    """Convert a data set to memory-mapped arrays that all trials share; downloads it without --from."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from orchestrator.study.paths import data_root
@@ -122,7 +94,7 @@ def prepare(
     for line in bad_rows.found[:SKIPPED_SHOWN]:
         err.print(f"skipped {line}", markup=False)
     if len(bad_rows.found) > SKIPPED_SHOWN:
-        err.print(f"... and {len(bad_rows.found) - SKIPPED_SHOWN} more; all of them: aib data show {dataset} --json")
+        err.print(f"... and {len(bad_rows.found) - SKIPPED_SHOWN} more; to list all: aib data show {dataset} --json")
     if as_json:
         print_json(facts)
         return
@@ -136,62 +108,22 @@ def show(
     dataset: Dataset,
     root: Root = DEFAULT_ROOT,
     image_size: ImageSize = None,
-    save: Annotated[Path | None, typer.Option("--save", help="Write sample test images here as PNG.")] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many sample images.")] = 8,
+    save: Annotated[Path | None, typer.Option("--save", help="Write sample test images to this folder as PNG.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Number of sample images.")] = 8,
     as_json: Json = False,
 ) -> None:
-    """Classes, sizes and digest of a prepared data set; with --save, a few of its test images."""
-    from collections import Counter
+    """Show classes, sizes and digest of a prepared data set; --save writes some of its test images."""
+    from orchestrator.status.dataset_description import show_dataset
 
-    from PIL import Image
-
-    from orchestrator.study.paths import data_root
-    from trainables.data.arrow_store import open_store, read_meta, store_folder
-    from trainables.data.catalog import default_image_size
-    from trainables.data.prepare import check_image_size
-
-    size = default_image_size(dataset) if image_size is None else image_size
-    check_image_size(size)
-    store = open_store(data_root(root), dataset, size)
-    meta = read_meta(store_folder(data_root(root), dataset, size))
-    skipped = list(meta.skipped) if meta else []
-    saved = []
-    if save is not None:
-        save.mkdir(parents=True, exist_ok=True)
-        test = store.splits["test"]
-        for i in range(min(count, len(test.labels_N))):
-            path = save / f"{store.name}-{i:04d}-{_in_file_name(store.class_names[test.labels_N[i]])}.png"
-            Image.fromarray(test.images_NHWC[i]).save(path)
-            saved.append(str(path))
-    facts = {
-        "dataset": store.name,
-        "image_size": store.image_size,
-        "class_names": list(store.class_names),
-        "digest": store.digest,
-        "splits": {
-            name: {
-                "num_images": len(split.labels_N),
-                "per_class": [n for _, n in sorted(Counter(split.labels_N.tolist()).items())],
-                "masks": split.masks_NHW is not None,
-            }
-            for name, split in store.splits.items()
-        },
-        "skipped": skipped,
-        "saved": saved,
-    }
+    found = show_dataset(root, dataset, image_size, save, count)
     if as_json:
-        print_json(facts)
+        print_json(found)
         return
-    out.print(f"{store.name} at {store.image_size} px, digest {store.digest[:16]}")
-    out.print(f"classes: {', '.join(store.class_names)}")
-    for name, split in store.splits.items():
-        out.print(f"{name}: {len(split.labels_N)} images{', with object masks' if split.masks_NHW is not None else ''}")
-    if skipped:
-        out.print(f"left out when it was prepared: {len(skipped)} bad rows, which --json lists")
-    for line in saved:
-        out.print(line)
-
-
-def _in_file_name(class_name: str) -> str:
-    """What a class is called in the name of a file: a class may be called anything, `n/a` too."""
-    return re.sub(r"[/\\\x00-\x1f]", "-", class_name)[:CLASS_SHOWN]
+    out.print(f"{found['dataset']} at {found['image_size']} px, digest {found['digest'][:16]}")
+    out.print(f"classes: {', '.join(found['class_names'])}")
+    for name, split in found["splits"].items():
+        out.print(f"{name}: {split['num_images']} images{', with object masks' if split['masks'] else ''}")
+    if found["skipped"]:
+        out.print(f"skipped when the data set was prepared: {len(found['skipped'])} bad rows; --json lists them")
+    for path in found["saved"]:
+        out.print(path)

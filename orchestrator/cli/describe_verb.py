@@ -1,4 +1,4 @@
-"""`aib describe`: sizes of models beside the paper's figures."""
+"""`aib describe`: sizes of models beside those in the paper."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -11,20 +11,22 @@ from orchestrator.options import DEFAULT_ROOT
 
 def describe(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Name of the model; all of them without one.")
+        str | None, typer.Argument(metavar="[MODEL]", help="Name of the model; default: all models.")
     ] = None,
     root: Root = DEFAULT_ROOT,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Name of the data set; cifar10 by default.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every model on every data set, as a table.")] = False,
-    sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Name of the data set; default: cifar10.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show every model on every data set as a table.")] = False,
+    sets: Sets = [],  # noqa: B006 - typer reads the default, never changed
     as_json: Json = False,
 ) -> None:
-    """Parameters, multiply-accumulates and map size of a model, and what the paper gives for it."""
+    """Show a model's size and cost, beside those in the paper."""
     from orchestrator.status.model_description import describe_all, describe_model
 
     if model is None or every:
         if model is not None or dataset is not None:
-            raise typer.BadParameter("all models and data sets are described without MODEL and --dataset.")
+            raise typer.BadParameter(
+                "all models and data sets are shown without MODEL and --dataset; give MODEL to show one, or neither."
+            )
         everything = describe_all(root, sets)
         if as_json:
             print_json(everything)
@@ -52,7 +54,7 @@ def _one(found: Mapping[str, Any]) -> None:
     if not found["attention_maps"]:
         out.print("  no spatial map")
     if paper is None:
-        out.print("  the paper's Tables 3 and 4 do not have it")
+        out.print("  the paper's Tables 3 and 4 do not list it")
         return
     out.print("  the paper's Tables 3 and 4:")
     alike = f"here, counted alike, {paper['parameters_counted_alike'] / 1e6:.2f} M"
@@ -88,7 +90,7 @@ def _table(everything: Mapping[str, Any]) -> None:
             _number(paper.get("ms_per_image")),
         )
     out.print(table)
-    out.print("paper: Tables 3 and 4. Why they differ from the counts, where they do: aib describe MODEL --dataset D")
+    out.print("paper: Tables 3 and 4. Why a count differs: aib describe MODEL --dataset D")
     for missing in everything["impossible"]:
         err.print(f"{missing['model']} on {missing['dataset']}: {missing['reason']}", markup=False)
 

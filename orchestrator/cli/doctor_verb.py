@@ -1,4 +1,4 @@
-"""`aib doctor`: is this machine, cluster, storage and record fit, and what to do where not."""
+"""`aib doctor`: checks machine, cluster, storage and tracking, and says how to fix each failure."""
 
 from typing import Annotated
 
@@ -13,9 +13,12 @@ def doctor(
     tracking_uri: TrackingUri = None,
     address: Address = None,
     as_json: Json = False,
-    start_ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Also start or join a Ray cluster.")] = True,
+    start_ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Also check Ray: start or join a cluster.")] = True,
 ) -> None:
-    """Checks machine, data, storage, tracking and Ray; exit code 3 where one of them fails."""
+    """Check machine, data, storage, tracking and Ray.
+
+    Exit code 3 if a check fails; its message says what to do.
+    """
     from orchestrator.checks.doctor import diagnose
     from orchestrator.errors import EXIT_DONE, EXIT_PREFLIGHT
 

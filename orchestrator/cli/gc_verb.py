@@ -1,4 +1,4 @@
-"""`aib gc`: room on the storage."""
+"""`aib gc`: frees storage."""
 
 from typing import Annotated
 
@@ -12,12 +12,13 @@ from orchestrator.options import DEFAULT_ROOT
 def gc(
     study: StudyName,
     root: Root = DEFAULT_ROOT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Removes a study's checkpoints that nobody reads any more, and what kills left half done.
+    """Remove a study's files that no command reads any more.
 
-    Kept: what --resume, promote, evaluate and report read. A study that a driver runs is left alone (exit code 3).
+    These are old checkpoints and files of interrupted writes. Keeps everything that --resume,
+    promote, evaluate and report read. Refuses a running study (exit code 3).
     """
     from orchestrator.cleanup.collect import collect
     from orchestrator.study.paths import study_paths

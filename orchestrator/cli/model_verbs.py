@@ -1,4 +1,4 @@
-"""Verbs of the registry, and evaluation: evaluate, models, promote, pull, predict."""
+"""Verbs on models: evaluate, models, promote, pull, predict."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from orchestrator.cli.output import Address, Json, Root, TrackingUri, err, out, print_json
 from orchestrator.options import DEFAULT_ROOT
 
-Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="A registered model; its champion by default.")]
+Reference = Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="Registered model; default alias: champion.")]
 
 
 def evaluate(
@@ -16,18 +16,22 @@ def evaluate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="models:/NAME@ALIAS, a pulled folder, or a study: its judged finalist, until then its best trial.",
+            help="models:/NAME@ALIAS, a pulled folder, or a study (its finalist at the gate, else its best trial).",
         ),
     ],
     root: Root = DEFAULT_ROOT,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Another data set than the model's own.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Data set; default: the model's own.")] = None,
     interpretability: Annotated[
-        bool, typer.Option("--interpretability", help="Also score the ten modifications of Table 2.")
+        bool,
+        typer.Option("--interpretability", help="Also score the ten modifications of Table 2."),
     ] = False,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Error and, if asked for, interpretability of a model on a test split; CIFAR-10 models also on STL-10."""
+    """Measure a model's error on a test split.
+
+    CIFAR-10 models are also measured on STL-10.
+    """
     from orchestrator.registry.lookup import load_model
     from orchestrator.study.paths import data_root
     from trainables.evaluation.dataset import evaluate_model
@@ -46,7 +50,7 @@ def evaluate(
 
 
 def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
-    """Registered models with versions, aliases and figures."""
+    """List registered models with versions, aliases and metrics."""
     from rich.table import Table
 
     from orchestrator.process.redact import redact
@@ -60,8 +64,8 @@ def models(root: Root = DEFAULT_ROOT, tracking_uri: TrackingUri = None, as_json:
         return
     if not versions:
         err.print(
-            f"nothing is registered in {redact(uri)} yet; a search registers its champion: aib search SPEC; another "
-            "registry is named by --tracking-uri (or MLFLOW_TRACKING_URI)",
+            f"nothing is registered in {redact(uri)} yet; a search registers its champion: aib search SPEC; for "
+            "another registry, give --tracking-uri (or MLFLOW_TRACKING_URI)",
             markup=False,
         )
         return
@@ -89,7 +93,10 @@ def promote(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Puts a finished study's best finalist before the gate again, against the champion of today."""
+    """Run the gate again for a finished study's best finalist.
+
+    Compares it with the current champion, and makes it the champion if it passes.
+    """
     from orchestrator.cli.search_verbs import conclude
     from orchestrator.options import RunOptions
     from orchestrator.workflow.promote import promote_study
@@ -100,12 +107,15 @@ def promote(
 
 def pull(
     name: Reference,
-    to: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
+    to: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.")],
     root: Root = DEFAULT_ROOT,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Downloads a registered model: safetensors, configuration, model card, manifest."""
+    """Download a registered model into a folder.
+
+    The folder holds safetensors, configuration, model card and manifest.
+    """
     from orchestrator.registry.pull import pull as pull_model
     from orchestrator.tracking.mlflow.store import tracking_uri_or_local
 
@@ -120,11 +130,11 @@ def predict(
     name: Reference,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     root: Root = DEFAULT_ROOT,
-    to: Annotated[Path, typer.Option("--out", help="Folder of the attention overlays.")] = Path("predictions"),
+    to: Annotated[Path, typer.Option("--out", help="Folder for the attention overlays.")] = Path("predictions"),
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Classes of images, and where the model looked."""
+    """Classify images, and draw the model's attention over them."""
     from orchestrator.registry.predict import predict_images
     from orchestrator.registry.pull import load_registered
     from orchestrator.tracking.mlflow.store import tracking_uri_or_local

@@ -1,4 +1,4 @@
-"""What the verbs share in talking to a person or a program: one JSON object on stdout, everything else on stderr."""
+"""Options that several verbs share, and output: `--json` puts one object on stdout, everything else goes to stderr."""
 
 import json
 import logging
@@ -15,15 +15,16 @@ from rich.console import Console
 from orchestrator.process.logs import LineLog, LogFormat, configure, structured
 
 Root = Annotated[
-    Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and the local record.")
+    Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and local MLflow records.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 TrackingUri = Annotated[
     str | None,
-    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="An MLflow server instead of the local record."),
+    typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server, instead of local records."),
 ]
 Address = Annotated[
-    str | None, typer.Option("--address", envvar="RAY_ADDRESS", help="A running Ray cluster instead of a local one.")
+    str | None,
+    typer.Option("--address", envvar="RAY_ADDRESS", help="Running Ray cluster, instead of a local one."),
 ]
 Storage = Annotated[
     str | None,
@@ -31,7 +32,7 @@ Storage = Annotated[
         "--storage",
         envvar="AIB_STORAGE",
         metavar="s3://BUCKET/PREFIX",
-        help="Keep the trials' checkpoints in an object store instead of the study's folder.",
+        help="Object store for the trials' checkpoints, instead of the study's folder.",
     ),
 ]
 CopyData = Annotated[
@@ -39,16 +40,16 @@ CopyData = Annotated[
     typer.Option(
         "--copy-data/--no-copy-data",
         envvar="AIB_COPY_DATA",
-        help="Whether each node reads a copy of the data on its own disk (under AIB_CACHE, else the temporary folder). "
-        "Left out: yes, unless the root is a local disk of the only node.",
+        help="Copy the data to each node's own disk (under AIB_CACHE, else the temporary folder). "
+        "Default: copy, unless there is one node and the root is on its local disk.",
     ),
 ]
-Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field, by dotted key.")]
+Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field by its dotted key.")]
 
-# Rich takes 80 columns for a pipe, which would break tables for no reader's benefit.
+# Rich assumes 80 columns for a pipe, which would wrap tables.
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-"""Names, labels and paths are the user's: brackets and colons in them are text."""
+"""Without markup: brackets and colons in the user's names and paths are plain text."""
 
 
 _reserved: list[TextIO] = []
@@ -56,7 +57,7 @@ _reserved: list[TextIO] = []
 
 @contextmanager
 def stdout_reserved(reserve: bool) -> Iterator[None]:
-    """Keeps the process's stdout for `print_json`; what else writes there, Ray's notices too, goes to stderr."""
+    """Reserves stdout for `print_json`; everything else written to it, also by Ray, goes to stderr."""
     if not reserve or sys.stdout is not sys.__stdout__:
         yield
         return
@@ -73,21 +74,21 @@ def stdout_reserved(reserve: bool) -> Iterator[None]:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One object, complete, flushed before anything else can fail."""
+    """Prints one complete object and flushes it, before anything else can fail."""
     stream = _reserved[0] if _reserved else sys.stdout
     stream.write(json.dumps(value, indent=2, default=str) + "\n")
     stream.flush()
 
 
 def log_as(log_format: LogFormat) -> None:
-    """Text or JSON lines on stderr; in JSON what is printed there for people is a line's message."""
+    """Sets up text or JSON lines on stderr; in JSON, text printed to `err` becomes the message of a line."""
     configure(log_format)
     if structured():
         err.file = LineLog(logging.getLogger("aib"))  # type: ignore[assignment]  # write is all it needs
 
 
 def say_error(message: str) -> None:
-    """Why a verb failed: one paragraph on stderr, or one line of level error."""
+    """Prints why a verb failed: one paragraph on stderr, or one JSON line of level error."""
     if structured():
         logging.getLogger("aib").error(message)
     else:
@@ -95,9 +96,9 @@ def say_error(message: str) -> None:
 
 
 def quiet_third_parties() -> None:
-    """Keeps the libraries' own notices out of our output; their errors still come."""
+    """Silences notices of the libraries; their errors still appear."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
-    # Ray's usage ping would leave the machine, and its deprecation notes are not the user's to act on.
+    # Ray must not send usage statistics, and users cannot act on its deprecation warnings.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

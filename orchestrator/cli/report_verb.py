@@ -1,4 +1,4 @@
-"""`aib report`: one study or several as a page."""
+"""`aib report`: writes the report of one or several studies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,17 +10,18 @@ from orchestrator.options import DEFAULT_ROOT
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of the studies, one or more.")],
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of one or more studies.")],
     root: Root = DEFAULT_ROOT,
     to: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the page; default: the study's own, of several ROOT/reports/NAMES."),
+        typer.Option("--out", help="Output folder; default: the study's own, or ROOT/reports/NAMES for several."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The paper's tables and figures and those of the search as one self-contained HTML page, Markdown and CSV.
+    """Write a report as HTML page, Markdown and CSV.
 
-    Several studies share one set of the paper's tables; then each follows by itself.
+    It has the tables and figures of the search and those of the paper. Several studies
+    share one set of the paper's tables; the sections of each study follow.
     """
     from orchestrator.report.source import StudySource
     from orchestrator.report.write import write_report

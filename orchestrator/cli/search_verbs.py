@@ -1,4 +1,4 @@
-"""Verbs that plan and run: plan, search, train."""
+"""Verbs that plan or run a study: plan, search, train."""
 
 import json
 from pathlib import Path
@@ -24,47 +24,30 @@ if TYPE_CHECKING:
     from search_spaces.schema import SearchSpec
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The search's YAML file.")]
-Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the study of this name, or start it.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the study, instead of the spec's.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the study with this name, or start it.")]
 
 
 def plan(
     spec: Spec,
     root: Root = DEFAULT_ROOT,
-    sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
+    sets: Sets = [],  # noqa: B006 - typer reads the default, never changed
     name: Name = None,
     address: Address = None,
     cluster: Annotated[
         str | None,
-        typer.Option("--cluster", metavar="NODESxCPUSxGPUS", help="Plan for a cluster that need not be there: 2x32x8."),
+        typer.Option("--cluster", metavar="NODESxCPUSxGPUS", help="Plan for an imagined cluster, for example 2x32x8."),
     ] = None,
     seconds_per_epoch: Annotated[
-        float | None, typer.Option("--seconds-per-epoch", help="Of one worker group; turns epochs into hours.")
+        float | None,
+        typer.Option("--seconds-per-epoch", help="Duration of an epoch in one worker group; adds hours."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a search would do and cost on this cluster. Starts and writes nothing."""
-    from rich.console import Console
+    """Show what a search would do and cost. Starts and writes nothing."""
+    from orchestrator.workflow.dry_run import plan_search
 
-    from orchestrator.checks.data import checks, this_machine, with_occluders
-    from orchestrator.planning.capacity import imagined
-    from orchestrator.planning.plan import make_plan
-    from orchestrator.study.paths import study_paths
-
-    loaded = _load(spec, sets, name)
-    paths = study_paths(root, loaded.name)
-    resolved = with_occluders(loaded, paths, Console(quiet=True))
-    if cluster is not None:
-        nodes = imagined(cluster)
-    elif address is None:
-        nodes = [this_machine()]
-    else:
-        from orchestrator.ray_cluster.connection import connect
-        from orchestrator.ray_cluster.nodes import nodes as cluster_nodes
-
-        with connect(address):
-            nodes = cluster_nodes()
-    made = make_plan(resolved, nodes, seconds_per_epoch, checks(loaded, paths))
+    made = plan_search(_load(spec, sets, name), root, address, cluster, seconds_per_epoch)
     if as_json:
         print_json(made.to_json())
     else:
@@ -73,7 +56,7 @@ def plan(
 
 def search(
     spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="The search's YAML file; with --resume, its name does as well.")
+        Path, typer.Argument(metavar="SPEC", help="The search's YAML file; with --resume also the study's name.")
     ],
     root: Root = DEFAULT_ROOT,
     name: Name = None,
@@ -85,7 +68,10 @@ def search(
     copy_data: CopyData = None,
     as_json: Json = False,
 ) -> None:
-    """The search, then the finalists over several seeds, then the gate to the registry."""
+    """Run a search, its finalists and the gate to the registry.
+
+    Finalists are retrained over several seeds; the best one is registered if it passes the gate.
+    """
     from orchestrator.options import RunOptions
     from orchestrator.study.resume import spec_to_resume
     from orchestrator.workflow.search import run_study
@@ -102,7 +88,7 @@ def train(
     spec: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[SPEC]", help="Gives the trial and the resources; with --resume, the study's name does as well."
+            metavar="[SPEC]", help="YAML file with the trial and resources; with --resume also the study's name."
         ),
     ] = None,
     name: Name = None,
@@ -114,9 +100,10 @@ def train(
     copy_data: CopyData = None,
     as_json: Json = False,
 ) -> None:
-    """One trial with fixed values: the spec's trial section, its first point where it has one, and --set.
+    """Train one trial with fixed values.
 
-    It is recorded as a study of its own, NAME-train where the spec is called NAME.
+    The values are the spec's trial section, its first point if it has one, and --set. The trial is
+    recorded as its own study, NAME-train for a spec named NAME.
     """
     from orchestrator.options import RunOptions
     from orchestrator.study.resume import spec_to_resume
@@ -136,13 +123,13 @@ def train(
 def _load(spec: Path | None, sets: list[str], name: str | None) -> "SearchSpec":
     from search_spaces.schema import load_spec
 
-    # Quoted, so that it is the name as it was given: a plain 2026 would be a number, and a line's end be cut off.
+    # Quoted to keep the name exactly as given: 2026 would become a number, and a line break would be cut off.
     return load_spec(spec, [*sets, *([f"name={json.dumps(name)}"] if name is not None else [])])
 
 
 def conclude(root: Path, study: str, as_json: bool, code: int) -> None:
-    """Prints how a study stands, and leaves with its exit code."""
-    from orchestrator.status.links import interface_lines
+    """Prints the summary of a study and exits with `code`."""
+    from orchestrator.status.links import link_lines
     from orchestrator.status.summary import status_of, summary_lines
     from orchestrator.study.paths import study_paths
     from orchestrator.study.study import view_study
@@ -152,6 +139,6 @@ def conclude(root: Path, study: str, as_json: bool, code: int) -> None:
     if as_json:
         print_json(status_of(view))
     else:
-        for line in [*summary_lines(view), *interface_lines(paths, view)]:
+        for line in [*summary_lines(view), *link_lines(paths, view)]:
             out.print(line, markup=False)
     raise typer.Exit(code)

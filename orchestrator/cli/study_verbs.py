@@ -1,4 +1,4 @@
-"""Verbs that read a running or finished study: status, watch, trials, best, pareto."""
+"""Verbs that read a study: status, watch, trials, best, pareto."""
 
 from typing import Annotated, Any
 
@@ -15,37 +15,37 @@ def status(
     root: Root = DEFAULT_ROOT,
     address: Annotated[
         str | None,
-        typer.Option("--address", help="Ask a cluster whose folder is not seen from here: http://HEAD:8265."),
+        typer.Option("--address", help="Ask this cluster, http://HEAD:8265, if its folder is not reachable here."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Where a study stands: stage, trials by state, best so far, what was registered, and where to look at it."""
-    from orchestrator.study.resume import is_left, resume_command
+    """Show a study's stage, trials, best trial and links.
 
-    look: list[str] = []
+    Also shows the registered model, and how to continue a study that no process runs.
+    """
+    from orchestrator.study.resume import needs_resume, resume_command
+
+    links: list[str] = []
     paths = _paths(root, study)
     if address is None:
-        from orchestrator.status.links import interface_lines
-        from orchestrator.status.summary import status_of
-        from orchestrator.study.lock import is_held
+        from orchestrator.status.links import link_lines
+        from orchestrator.status.summary import read_status
 
-        # Asked before reading: what a driver wrote before it left is then read after it.
-        held = is_held(paths.folder)
-        view = _view(root, study)
-        found, look = {**status_of(view), "driver_running": held}, interface_lines(paths, view)
-        going_on = resume_command(view.spec, view.state, root)
+        view, found = read_status(paths)
+        links = link_lines(paths, view)
+        resume = resume_command(view.spec, view.state, root)
     else:
         from orchestrator.submission.remote_status import remote_status
 
         found = remote_status(study, address, str(root))
-        going_on = f"aib submit SPEC --address {address}, and the --set that it was begun with"
+        resume = f"aib submit SPEC --address {address}, with the same --set as when it was started"
     if as_json:
         print_json(found)
         return
-    left = is_left(found)
-    out.print(f"{found['study']}: {found['stage'] or 'not begun'}")
-    if left:
-        out.print(f"no process runs it now; continue with: {going_on}", markup=False)
+    resumable = needs_resume(found)
+    out.print(f"{found['study']}: {found['stage'] or 'not started'}")
+    if resumable:
+        out.print(f"no process runs it now; continue with: {resume}", markup=False)
     if found.get("job"):
         out.print(f"job {found['job']['id']}: {found['job']['status'].lower()}")
     if found["stage"] is None:
@@ -53,33 +53,34 @@ def status(
     counts = found["trials"]
     out.print(
         f"trials: {counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "
-        f"{counts['failed']} failed, {counts['running']} {'unfinished' if left else 'running'}"
+        f"{counts['failed']} failed, {counts['running']} {'unfinished' if resumable else 'running'}"
     )
     if found["best"]:
         out.print(f"best so far: {found['best']['trial']}  {_shown(found['best']['metrics'])}")
     if found["registered"]:
         out.print(f"registered: {found['registered']['name']} version {found['registered']['version']}")
-    for line in look:
+    for line in links:
         out.print(line, markup=False)
 
 
 def watch(
     study: StudyName,
     root: Root = DEFAULT_ROOT,
-    every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")] = 1.0,
+    every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Update interval.")] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """The live table of a study that another process runs, until that process leaves; Ctrl-C leaves it running.
+    """Show the live table of a study that another process runs.
 
-    With --json the table is on stderr, and what `status --json` says of the study at the end is the object on stdout.
+    Ends when that process exits; Ctrl-C only stops watching. With --json the table goes
+    to stderr, and at the end the object of `status --json` goes to stdout.
     """
-    from orchestrator.status.links import interface_lines
+    from orchestrator.status.links import link_lines
     from orchestrator.status.summary import status_of
     from orchestrator.status.watch import watch as watch_study
 
     paths = _paths(root, study)
     console = err if as_json else out
-    for line in interface_lines(paths, _view(root, study)):
+    for line in link_lines(paths, _view(root, study)):
         console.print(line)
     state = watch_study(paths, console, every)
     if as_json:
@@ -90,11 +91,12 @@ def watch(
 
 
 def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
-    """Every trial with its state, epoch, metrics and parameters."""
-    from orchestrator.status.live_view import trial_table
+    """List all trials with state, epoch, metrics and parameters."""
     from orchestrator.status.summary import trial_row
+    from orchestrator.status.trial_table import trial_table
     from orchestrator.study.lock import is_held
 
+    # The lock before the journal: all events that a driver wrote before it left are then read.
     held = is_held(_paths(root, study).folder)
     view = _view(root, study)
     records = list(view.state.trials.values())
@@ -105,7 +107,7 @@ def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -
 
 
 def best(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
-    """The best trial of full length that meets every constraint."""
+    """Show the best full-length trial that meets every constraint."""
     from orchestrator.status.summary import trial_row
     from orchestrator.study.ranking import best_trials
 
@@ -123,9 +125,12 @@ def best(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> 
 
 
 def pareto(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
-    """The trials no other beats in every objective: full length and within every constraint only."""
-    from orchestrator.status.live_view import trial_table
+    """List the Pareto-optimal trials.
+
+    Only full-length trials that meet every constraint are compared.
+    """
     from orchestrator.status.summary import trial_row
+    from orchestrator.status.trial_table import trial_table
     from orchestrator.study.ranking import pareto_front
 
     view = _view(root, study)

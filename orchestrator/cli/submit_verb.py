@@ -1,4 +1,4 @@
-"""`aib submit`: a search as a job of a cluster."""
+"""`aib submit`: runs a search as a Ray job."""
 
 import sys
 from typing import Annotated
@@ -16,15 +16,15 @@ def submit(
         typer.Option(
             "--address",
             envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-            help="The cluster: its dashboard's URL, http://HEAD:8265.",
+            help="URL of the cluster's dashboard, http://HEAD:8265.",
         ),
     ],
     root: Annotated[
         str | None,
-        typer.Option("--root", envvar="AIB_ROOT", help="Folder on the cluster; default: the cluster's own AIB_ROOT."),
+        typer.Option("--root", envvar="AIB_ROOT", help="Folder on the cluster; default: the cluster's AIB_ROOT."),
     ] = None,
     name: Name = None,
-    sets: Sets = [],  # noqa: B006 - typer reads the default, nobody changes it
+    sets: Sets = [],  # noqa: B006 - typer reads the default, never changed
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
     copy_data: CopyData = None,
@@ -32,20 +32,20 @@ def submit(
         bool,
         typer.Option(
             "--send-credentials",
-            help="Give the job the MLflow and AWS credentials that are set here. Ray then writes them in clear to the "
-            "cluster's logs, and shows them to whoever holds its token. Left out: the cluster's own count.",
+            help="Send the MLflow and AWS credentials that are set here. Ray then writes them in clear text to the "
+            "cluster's logs and shows them to everyone with its token. Default: the job uses those of the cluster.",
         ),
     ] = False,
     labels: Annotated[
         list[str],
-        typer.Option("--driver-label", metavar="LABEL=VALUE", help="Of the node for the driver; default: the head."),
+        typer.Option("--driver-label", metavar="LABEL=VALUE", help="Label of the driver's node; default: the head."),
     ] = [],  # noqa: B006
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job's log until it ends.")] = True,
     as_json: Json = False,
 ) -> None:
-    """The same search as a job of a Ray cluster; a study that runs there already is followed, an ended one resumed.
+    """Run a search as a job on a Ray cluster.
 
-    Leaves with the search's own exit code.
+    Follows a study that already runs there, and resumes one that has ended. Exits with the search's own exit code.
     """
     from orchestrator.submission.submit import Submission, submit_search
 
@@ -60,7 +60,7 @@ def submit(
         send_credentials=send_credentials,
         labels=dict(_pair(label) for label in labels),
     )
-    # With --json the one object is all of stdout.
+    # With --json, stdout holds only the one object.
     stream = sys.stderr if as_json else sys.stdout
 
     def write(text: str) -> None:

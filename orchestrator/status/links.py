@@ -1,4 +1,4 @@
-"""The commands that open a study in other programs' pages: MLflow's, and optuna-dashboard's for the search."""
+"""Where to look at a study in a browser: MLflow's page, and optuna-dashboard's page for a search."""
 
 import shlex
 from typing import NamedTuple
@@ -11,34 +11,34 @@ MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 DASHBOARD_ADDRESS = "http://127.0.0.1:8080"
 
 
-class Interface(NamedTuple):
+class Link(NamedTuple):
     name: str
     command: str | None
-    """What serves the page on this machine; None where a server is up already."""
-    link: str
+    """Starts a server for the page on this machine; None if a server is already running."""
+    url: str
 
 
-def interfaces(paths: StudyPaths, view: StudyView) -> list[Interface]:
-    """Of what the study has so far. A study without a search has no Optuna storage, one not yet recorded no MLflow."""
+def study_links(paths: StudyPaths, view: StudyView) -> list[Link]:
+    """The pages that have something to show: MLflow once the study is recorded, Optuna once it has a storage."""
     found, record = [], view.state.mlflow
     if record is not None:
-        # MLflow opens on the pages of another kind of work unless the address says which.
+        # Without this parameter, MLflow opens on its pages for language models.
         uri = record["tracking_uri"]
         page = f"/#/experiments/{record['experiment_id']}?workflowType=machine_learning"
         if urlsplit(uri).scheme in ("http", "https"):
-            found.append(Interface("MLflow", None, uri.rstrip("/") + page))
+            found.append(Link("MLflow", None, uri.rstrip("/") + page))
         else:
             serve = f"mlflow ui --backend-store-uri {shlex.quote(uri)} --host 127.0.0.1 --port 5000"
-            found.append(Interface("MLflow", serve, MLFLOW_ADDRESS + page))
+            found.append(Link("MLflow", serve, MLFLOW_ADDRESS + page))
     if paths.optuna_db.exists():
         serve = f"optuna-dashboard {shlex.quote(f'sqlite:///{paths.optuna_db}')} --host 127.0.0.1 --port 8080"
-        found.append(Interface("Optuna", serve, DASHBOARD_ADDRESS))
+        found.append(Link("Optuna", serve, DASHBOARD_ADDRESS))
     return found
 
 
-def interface_lines(paths: StudyPaths, view: StudyView) -> list[str]:
-    """For a person, a line each: the command, and the address that it then serves."""
+def link_lines(paths: StudyPaths, view: StudyView) -> list[str]:
+    """One line of text per page: its URL, and the command that serves it."""
     return [
-        f"{found.name}: {found.link}" + (f" after: {found.command}" if found.command else "")
-        for found in interfaces(paths, view)
+        f"{link.name}: {link.url}" + (f" after: {link.command}" if link.command else "")
+        for link in study_links(paths, view)
     ]

@@ -1,4 +1,4 @@
-"""What is known of a model before it is trained, with the paper's Tables 3 and 4 beside it."""
+"""Describes a model before training: its size, beside the paper's Tables 3 and 4 (`aib describe`)."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def describe_model(root: Path, model: str, dataset: str, sets: list[str]) -> dic
 
 
 def describe_all(root: Path, sets: list[str]) -> dict[str, Any]:
-    """`describe_model` of every model on every known data set, and what cannot be combined with the reason why."""
+    """`describe_model` of every model on every known data set; invalid pairs are listed with the reason."""
     models: list[dict[str, Any]] = []
     impossible: list[dict[str, str]] = []
     for model in MODELS:
@@ -50,7 +50,7 @@ def describe_all(root: Path, sets: list[str]) -> dict[str, Any]:
             except ConfigError as error:
                 impossible.append({"model": model, "dataset": dataset, "reason": str(error)})
     if not models:
-        # A field that is wrong everywhere is the user's mistake, not a combination that does not exist.
+        # A field that is invalid for every pair is the user's mistake, not a property of the pair.
         raise ConfigError(impossible[0]["reason"])
     return {"models": models, "impossible": impossible}
 

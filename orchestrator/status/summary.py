@@ -1,17 +1,19 @@
-"""A study in numbers: the JSON objects of `status`, `trials`, `best` and `search`."""
+"""Summarises a study: the JSON objects of `aib status`, `trials`, `best` and `search`, and their text."""
 
 from collections import Counter
 from typing import Any
 
 from orchestrator.study.averages import mean, sample_std
 from orchestrator.study.journal import TrialRecord
+from orchestrator.study.lock import is_held
+from orchestrator.study.paths import StudyPaths
 from orchestrator.study.ranking import best_trials
-from orchestrator.study.study import StudyView
+from orchestrator.study.study import StudyView, view_study
 from orchestrator.tracking.mlflow.store import run_page
 
 
 def trial_row(record: TrialRecord) -> dict[str, Any]:
-    """One trial: `metrics` is what it is judged by (`TrialRecord.outcome`)."""
+    """One trial; `metrics` are those that rank it (`TrialRecord.outcome`)."""
     return {
         "trial": record.trial,
         "kind": record.kind,
@@ -27,8 +29,8 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
 
 
 def status_of(view: StudyView) -> dict[str, Any]:
-    """The keys of `aib search --json`, with `stage` and the number still running."""
-    # A study is a search or, from `aib train`, one trial of fixed values.
+    """The keys of `aib search --json`, with `stage` and the number of running trials."""
+    # A study is either a search or, from `aib train`, a single trial with fixed values.
     trials = [*view.state.of_kind("search"), *view.state.of_kind("train")]
     counts = Counter(record.state for record in trials)
     ordered = best_trials(view.spec, trials)
@@ -49,8 +51,16 @@ def status_of(view: StudyView) -> dict[str, Any]:
     }
 
 
+def read_status(paths: StudyPaths) -> tuple[StudyView, dict[str, Any]]:
+    """The study, and the keys of `aib status --json`. Raises PreflightError if the study does not exist."""
+    # The lock before the journal: all events that a driver wrote before it left are then read.
+    driver_running = is_held(paths.folder)
+    view = view_study(paths)
+    return view, {**status_of(view), "driver_running": driver_running}
+
+
 def finalist_rows(records: list[TrialRecord]) -> list[dict[str, Any]]:
-    """One row a finalist: every metric's mean and standard deviation over its seeds."""
+    """One row per finalist: mean and standard deviation of each metric over its seeds."""
     rows = []
     for of in dict.fromkeys(record.of for record in records):
         seeds = [record for record in records if record.of == of]
@@ -75,7 +85,7 @@ def _best(record: TrialRecord) -> dict[str, Any]:
 
 
 def summary_lines(view: StudyView) -> list[str]:
-    """What a person reads when a study ends."""
+    """The text that is printed when a study ends."""
     found = status_of(view)
     counts = found["trials"]
     lines = [
@@ -84,11 +94,11 @@ def summary_lines(view: StudyView) -> list[str]:
     ]
     for record in view.state.of_kind("train"):
         lines.append(f"{record.trial}: {record.state} {record.reason}".rstrip())
-        lines += [f"  {name} {value:.4g}" for name, value in _shown(record.outcome)]
+        lines += [f"  {name} {value:.4g}" for name, value in _printed(record.outcome)]
     for row in found["finalists"]:
         if row["completed"]:
             lines.append(f"finalist {row['of']}, {row['completed']} seeds:")
-            lines += [f"  {name} {value:.4g}{_spread(row['std'][name])}" for name, value in _shown(row["mean"])]
+            lines += [f"  {name} {value:.4g}{_spread(row['std'][name])}" for name, value in _printed(row["mean"])]
     if found["gate"]:
         lines.append("gate: " + ("passed" if found["gate"]["promote"] else "refused"))
         lines += [f"  {'ok' if r['passed'] else 'NO'}  {r['text']}" for r in found["gate"]["reasons"]]
@@ -98,7 +108,7 @@ def summary_lines(view: StudyView) -> list[str]:
             f"registered: models:/{version['name']}@{version['alias']} (version {version['version']}), trial "
             f"{version['trial']}:"
         )
-        lines += [f"  {name} {value:.4g}" for name, value in _shown(view.state.trials[version["trial"]].outcome)]
+        lines += [f"  {name} {value:.4g}" for name, value in _printed(view.state.trials[version["trial"]].outcome)]
     if found["mlflow"]:
         lines.append(f"record: {found['mlflow']['tracking_uri']}, experiment {found['study']}")
         page = run_page(**found["mlflow"])
@@ -108,7 +118,7 @@ def summary_lines(view: StudyView) -> list[str]:
     return lines
 
 
-SHOWN = (
+PRINTED_METRICS = (
     "final_val_error_pct",
     "final_test_error_pct",
     "interp_centered_pct",
@@ -122,8 +132,8 @@ SHOWN = (
 )
 
 
-def _shown(metrics: dict[str, float]) -> list[tuple[str, float]]:
-    return [(name, metrics[name]) for name in SHOWN if name in metrics]
+def _printed(metrics: dict[str, float]) -> list[tuple[str, float]]:
+    return [(name, metrics[name]) for name in PRINTED_METRICS if name in metrics]
 
 
 def _spread(std: float | None) -> str:

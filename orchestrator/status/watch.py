@@ -1,4 +1,4 @@
-"""Following a study that another process runs: its journal read as it grows, its lease tested, nothing written."""
+"""Follows a study that another process runs: reads its growing journal, tests its lock, writes nothing."""
 
 import time
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from orchestrator.study.study import view_study
 
 
 def follow(paths: StudyPaths, every_s: float) -> Iterator[StudyState]:
-    """The state now, and again after every interval, while a driver holds the study; once more after it left.
+    """Yields the state every `every_s` seconds while a driver holds the study, and once more after the driver left.
 
-    PreflightError where there is no such study.
+    Raises PreflightError if the study does not exist.
     """
     view_study(paths)
     tail = JournalTail(paths.journal)
     while True:
-        # Asked before reading: what a driver wrote before it left is then read after it.
+        # The lock before the journal: all events that a driver wrote before it left are then read.
         held = is_held(paths.folder)
         tail.read()
         yield tail.state
@@ -32,14 +32,14 @@ def follow(paths: StudyPaths, every_s: float) -> Iterator[StudyState]:
 
 
 def watch(paths: StudyPaths, console: Console, every_s: float) -> StudyState:
-    """The live table until the study's driver leaves; the state that it left, which is read in place."""
+    """Shows the live view until the driver leaves; returns the last state, which is updated in place meanwhile."""
     spec, states = view_study(paths).spec, follow(paths, every_s)
     state = next(states)
 
-    def at_once() -> int:
+    def num_running() -> int:
         return sum(record.state == "running" for record in state.trials.values())
 
-    with LiveView(console, state, spec.trials, resolve_trial(spec, {}).epochs, at_once) as view:
+    with LiveView(console, state, spec.trials, resolve_trial(spec, {}).epochs, num_running) as view:
         for _ in chain([state], states):
             for trial in list(state.trials):
                 view.update(trial)

@@ -42,7 +42,7 @@ def spec_to_resume(given: Path, verb: Verb, root: Path, changed: bool) -> Search
     return view.spec
 
 
-def is_left(status: Mapping[str, Any]) -> bool:
+def needs_resume(status: Mapping[str, Any]) -> bool:
     """Returns whether a study is unfinished and no process runs it, from the object of `aib status --json`."""
     job = status.get("job")
     starts = job is not None and job["exit_code"] is None

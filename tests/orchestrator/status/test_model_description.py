@@ -150,7 +150,7 @@ def test_one_model_prints_counts_tables_and_reason(tmp_path: Path, capsys: pytes
     for word in ("65,109,302", "16 x 16", "65.11 M", "39.20 G (here 12.39 G)", "8.84 ms", "TITAN Xp", "two names"):
         assert word in text, word
     code, text, _ = run(["vgg-aib", "--set", "model.width=0.5"], tmp_path, capsys)
-    assert (code, "do not have it" in text) == (0, True)
+    assert (code, "do not list it" in text) == (0, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all"]])

@@ -1,4 +1,4 @@
-"""Following a study that another process runs, and the commands that open it elsewhere."""
+"""`watch` follows a study that another process runs; `link_lines` names the pages that show it."""
 
 import io
 import json
@@ -11,10 +11,10 @@ from rich.console import Console
 
 from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
-from orchestrator.status.links import interface_lines
+from orchestrator.status.links import link_lines
 from orchestrator.status.watch import follow, watch
 from orchestrator.study.journal import Journal, JournalTail
-from orchestrator.study.lock import is_held, study_lease
+from orchestrator.study.lock import is_held, study_lock
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.study import open_study, view_study
 from search_spaces.schema import SearchSpec
@@ -40,7 +40,7 @@ def epoch(journal: Journal, trial: str, number: int) -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> StudyPaths:
-    """A study that nobody runs, with one trial begun."""
+    """A study without a driver, with one started trial."""
     found = study_paths(tmp_path, "watched")
     with open_study(SPEC, found, False, {}) as study:
         start(study.journal, "t00000")
@@ -59,7 +59,7 @@ def test_a_study_is_followed_for_as_long_as_its_driver_holds_it(paths: StudyPath
 
     with open_study(SPEC, paths, True, {}) as study:
         watching.start()
-        # What is there when it looks first is known and not printed; trials begin until it prints one.
+        # Trials that exist when it first looks are not printed; so start trials until it prints one.
         for number in range(10, 2000):
             start(study.journal, f"t{number:05d}")
             time.sleep(0.02)
@@ -99,12 +99,12 @@ def test_a_study_that_is_not_there_is_refused_with_those_that_are(paths: StudyPa
 def test_looking_at_a_lease_takes_nothing(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    with study_lease(tmp_path):
+    with study_lock(tmp_path):
         assert is_held(tmp_path)
-        with pytest.raises(PreflightError, match="run by another process"), study_lease(tmp_path):
+        with pytest.raises(PreflightError, match="run by another process"), study_lock(tmp_path):
             pass
     assert not is_held(tmp_path)
-    with study_lease(tmp_path):
+    with study_lock(tmp_path):
         pass
 
 
@@ -144,11 +144,11 @@ def test_a_tail_takes_each_line_once_and_waits_for_a_whole_one(tmp_path: Path) -
     ],
 )
 def test_every_study_names_the_pages_that_show_it(paths: StudyPaths, uri: str, said: str) -> None:
-    assert interface_lines(paths, view_study(paths)) == []
+    assert link_lines(paths, view_study(paths)) == []
     with open_study(SPEC, paths, True, {}) as study:
         record = {"tracking_uri": uri, "experiment_id": "7", "run_id": "r"}
         study.journal.append("mlflow", record=record)
     paths.optuna_db.touch()
-    mlflow, optuna = interface_lines(paths, view_study(paths))
+    mlflow, optuna = link_lines(paths, view_study(paths))
     assert mlflow == said
     assert optuna.endswith(f"after: optuna-dashboard sqlite:///{paths.optuna_db} --host 127.0.0.1 --port 8080")

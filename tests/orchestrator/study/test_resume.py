@@ -14,8 +14,8 @@ from orchestrator.cli.app import main
 from orchestrator.planning.signature import spec_signature
 from orchestrator.study.journal import StudyState
 from orchestrator.study.paths import study_paths
-from orchestrator.study.resume import is_left, resume_command, spec_to_resume
-from orchestrator.workflow.search import as_single_trial
+from orchestrator.study.resume import needs_resume, resume_command, spec_to_resume
+from orchestrator.workflow.single import as_single_trial
 from search_spaces.schema import SearchSpec, load_spec
 from trainables.errors import ConfigError
 
@@ -98,7 +98,7 @@ def test_a_study_goes_on_by_its_name_with_what_set_changed(tmp_path: Path, aib: 
         code, _, said = aib("search", "one", "--resume")
         assert (code, "is being run by another process" in said) == (3, True), said
     code, _, said = aib("search", str(tmp_path / "spec.yaml"), "--resume")
-    assert (code, "its name alone" in said) == (2, True), said
+    assert (code, "in place of the file" in said) == (2, True), said
     found = spec_to_resume(Path("one"), "search", tmp_path, False)
     assert found is not None
     assert spec_signature(found) == study_paths(tmp_path, "one").stored()["signature"]  # type: ignore[index]
@@ -125,7 +125,7 @@ def test_the_root_is_named_where_it_is_not_the_usual_one(changed: SearchSpec) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "left"),
+    ("status", "expected"),
     [
         ({"stage": "searching", "driver_running": False}, True),
         ({"stage": "searching", "driver_running": True}, False),
@@ -138,5 +138,5 @@ def test_the_root_is_named_where_it_is_not_the_usual_one(changed: SearchSpec) ->
         ({"stage": "searching", "driver_running": False, "job": {"exit_code": 137}}, True),
     ],
 )
-def test_a_study_is_left_where_nobody_runs_it_or_is_about_to(status: dict, left: bool) -> None:
-    assert is_left(status) == left
+def test_a_study_needs_a_resume_where_no_process_runs_it_or_is_about_to(status: dict, expected: bool) -> None:
+    assert needs_resume(status) == expected
