@@ -63,11 +63,11 @@ class WorkersEvent(Enum):
     ASK = "ask"
     """It asks for a trial."""
     ANSWER = "answer"
-    """It gets a trial, or is told to leave."""
+    """It gets a trial, or is dismissed."""
     LOSE = "lose"
     """It is lost, or its Train run is over."""
     GIVE_UP = "give up"
-    """One more Train run failed than a working slot explains."""
+    """Its Train run failed, as several before it."""
 
 
 class Mode(Enum):
@@ -85,7 +85,9 @@ class ModeEvent(Enum):
     """What the pool asks of the slot."""
 
     DRAIN = "drain"
+    """Finish the present trial, then end."""
     CLOSE = "close"
+    """Stop the present trial, then end."""
 
 
 CLAIM: Mapping[tuple[ClaimState, ClaimEvent], ClaimState] = {

@@ -61,7 +61,7 @@ class WorkerGroups:
         return self._run
 
     def ask(self, group: GroupId) -> Failure | None:
-        """A group of the present run asks for a trial; the loss of the group before it, if it is a new one."""
+        """A group of the present run asks for a trial; for a new group, returns the loss of the group before it."""
         loss = None
         if group != self.present:
             loss, self.present = self.take_loss(self.preempted), group
@@ -70,7 +70,7 @@ class WorkerGroups:
         return loss
 
     def answer(self) -> None:
-        """The present group gets a trial, or is told to leave; ignored where it was lost since it asked."""
+        """The present group gets a trial, or is dismissed; ignored if it was lost since it asked."""
         if self._machine.allows(WorkersEvent.ANSWER):
             self._machine.fire(WorkersEvent.ANSWER)
 
