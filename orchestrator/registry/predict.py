@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.drawing.figures import overlay_png
+from orchestrator.drawing.overlay import overlay_png
 from trainables.data.crop import centre_crop
 from trainables.data.sources.pixels import decode_image, read_encoded
 from trainables.errors import DataError

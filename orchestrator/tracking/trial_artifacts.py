@@ -6,7 +6,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.drawing.figures import attention_figure, curves_figure, interpretability_figure
+from orchestrator.drawing.attention_figure import attention_figure
+from orchestrator.drawing.interpretability_curves import interpretability_figure
+from orchestrator.drawing.training_curves import curves_figure
 from orchestrator.study.journal import TrialRecord
 from orchestrator.tracking.records import LogArtifact
 from orchestrator.tracking.tracker import Tracker

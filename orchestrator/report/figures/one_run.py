@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.drawing.figures import overlay
+from orchestrator.drawing.overlay import overlay
 from orchestrator.report.figures.marks import BLUE, INK, ORANGE, one_axes
 from trainables.evaluation.predictions import Verdicts
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from orchestrator.drawing.figures import column_heading, overlay
+from orchestrator.drawing.attention_figure import column_heading
+from orchestrator.drawing.overlay import overlay
 from orchestrator.report.figures.one_run import image_and_map
 from orchestrator.report.page.document import Block, Picture, Text
 from orchestrator.report.page.picture import png_picture

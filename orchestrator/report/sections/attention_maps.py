@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from orchestrator.drawing.figures import attention_figure
+from orchestrator.drawing.attention_figure import attention_figure
 from orchestrator.report.page.document import Block, Text
 from orchestrator.report.page.picture import png_picture
 from orchestrator.report.runs import ShownRun

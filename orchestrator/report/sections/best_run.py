@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.drawing.figures import curves_figure, interpretability_figure
+from orchestrator.drawing.interpretability_curves import interpretability_figure
+from orchestrator.drawing.training_curves import curves_figure
 from orchestrator.report.figures.one_run import confusion_figure, information_figure, scores_figure, worst_figure
 from orchestrator.report.figures.tradeoff import ERROR
 from orchestrator.report.page.document import Block, Row, Table, Text, number
