@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator.finalists.reload_check import reload_error_pct
 from orchestrator.planning.signature import trial_signature
 from orchestrator.process.code_version import provenance
+from orchestrator.process.signals import Interruption
 from orchestrator.registry.card import model_card
 from orchestrator.registry.gate import Candidate
 from orchestrator.registry.versions import CHAMPION, UnknownModelError, find_version
@@ -21,7 +22,9 @@ from trainables.export import export_model
 CANDIDATE_TAG = "aib.candidate"
 
 
-def export_candidate(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Candidate]:
+def export_candidate(
+    study: Study, seeds: list[TrialRecord], interruption: Interruption | None
+) -> tuple[Path, Candidate]:
     best, outcomes = seeds[0], [record.outcome for record in seeds]
     with study.storage.of(best.trial).newest() as checkpoint:
         if checkpoint is None:
@@ -29,11 +32,15 @@ def export_candidate(study: Study, seeds: list[TrialRecord]) -> tuple[Path, Cand
                 f"the finalist {best.trial} has no complete checkpoint in {study.storage.place}; restore it, or remove "
                 f"the study and search again."
             )
-        return _export_checkpoint(study, best, outcomes, checkpoint)
+        return _export_checkpoint(study, best, outcomes, checkpoint, interruption)
 
 
 def _export_checkpoint(
-    study: Study, best: TrialRecord, outcomes: list[dict[str, float]], checkpoint: Path
+    study: Study,
+    best: TrialRecord,
+    outcomes: list[dict[str, float]],
+    checkpoint: Path,
+    interruption: Interruption | None,
 ) -> tuple[Path, Candidate]:
     stored = read_state(checkpoint)
     config = TrialConfig.from_dict(stored["config"])
@@ -71,7 +78,7 @@ def _export_checkpoint(
         attention_std=best.outcome.get("final_val_attention_std"),
         data_digest=_validation_digest(stored["data"]["digest"], config),
         recorded_error_pct=best.outcome["final_val_error_pct"],
-        reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources),
+        reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources, interruption),
     )
     return folder, candidate
 

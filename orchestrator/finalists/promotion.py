@@ -10,6 +10,7 @@ import numpy as np
 
 from orchestrator.errors import PreflightError
 from orchestrator.finalists.candidate import CANDIDATE_TAG, ForeignChampionError, export_candidate, present_champion
+from orchestrator.process.signals import Interruption
 from orchestrator.registry.gate import Candidate, GateDecision, GateRules, decide, refuse
 from orchestrator.registry.publish import publish
 from orchestrator.registry.versions import CHAMPION, answering
@@ -25,11 +26,18 @@ RUN_ID_WAIT_S = 300.0
 
 
 def promote_winner(
-    study: Study, recorder: Recorder, seeds: list[TrialRecord], uri: str, *, again: bool = False
+    study: Study,
+    recorder: Recorder,
+    seeds: list[TrialRecord],
+    uri: str,
+    *,
+    again: bool = False,
+    interruption: Interruption | None = None,
 ) -> bool:
     """Judges the best configuration's completed seeds and registers the best of their models; whether it was promoted.
 
-    A decision that is in the journal stands, unless it is to be taken `again`.
+    A decision that is in the journal stands, unless it is to be taken `again`. An `interruption` that requests an end
+    raises SystemExit before the decision.
     """
     state = recorder.journal.state
     if not again and state.gate is not None and (state.registered is not None or not state.gate["promote"]):
@@ -38,7 +46,7 @@ def promote_winner(
         text = "no finalist ran to its end: no full-length trial met every constraint, or all retrainings failed"
         recorder.journal.append("gate", decision=refuse("finalists", text).to_dict())
         return False
-    folder, candidate = export_candidate(study, seeds)
+    folder, candidate = export_candidate(study, seeds, interruption)
     champion = None
     try:
         with _to_be_finished(uri):

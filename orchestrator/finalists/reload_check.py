@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ray
 
-from orchestrator.process.signals import leave_if_asked
+from orchestrator.process.signals import Interruption
 from search_spaces.sections import Resources
 from trainables.evaluation.dataset import validation_error_pct
 from trainables.runtime.node_cache import node_cache
@@ -19,18 +19,25 @@ PATIENCE_S = 30.0
 logger = logging.getLogger(__name__)
 
 
-def reload_error_pct(folder: Path, data_root: Path, resources: Resources, patience_s: float = PATIENCE_S) -> float:
+def reload_error_pct(
+    folder: Path,
+    data_root: Path,
+    resources: Resources,
+    interruption: Interruption | None,
+    patience_s: float = PATIENCE_S,
+) -> float:
     """Returns the many-sample validation error (%) of an exported folder, measured with a worker's resources.
 
     The task carries the files, since its node may not share the driver's folder. It waits for a node with room, logs
-    this once after `patience_s`, and stops waiting when an end is asked for (`leave_if_asked`).
+    this once after `patience_s`, and raises SystemExit when the `interruption` requests an end.
     """
     task = ray.remote(_error_of).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     measured, began_s, said = task.remote(ray.put(files), data_root), time.monotonic(), False
     try:
         while not ray.wait([measured], timeout=LOOK_S)[0]:
-            leave_if_asked("the winner is judged and registered")
+            if interruption is not None:
+                interruption.exit_if_requested("the winner is judged and registered")
             if not said and time.monotonic() - began_s > patience_s:
                 said = True
                 logger.warning(

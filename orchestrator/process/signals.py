@@ -1,4 +1,7 @@
-"""Signals: the first asks for a graceful end, the second ends at once. Either way the study can be resumed."""
+"""SIGINT and SIGTERM: the first one asks for a graceful end, the second one ends the process at once.
+
+A resume continues the study after either.
+"""
 
 import os
 import signal
@@ -12,7 +15,7 @@ ANSWER_S = 5.0
 
 
 class Interruption:
-    """Whether, and by which signal, an end was asked for."""
+    """Whether a signal has asked for the end, and which one."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.requested = threading.Event()
@@ -21,26 +24,34 @@ class Interruption:
 
     @property
     def exit_code(self) -> int | None:
-        """130 after Ctrl-C, 143 after SIGTERM, None while nobody asked."""
+        """130 after Ctrl-C, 143 after SIGTERM, None before any signal."""
         return None if self.signal is None else 128 + self.signal
 
     def listen(self) -> None:
-        """Takes the signals; once more where something else, as Ray does when it starts, has taken them since."""
+        """Installs the handlers; call it again after another library replaced them, as Ray does when it starts."""
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set():
-            # The driver's Ray processes watch their parent and follow it.
+            # The driver's Ray processes watch their parent and end with it.
             os._exit(128 + number)
         self.signal = number
         self.requested.set()
         self._woken.set()
 
+    def exit_if_requested(self, left: str) -> None:
+        """Raises SystemExit with the signal's code if an end was requested; says first what is `left` for a resume."""
+        if self.exit_code is not None:
+            self._say(f"interrupted; {left} by the same command with --resume.")
+            raise SystemExit(self.exit_code)
+
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Says that the signal was heard, from a thread of its own: a handler may come in the middle of a write, and
-        Python's streams take no other one then."""
+        """Confirms the signal from a thread of its own.
+
+        The handler itself must not print: it may interrupt a write, and Python's streams refuse a second write then.
+        """
         thread = threading.Thread(target=self._answer, name="interruption", daemon=True)
         thread.start()
         try:
@@ -55,18 +66,9 @@ class Interruption:
             self._say("ending: trials save the step they are at; once more to end at once.")
 
 
-def leave_if_asked(left: str) -> None:
-    """For whoever waits for long while `interruptible` lasts: SystemExit with the signal's code where an end was asked
-    for, having said what is `left` to a resume."""
-    handling = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    if isinstance(handling, Interruption) and handling.exit_code is not None:
-        handling._say(f"interrupted; {left} by the same command with --resume.")
-        raise SystemExit(handling.exit_code)
-
-
 @contextmanager
 def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
-    """Answers SIGINT and SIGTERM while the context lasts; afterwards the former handlers are back."""
+    """Handles SIGINT and SIGTERM while the context lasts, then restores the former handlers."""
     former = {number: signal.getsignal(number) for number in SIGNALS}
     interruption = Interruption(say)
     interruption.listen()

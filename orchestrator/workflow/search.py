@@ -54,7 +54,7 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
         run.pool.close()
         recorder.stage("publishing")
         best = best_finalist(study.spec, list(recorder.journal.state.trials.values()))
-        promote_winner(study, recorder, best, prepared.tracking_uri)
+        promote_winner(study, recorder, best, prepared.tracking_uri, interruption=interruption)
         recorder.stage("done")
         _report(study, recorder)
     return study_exit_code(study.spec, recorder.journal.state)

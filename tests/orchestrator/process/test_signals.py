@@ -1,4 +1,4 @@
-"""Signals: a graceful end, whoever took the handler in between; the former handlers come back."""
+"""Signals ask for a graceful end, also after another library took the handlers; the former handlers come back."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orchestrator.process.signals import interruptible, leave_if_asked
+from orchestrator.process.signals import interruptible
 from tests.support.repository import ROOT
 
 
@@ -35,21 +35,20 @@ def test_listening_again_takes_the_signal_back() -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_whoever_waits_leaves_with_the_signals_code_once_an_end_is_asked_for(number: int, code: int) -> None:
+def test_a_wait_ends_with_the_signals_code_once_an_end_is_requested(number: int, code: int) -> None:
     said: list[str] = []
-    leave_if_asked("nothing")
-    with interruptible(said.append):
-        leave_if_asked("nothing")
+    with interruptible(said.append) as interruption:
+        interruption.exit_if_requested("nothing")
         os.kill(os.getpid(), number)
         with pytest.raises(SystemExit) as leaving:
-            leave_if_asked("the rest is done")
+            interruption.exit_if_requested("the rest is done")
     assert leaving.value.code == code
     assert "interrupted; the rest is done by the same command with --resume." in said
 
 
 WRITING = """
 import sys
-from orchestrator.process.signals import interruptible, leave_if_asked
+from orchestrator.process.signals import interruptible
 
 with interruptible(lambda text: print(text, flush=True)):
     print("ready", flush=True)
@@ -61,7 +60,7 @@ print("whole", flush=True)
 
 
 def test_a_signal_in_the_middle_of_a_write_is_answered_and_cuts_nothing() -> None:
-    """Nobody reads the pipe, so the signal finds the process in a write."""
+    """The test does not read the pipe, so the signal interrupts the process in a write."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITING],
         cwd=ROOT,
