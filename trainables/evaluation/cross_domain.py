@@ -1,6 +1,6 @@
-"""A model on the images of another data set that shares some of its classes: CIFAR-10 models on STL-10.
+"""Evaluates a model on another data set that shares some of its classes: CIFAR-10 models on STL-10.
 
-Classes are paired by name, since the two data sets number them differently; docs/cross-domain.md explains the three
+Classes are paired by name, because the two data sets number them differently; docs/cross-domain.md explains the three
 errors. Legend: B images of a batch, C the model's classes, F the other data set's classes.
 """
 
@@ -13,7 +13,7 @@ from trainables.config.trial import TrialConfig
 from trainables.data.arrow_store import SPLITS, Store, open_store, read_meta, store_folder
 from trainables.data.splits import Subset
 from trainables.errors import ConfigError
-from trainables.evaluation.evaluate import Draws, batches, predict_batch
+from trainables.evaluation.evaluate import Draws, predict_batch, shard
 from trainables.metrics import CROSS_DOMAIN_READINGS, cross_domain_metric
 from trainables.models.classifier import Classifier
 from trainables.runtime.randomness import stream
@@ -35,7 +35,7 @@ def class_map(trained: Sequence[str], other: Sequence[str]) -> np.ndarray:
 
 
 def is_prepared(config: TrialConfig, runtime: Runtime) -> bool:
-    """Whether the trial is one that is evaluated on STL-10 and every rank finds it prepared; collective.
+    """Whether the trial trains on CIFAR-10 and every rank finds STL-10 prepared; collective.
 
     Ranks vote, because a node without the images must not leave the others waiting in a sum.
     """
@@ -50,7 +50,7 @@ def is_prepared(config: TrialConfig, runtime: Runtime) -> bool:
 def score_stl10(
     model: Classifier, class_names: Sequence[str], config: TrialConfig, runtime: Runtime, draws: Draws
 ) -> dict[str, float]:
-    """`metrics.CROSS_DOMAIN` over the labelled images of STL-10, `data.test_images` of each split; collective."""
+    """`metrics.CROSS_DOMAIN` over STL-10's labelled images, at most `data.test_images` of each split; collective."""
     store = open_store(runtime.data_root, EVALUATED_ON, config.data.stored_size)
     return cross_errors_pct(model, class_names, store, config, runtime, draws, config.data.test_images)
 
@@ -64,9 +64,9 @@ def cross_errors_pct(
     draws: Draws,
     limit: int | None = None,
 ) -> dict[str, float]:
-    """The three errors of both splits of another data set, at most `limit` images of each; collective.
+    """The three errors on both splits of another data set, at most `limit` images of each; collective.
 
-    Images are normalised as those the model was trained on. Raises ConfigError where no class is shared.
+    The images are normalised like the model's training images. Raises ConfigError where no class is shared.
     """
     model_label_F = class_map(class_names, store.class_names)
     if not (model_label_F != NO_CLASS).any():
@@ -82,7 +82,7 @@ def cross_errors_pct(
         errors = (totals["errors"], totals["index_errors"], totals["shared_errors"])
         images = (totals["images"], totals["images"], totals["shared_images"])
         for reading, wrong, count in zip(CROSS_DOMAIN_READINGS, errors, images, strict=True):
-            # A few images may happen to show no shared class.
+            # A small number of images may show no shared class.
             if count:
                 found[cross_domain_metric(store.name, split, reading)] = 100.0 * wrong / count
     return found
@@ -97,13 +97,13 @@ def _totals(
     runtime: Runtime,
     draws: Draws,
 ) -> dict[str, float]:
-    """Counts of one pass over the images, from which every error follows."""
+    """Counts over one pass, from which `cross_errors_pct` computes every error."""
     model.eval()
-    size = config.evaluation.batch_size
+    sharding = shard(subset, config, runtime)
     images_NHWC, labels_N = subset.tensors(runtime.device)
     wanted_N = torch.from_numpy(model_label_F).to(runtime.device)[labels_N]
-    sums = BatchSums(-(-len(subset) // size), _QUANTITIES)
-    for number, rows in batches(len(subset), size, runtime):
+    sums = BatchSums(sharding.num_batches, _QUANTITIES)
+    for number, rows in sharding.batches():
         generator = stream(config.seed, "evaluate", stream_name, number, device=runtime.device)
         logits_BC, _ = predict_batch(model, images_NHWC[rows], config, draws, generator)
         predicted_B, shared_B = logits_BC.argmax(1), wanted_N[rows] != NO_CLASS

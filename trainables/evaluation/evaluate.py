@@ -1,10 +1,10 @@
 """Many-sample evaluation: features once per image, encoder once per attention draw, decoder once per latent draw.
 
-Batches are whole on one rank or another and their noise is keyed by the batch, so any number of ranks gives the same
-numbers to the last bit.
+Each batch is whole on one rank and its number keys its noise, so any number of ranks gives the same figures to the
+last bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from trainables.runtime import numerics
 from trainables.runtime.progress import advance
 from trainables.runtime.randomness import stream
 from trainables.runtime.runtime import Runtime
+from trainables.runtime.sharding import Sharding
 from trainables.runtime.sums import BatchSums
 
 _QUANTITIES = ("images", "errors", "top5_errors", "nll")
@@ -30,11 +31,11 @@ _OF_MAP = ("attention_std", "attention_entropy")
 
 
 BatchObserver = Callable[[slice, torch.Tensor, torch.Tensor, Output], None]
-"""Told of every batch of the rank: rows of the subset, labels (B), averaged logits (B, C), the model's output."""
+"""Called with every batch of the rank: rows of the subset, labels (B), averaged logits (B, C), the model's output."""
 
 
 class Draws(NamedTuple):
-    """How many attention maps a, and for each how many latents z."""
+    """Number of attention maps a per image, and of latents z per map."""
 
     attention: int
     latent: int
@@ -54,7 +55,7 @@ def predict_batch(
     model: Classifier, images_BHWC: torch.Tensor, config: TrialConfig, draws: Draws, generator: torch.Generator
 ) -> tuple[torch.Tensor, Output]:
     """Logits averaged over the draws (B, C), and the model's whole output, for raw uint8 images on its device."""
-    # Draws that quantise to one map share a run of the encoder, whose batch then has another size almost every time.
+    # Draws that quantise to the same map share one run of the encoder, so that its batch size varies.
     varying = config.quantized and draws.attention > 1
     odd = varying or len(images_BHWC) != config.evaluation.batch_size
     with (
@@ -70,10 +71,14 @@ def predict_batch(
         return output.logits_STBC.float().mean((0, 1)), output
 
 
-def batches(num_images: int, batch_size: int, runtime: Runtime) -> Iterator[tuple[int, slice]]:
-    """The rank's own batches: (number, slice of image positions)."""
-    for number in range(runtime.rank, -(-num_images // batch_size), runtime.world_size):
-        yield number, slice(number * batch_size, min((number + 1) * batch_size, num_images))
+def shard(subset: Subset, config: TrialConfig, runtime: Runtime) -> Sharding:
+    """The rank's share of a pass over the subset."""
+    return Sharding(
+        num_images=len(subset),
+        batch_size=config.evaluation.batch_size,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
+    )
 
 
 def evaluate(
@@ -85,17 +90,17 @@ def evaluate(
     draws: Draws,
     observe: BatchObserver | None = None,
 ) -> dict[str, float]:
-    """Error, top-5 error, cross-entropy in nats; KL in nats of a model with a bottleneck; spread and entropy of the
-    headline map of a model with maps. Collective over the ranks.
+    """Error, top-5 error and cross-entropy in nats; collective over the ranks.
 
-    `attention_std` and `attention_entropy` are `interpretability.contrast` of each image's map, averaged over images.
+    With a bottleneck also its KL in nats; with maps also `attention_std` and `attention_entropy`, which are
+    `interpretability.contrast` of each image's headline map, averaged over images.
     """
     model.eval()
-    size = config.evaluation.batch_size
+    sharding = shard(subset, config, runtime)
     images_NHWC, labels_N = evaluation_tensors(subset, runtime.device)
     found = (*(_OF_LATENT if model.latent_dim is not None else ()), *(_OF_MAP if model.map_sizes else ()))
-    sums = BatchSums(-(-len(subset) // size), (*_QUANTITIES, *found))
-    for number, rows in batches(len(subset), size, runtime):
+    sums = BatchSums(sharding.num_batches, (*_QUANTITIES, *found))
+    for number, rows in sharding.batches():
         generator = stream(config.seed, "evaluate", split, number, device=runtime.device)
         logits_BC, output = predict_batch(model, images_NHWC[rows], config, draws, generator)
         sums.add(number, _batch_sums(logits_BC, labels_N[rows], output))

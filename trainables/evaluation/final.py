@@ -1,8 +1,7 @@
-"""The score of a finished trial: the best validation epoch's weights under many-sample evaluation, their
-interpretability, where they look, and a few examples to draw.
+"""Scores a finished trial: many-sample evaluation, interpretability and localization of its best epoch's weights.
 
-Interpretability on validation images carries the plain names, since searches and the gate select on it; the same on
-test images, the figures of Table 2, carries `test_` in front and selects nothing.
+Interpretability on validation images has the plain names, because searches and the gate select on it. On test images
+it has `test_` in front; these are the figures of Table 2, and nothing is selected on them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from trainables.data.catalog import default_image_size, prepare_command
 from trainables.data.splits import Subset, Subsets
 from trainables.errors import DataError
 from trainables.evaluation import cross_domain
-from trainables.evaluation.evaluate import Draws, evaluate, final_draws, predict_batch
+from trainables.evaluation.evaluate import Draws, evaluate, final_draws, predict_batch, shard
 from trainables.evaluation.predictions import VerdictCollector
 from trainables.evaluation.timing import ms_per_image
 from trainables.interpretability.examples import example_panels
@@ -32,49 +31,55 @@ from trainables.runtime.randomness import stream
 from trainables.runtime.runtime import Runtime
 
 MODIFICATION_SEED = 0
-"""The modified images are the same for every trial, whatever its seed, so that scores compare."""
+"""One seed for all trials: they see the same modified images, so that their scores compare."""
 
 NUM_OCCLUDERS = 2000
+
+
+class BestEpoch(NamedTuple):
+    """The epoch that validation selected, and the history it was selected from."""
+
+    epoch: int
+    weights: Mapping[str, torch.Tensor]
+    history: Sequence[Mapping[str, float]]
+    """Metrics of every epoch of the trial."""
 
 
 class FinalScore(NamedTuple):
     metrics: dict[str, float]
     examples: dict[str, torch.Tensor]
-    """`Panels.to_tensors`, drawn by whoever records the trial; empty for a model without maps."""
+    """`Panels.to_tensors`, to be drawn later; empty for a model without maps."""
     verdicts: dict[str, torch.Tensor]
     """`Verdicts.to_tensors`."""
 
 
 def score_best(
     config: TrialConfig,
-    weights: Mapping[str, torch.Tensor],
-    history: Sequence[Mapping[str, float]],
-    best_epoch: int,
+    best: BestEpoch,
     subsets: Subsets,
     class_names: Sequence[str],
     occluders_MHWC: torch.Tensor | None,
     runtime: Runtime,
 ) -> FinalScore:
-    """`metrics.FINAL`, interpretability and, where the data allows them, `metrics.LOCALIZATION` and
-    `metrics.CROSS_DOMAIN`; collective.
+    """`metrics.FINAL`, interpretability and, where data allows, `metrics.LOCALIZATION` and `metrics.CROSS_DOMAIN`.
 
-    A model without maps (`occluders_MHWC` is None) has errors only, and no examples.
+    Collective. A model without maps (`occluders_MHWC` is None) gets errors only, and no examples.
     """
     model = numerics.place(build_model(config, len(class_names)), config, runtime.device)
-    model.load_state_dict(weights)
+    model.load_state_dict(best.weights)
     draws = final_draws(config)
     val = evaluate(model, subsets.val, "val", config, runtime, draws)
     collector = VerdictCollector(model, len(subsets.test))
     test = evaluate(model, subsets.test, "test", config, runtime, draws, collector)
     verdicts = collector.verdicts(subsets.test, runtime.world_size).to_tensors()
     found = {
-        "best_epoch": float(best_epoch),
+        "best_epoch": float(best.epoch),
         "final_val_error_pct": val["error_pct"],
         "final_val_nll": val["nll"],
         "final_test_error_pct": test["error_pct"],
         "final_test_nll": test["nll"],
         "test_error_top5_pct": test["error_top5_pct"],
-        "best_test_epoch_error_pct": min(row["test_error_pct"] for row in history),
+        "best_test_epoch_error_pct": min(row["test_error_pct"] for row in best.history),
         "inference_ms_per_image": ms_per_image(model, config, runtime.device),
     }
     if cross_domain.is_prepared(config, runtime):
@@ -108,19 +113,16 @@ def interpretability(
     runtime: Runtime,
     draws: Draws,
 ) -> dict[str, float]:
-    """`metrics.INTERPRETABILITY` over a subset, and `metrics.INTERP_FURTHER` of every further map; collective."""
+    """`metrics.INTERPRETABILITY` over a subset, plus `metrics.INTERP_FURTHER` of every further map; collective."""
     images_NHWC, _ = subset.tensors(torch.device("cpu"))
     return score_interpretability(
         predictor(model, config, draws, runtime.device),
         images_NHWC,
-        num_images=len(subset),
-        batch_size=config.evaluation.batch_size,
+        shard(subset, config, runtime),
         occluders_MHWC=occluders_MHWC,
         config=config.evaluation,
         seed=MODIFICATION_SEED,
         further=tuple(model.map_sizes)[1:],
-        rank=runtime.rank,
-        world_size=runtime.world_size,
     )
 
 
@@ -133,15 +135,12 @@ def localization(
         predictor(model, config, draws, runtime.device),
         images_NHWC,
         subset.masks(),
-        num_images=len(subset),
-        batch_size=config.evaluation.batch_size,
-        rank=runtime.rank,
-        world_size=runtime.world_size,
+        shard(subset, config, runtime),
     )
 
 
 def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torch.device) -> Predict:
-    """What the interpretability protocol asks of a model: predicted classes and maps of raw images. The model has maps.
+    """Predicted classes and maps of raw images, as the interpretability score needs them; the model must have maps.
 
     The noise of a batch is the same for the clean images and for each of their modifications.
     """
@@ -157,7 +156,7 @@ def predictor(model: Classifier, config: TrialConfig, draws: Draws, device: torc
 
 
 def stores_needed(config: TrialConfig, data_root: Path) -> list[tuple[str, int]]:
-    """Name and image size of every data set that the trial opens where it is prepared."""
+    """Name and image size of every data set that the trial opens, if it is prepared."""
     stored_size = config.data.stored_size
     needed = [(config.data.name, stored_size)]
     if config.data.name == cross_domain.TRAINED_ON:
@@ -169,10 +168,10 @@ def stores_needed(config: TrialConfig, data_root: Path) -> list[tuple[str, int]]
 
 
 def occluder_store(config: TrialConfig, data_root: Path, verify: bool = False) -> Store:
-    """The data set that occludes, at the trial's image size if it is prepared so, else at any; its images are resized
-    to the window anyway.
+    """The data set of the occluding images, at the trial's image size if it is prepared at it, otherwise at any size.
 
-    Raises DataError where it is not prepared at all, or, with `verify`, damaged; ConfigError for a name that is none.
+    Any size will do, because occluders are resized to the window. Raises DataError where the data set is not prepared
+    or, with `verify`, is damaged; ConfigError for an invalid name.
     """
     name, size = config.evaluation.occluder_dataset, _occluder_size(config, data_root)
     store_folder(data_root, name, config.data.image_size)
@@ -192,6 +191,6 @@ def _occluder_size(config: TrialConfig, data_root: Path) -> int | None:
 
 
 def occluders(config: TrialConfig, runtime: Runtime) -> torch.Tensor:
-    """Test images (M, H, W, C) uint8 of the data set that occludes."""
+    """Test images (M, H, W, C) uint8 of the occluder data set."""
     test = occluder_store(config, runtime.data_root).splits["test"]
     return torch.from_numpy(test.images_NHWC[:NUM_OCCLUDERS].copy())

@@ -64,7 +64,7 @@ def example_panels(
 
     Raises ConfigError as `score_interpretability` does.
     """
-    clean_NHWC = uint8_batch(images, 0, count)
+    clean_NHWC = uint8_batch(images, slice(0, count))
     require_modifiable(clean_NHWC, occluders_MHWC)
     shown = [clean_NHWC]
     for name in SHOWN:

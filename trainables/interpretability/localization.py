@@ -1,14 +1,12 @@
-"""Where the attention lies: its share inside the object's mask, against the mask's share of the area.
+"""Localization: the share of the attention inside the object's mask, against the mask's share of the area.
 
-The mask is pooled by area to the map's cells, so a cell that is 30 % object counts 30 %, and no attention is smeared
-over cells by interpolation. Attention mass is the map itself over its sum (`attention_in_mask_pct`); learned maps are
-mostly on, which pulls the ratio to 1, so the share of the map stretched to [0, 1] stands beside it. A flat map is
-spread evenly under both: its ratio is exactly 1.
+The mask is pooled by area to the map's cells: a cell that is 30 % object counts 30 %, and no interpolation smears
+attention over cells. Attention mass is the map over its sum (`attention_in_mask_pct`). Learned maps are mostly on,
+which pulls the ratio to 1; so the share of the map scaled to [0, 1] is reported too. A flat map is spread evenly under
+both readings: its ratio is exactly 1.
 
 B images, N images in all, H W image size, h w map size.
 """
-
-import math
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +16,17 @@ from trainables import metrics
 from trainables.errors import DataError, DivergedError
 from trainables.interpretability.consistency import minmax_scale
 from trainables.interpretability.score import ImageArray, Predict, uint8_batch
+from trainables.runtime.sharding import Sharding
 from trainables.runtime.sums import BatchSums
 
 SUMS = ("located", "mask area", "mass in mask", "stretched mass in mask", "not finite")
-"""Columns that `localization_sums` fills, for a BatchSums of the caller's own pass."""
+"""Columns of the BatchSums that `localization_sums` fills."""
 
 
 def localization_sums(maps_Bhw: Tensor, masks_BHW: Tensor) -> dict[str, float | Tensor]:
-    """Sums over one batch of each image's shares; masks are boolean, or shares of coverage in 0..1.
+    """Sums each image's shares over one batch; masks are boolean, or shares of coverage in 0..1.
 
-    Images without any object are left out. Negative attention, which sampling noise can cause, counts as 0.
+    Leaves out images without an object. Negative attention, which sampling noise can cause, counts as 0.
     """
     maps = maps_Bhw.detach().cpu().double()
     coverage = F.interpolate(masks_BHW.cpu().double()[:, None], maps.shape[1:], mode="area").flatten(1)
@@ -61,27 +60,21 @@ def score_localization(
     predict: Predict,
     images: ImageArray,
     masks: ImageArray,
-    *,
-    num_images: int,
-    batch_size: int,
-    rank: int = 0,
-    world_size: int = 1,
+    sharding: Sharding,
 ) -> dict[str, float]:
-    """`metrics.LOCALIZATION` over the first `num_images` images, one pass of the model; `masks` is (N, H, W).
+    """`metrics.LOCALIZATION` over the first `sharding.num_images` images, one pass of the model; collective.
 
-    Sharded by whole batches as `score_interpretability`; collective when `world_size` is above 1.
+    `masks` is (N, H, W).
     """
-    num_batches = math.ceil(num_images / batch_size)
-    sums = BatchSums(num_batches, SUMS)
-    for batch in range(rank, num_batches, world_size):
-        start, stop = batch * batch_size, min((batch + 1) * batch_size, num_images)
-        found = predict(uint8_batch(images, start, stop), batch)
-        sums.add(batch, localization_sums(found.maps_BHW, uint8_batch(masks, start, stop) > 0))
-    return localization_metrics(sums.totals(world_size))
+    sums = BatchSums(sharding.num_batches, SUMS)
+    for batch, rows in sharding.batches():
+        found = predict(uint8_batch(images, rows), batch)
+        sums.add(batch, localization_sums(found.maps_BHW, uint8_batch(masks, rows) > 0))
+    return localization_metrics(sums.totals(sharding.world_size))
 
 
 def _share(mass_BN: Tensor, coverage_BN: Tensor) -> Tensor:
     peaks = mass_BN.amax(dim=1, keepdim=True)
-    # Over its peak, an even map is exactly 1 in every cell, and so is a map without mass by definition.
+    # Divided by its peak, an even map is exactly 1 in every cell; a map without mass is so by definition.
     weights = torch.where(peaks == 0, 1.0, mass_BN / torch.where(peaks == 0, 1.0, peaks))
     return (weights * coverage_BN).sum(dim=1) / weights.sum(dim=1)

@@ -1,9 +1,10 @@
-"""Interpretability score of §4.4 (Table 2): of the images whose prediction survives a modification, the share whose
-attention map survives it too.
+"""Interpretability score of §4.4 (Table 2): how often a modification of the image leaves the attention map unchanged.
 
-score(modification) = 100 * |same prediction and cosine >= t| / |same prediction|; defined as 0 when no prediction
-survives. Correctness of the prediction is not asked. Beside the scores stand the chance level (maps of different
-images) and the contrast of the maps, without which a score cannot be judged.
+score(modification) = 100 * |same prediction and cosine >= t| / |same prediction|
+
+Only images whose prediction stays the same count, right or wrong; the score is 0 when no prediction stays the same.
+The chance level (maps of different images) and the contrast of the maps are reported too: a score means nothing
+without them.
 """
 
 import math
@@ -22,11 +23,12 @@ from trainables.interpretability import contrast
 from trainables.interpretability.consistency import Reading, cosine
 from trainables.interpretability.modifications import modify, require_modifiable
 from trainables.runtime.randomness import stream
+from trainables.runtime.sharding import Sharding
 from trainables.runtime.sums import BatchSums
 
 
 class Prediction(NamedTuple):
-    """What a model says about one batch, on any device."""
+    """A model's output for one batch, on any device."""
 
     labels_B: Tensor
     """Predicted class index."""
@@ -37,8 +39,8 @@ class Prediction(NamedTuple):
 
 
 Predict = Callable[[Tensor, int], Prediction]
-"""(raw uint8 images (B, H, W, C) on the CPU, batch index) -> prediction. Sampling noise keyed by the batch index is the
-same for an image and its modifications, so that only the image differs."""
+"""(raw uint8 images (B, H, W, C) on the CPU, batch index) -> prediction. The batch index keys the sampling noise, which
+is therefore the same for an image and its modifications: only the image differs."""
 
 
 class ImageArray(Protocol):
@@ -54,38 +56,35 @@ _SUBJECTS = (*metrics.MODIFICATIONS, metrics.INTERP_CHANCE)
 def score_interpretability(
     predict: Predict,
     images: ImageArray,
+    sharding: Sharding,
     *,
-    num_images: int,
-    batch_size: int,
     occluders_MHWC: Tensor,
     config: EvaluationConfig,
     seed: int,
     further: Sequence[str] = (),
-    rank: int = 0,
-    world_size: int = 1,
 ) -> dict[str, float]:
-    """All figures of `metrics.INTERPRETABILITY` over the first `num_images` images: eleven passes of the model.
+    """All figures of `metrics.INTERPRETABILITY` over the first `sharding.num_images` images, in eleven passes.
 
-    `further` names the predictions' further maps; each is reported as `metrics.INTERP_FURTHER` under `metrics.of_map`.
+    `further` names the model's further maps; each is reported as `metrics.INTERP_FURTHER` under `metrics.of_map`.
 
-    Batch b belongs to rank b % world_size; every rank returns the same figures, equal to the last bit for any number
-    of ranks. The modified images depend only on (seed, modification, batch index): pass a seed that does not change
-    from trial to trial, so that every model sees the same ones. Chance pairs each image of a batch with the one before
-    it (the first with the last), whatever the number of ranks; a batch of one image has no pair.
-    Collective when `world_size` is above 1. Raises ConfigError for images too small for the largest window, unusable
-    occluders or no images, and DivergedError, on every rank, for maps that are not finite.
+    Every rank returns the same figures, equal to the last bit for any number of ranks; collective over the ranks. The
+    modified images depend only on (seed, modification, batch index): a seed that stays the same from trial to trial
+    shows every model the same images. Chance pairs each image of a batch with the one before it, the first with the
+    last; a batch of one image has no pair.
+    Raises ConfigError for images too small for the largest window, unusable occluders or no images, and DivergedError,
+    on every rank, for maps that are not finite.
     """
-    if num_images < 1 or batch_size < 1:
+    num_images = sharding.num_images
+    if num_images < 1 or sharding.batch_size < 1:
         raise ConfigError(
-            f"interpretability of {num_images} images in batches of {batch_size}; allowed: at least 1 each "
+            f"interpretability of {num_images} images in batches of {sharding.batch_size}; allowed: at least 1 each "
             "('evaluation.interp_images', 'evaluation.batch_size')."
         )
-    # Checked on every rank before the first pass: a rank that stops alone would leave the others waiting.
-    require_modifiable(uint8_batch(images, num_images - 1, num_images), occluders_MHWC)
-    num_batches = math.ceil(num_images / batch_size)
-    sums = BatchSums(num_batches, _columns(further))
-    for batch in range(rank, num_batches, world_size):
-        images_BHWC = uint8_batch(images, batch * batch_size, min((batch + 1) * batch_size, num_images))
+    # Every rank checks before the first pass: a rank that stops alone would leave the others waiting.
+    require_modifiable(uint8_batch(images, slice(num_images - 1, num_images)), occluders_MHWC)
+    sums = BatchSums(sharding.num_batches, _columns(further))
+    for batch, rows in sharding.batches():
+        images_BHWC = uint8_batch(images, rows)
         clean = _on_cpu(predict(images_BHWC, batch))
         sums.add(batch, {"images": len(images_BHWC)})
         for prefix, maps in _maps(clean, further):
@@ -102,24 +101,24 @@ def score_interpretability(
             for (prefix, first), (_, second) in zip(_maps(clean, further), _maps(found, further), strict=True):
                 thresholds = {"pct": config.interp_threshold} if prefix else curve
                 sums.add(batch, _prefixed(prefix, _agreement_sums(name, first, second, kept_B, thresholds)))
-    totals = sums.totals(world_size)
+    totals = sums.totals(sharding.world_size)
     return {name: value for prefix in ("", *further) for name, value in _figures(totals, prefix).items()}
 
 
-def uint8_batch(images: ImageArray, start: int, stop: int) -> Tensor:
-    """Images [start, stop) as a tensor; an array's rows are copied, since a memory-mapped one may be read-only."""
-    rows = images[start:stop]
-    return rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
+def uint8_batch(images: ImageArray, rows: slice) -> Tensor:
+    """Some images as a tensor; copies the rows of an array, because a memory-mapped one may be read-only."""
+    found = images[rows]
+    return found if isinstance(found, Tensor) else torch.from_numpy(np.array(found))
 
 
 def _on_cpu(prediction: Prediction) -> Prediction:
-    # float64 from here on: near-constant maps differ in digits that float32 loses, and not every device has it.
+    # float64, because near-constant maps differ in digits that float32 loses. Not every device has float64.
     further = {name: maps.detach().cpu().double() for name, maps in prediction.further.items()}
     return Prediction(prediction.labels_B.cpu(), prediction.maps_BHW.detach().cpu().double(), further)
 
 
 def _maps(prediction: Prediction, further: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-    """The headline map under no name, then the further ones."""
+    """The headline map under the empty name, then the further maps."""
     yield "", prediction.maps_BHW
     for name in further:
         yield name, prediction.further[name]
@@ -175,7 +174,7 @@ def _agreement_sums(
 
 
 def _figures(totals: dict[str, float], prefix: str) -> dict[str, float]:
-    """`metrics.INTERPRETABILITY` of the headline map (no prefix), `metrics.INTERP_FURTHER` of another."""
+    """`metrics.INTERPRETABILITY` of the headline map (empty prefix), `metrics.INTERP_FURTHER` of another map."""
     num_images = totals["images"]
     subjects = metrics.MODIFICATIONS if prefix else _SUBJECTS
     broken = [subject for subject in subjects if totals[_of(prefix, f"{subject} not finite")]]

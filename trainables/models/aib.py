@@ -3,6 +3,8 @@
 B batch, C classes, H W map size, K latent size, S attention draws, T latent draws for each of them.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -13,31 +15,29 @@ from trainables.models.layers import at_least_fp32
 from trainables.models.quantizer import AnchorQuantizer
 
 
+class AIBParts(NamedTuple):
+    """The modules of the model, from one backbone."""
+
+    features: nn.Module
+    attention: SpatialAttention
+    quantizer: AnchorQuantizer | None
+    """Of the `-qt` models only."""
+    encoder: nn.Module
+    """Modulated features to (B, 2K)."""
+    decoder: nn.Module
+    """(..., K) to (..., C)."""
+
+
 class AIB(Classifier):
-    """Any backbone's parts, with a quantiser (`-qt`) or without.
+    """Its map `attention` is the mean of p(a|x), quantised where the model has a quantiser."""
 
-    Its map `attention` is the mean of p(a|x), quantised where the model quantises.
-    """
-
-    def __init__(
-        self,
-        *,
-        features: nn.Module,
-        attention: SpatialAttention,
-        quantizer: AnchorQuantizer | None,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        modulation: Modulation,
-        latent_dim: int,
-        map_size: tuple[int, int],
-    ) -> None:
-        """`encoder` maps modulated features to (B, 2K), `decoder` (..., K) to (..., C)."""
+    def __init__(self, parts: AIBParts, *, modulation: Modulation, latent_dim: int, map_size: tuple[int, int]) -> None:
         super().__init__(map_sizes={"attention": map_size}, draws_attention=True, latent_dim=latent_dim)
-        self.features = features
-        self.attention = attention
-        self.quantizer = quantizer
-        self.encoder = encoder
-        self.decoder = decoder
+        self.features = parts.features
+        self.attention = parts.attention
+        self.quantizer = parts.quantizer
+        self.encoder = parts.encoder
+        self.decoder = parts.decoder
         self.modulation: Modulation = modulation
 
     def forward(self, x_BCHW: Tensor, noise: Noise) -> Output:
@@ -65,7 +65,7 @@ class AIB(Classifier):
         """The encoder's outputs (S, B, 2K) for the features under every draw."""
         num_maps = scores_SBHW.shape[0] * scores_SBHW.shape[1]
         may_repeat = self.quantizer is not None and len(scores_SBHW) > 1
-        # In training every draw counts in BatchNorm's statistics, and gradients differ where values do not.
+        # Not in training: there every draw counts in BatchNorm's statistics, and equal maps have different gradients.
         if may_repeat and not self.training and not torch.is_grad_enabled():
             draw_P, image_P, place_SB = distinct_maps(scores_SBHW)
             if len(draw_P) < num_maps:
@@ -77,10 +77,10 @@ class AIB(Classifier):
 
 
 def distinct_maps(maps_SBHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each image's maps without repetitions: draw and image index of the P that remain, and which of them stands for
-    every map (S, B)."""
+    """Removes repeated maps of an image: draw and image index of the P that remain, and for every map (S, B) the
+    number of the remaining map that equals it."""
     flat_SBN = maps_SBHW.flatten(2)
-    # The first draw with an equal map; a loop, since all pairs at once would be S * S maps.
+    # The first draw with an equal map. A loop, because comparing all pairs at once would need S * S maps.
     first_SB = torch.stack([(flat_SBN[: s + 1] == flat_SBN[s]).all(2).int().argmax(0) for s in range(len(flat_SBN))])
     is_first_SB = first_SB == torch.arange(len(flat_SBN), device=first_SB.device)[:, None]
     draw_P, image_P = is_first_SB.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""A trial's model by name, with weights that depend on the trial's seed alone."""
+"""Builds a trial's model by name; its initial weights depend on the trial's seed alone."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import torch
 from trainables.config.trial import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models import vgg, vgg16, wrn, wrn50
-from trainables.models.aib import AIB
+from trainables.models.aib import AIB, AIBParts
 from trainables.models.attention import SpatialAttention
 from trainables.models.backbone import Backbone
 from trainables.models.baselines import assembly
@@ -23,7 +23,7 @@ __all__ = ["MODELS", "assemble", "build_model"]
 def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
     width, dropout, latent_dim = config.model.width, config.model.dropout, config.bottleneck.latent_dim
     side = backbone.map_side(config.data.image_size)
-    return AIB(
+    parts = AIBParts(
         features=backbone.features(width, dropout),
         attention=SpatialAttention(
             backbone.attention_mean(width, num_classes, dropout),
@@ -33,10 +33,8 @@ def _aib(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifie
         quantizer=AnchorQuantizer(config.attention.num_anchors) if config.quantized else None,
         encoder=backbone.encoder(width, 2 * latent_dim, dropout),
         decoder=backbone.decoder(latent_dim, num_classes),
-        modulation=config.attention.modulation,
-        latent_dim=latent_dim,
-        map_size=(side, side),
     )
+    return AIB(parts, modulation=config.attention.modulation, latent_dim=latent_dim, map_size=(side, side))
 
 
 _Assembler = Callable[[Backbone, TrialConfig, int], Classifier]
@@ -65,7 +63,7 @@ _MODELS: dict[str, tuple[dict[str, Backbone], _Assembler]] = {
 def build_model(config: TrialConfig, num_classes: int) -> Classifier:
     """The trial's model on the CPU in float32, initialised from `config.seed`; torch's default generator is not used.
 
-    ImageNet weights are not part of it (`pretrained.load_imagenet`): most callers load a trained state next.
+    Loads no ImageNet weights (`pretrained.load_imagenet` does), because most callers load a trained state next.
     Raises ConfigError for an unknown `model.name`, or a backbone, dropout or pretrained weights it cannot have.
     """
     model = assemble(config, num_classes).to_empty(device="cpu")

@@ -23,7 +23,7 @@ from trainables.data.resident import Resident, resident
 from trainables.data.splits import Subsets
 from trainables.errors import DivergedError
 from trainables.evaluation.evaluate import evaluate, search_draws
-from trainables.evaluation.final import interpretability, localization, occluders, score_best
+from trainables.evaluation.final import BestEpoch, interpretability, localization, occluders, score_best
 from trainables.metrics import INTERP_FURTHER_SUMMARY, INTERP_SUMMARY, VAL_LOCALIZATION, without_map
 from trainables.models.classifier import Classifier
 from trainables.runtime import numerics
@@ -72,16 +72,8 @@ def fit(config: TrialConfig, runtime: Runtime, resume: Path | None = None) -> It
         _check_finite(metrics, epoch)
         training.finish_epoch(epoch, metrics, evaluated)
         if epoch == config.epochs:
-            final = score_best(
-                config,
-                training.best_weights,
-                training.history,
-                training.best_epoch,
-                subsets,
-                store.class_names,
-                occluders_MHWC,
-                runtime,
-            )
+            best = BestEpoch(training.best_epoch, training.best_weights, training.history)
+            final = score_best(config, best, subsets, store.class_names, occluders_MHWC, runtime)
             training.examples, training.verdicts = final.examples, final.verdicts
             metrics.update(final.metrics)
             _check_finite(metrics, epoch)

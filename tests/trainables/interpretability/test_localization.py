@@ -5,6 +5,7 @@ from trainables import metrics
 from trainables.errors import DataError, DivergedError
 from trainables.interpretability.localization import SUMS, localization_metrics, localization_sums, score_localization
 from trainables.interpretability.score import Prediction
+from trainables.runtime.sharding import Sharding
 from trainables.runtime.sums import BatchSums
 
 
@@ -69,7 +70,7 @@ def test_sums_do_not_depend_on_batches_and_every_image_counts_once():
         return Prediction(torch.zeros(len(maps), dtype=torch.long), maps)
 
     small, whole = (
-        score_localization(predict, images.numpy(), masks, num_images=23, batch_size=size) for size in (5, 23)
+        score_localization(predict, images.numpy(), masks, Sharding(num_images=23, batch_size=size)) for size in (5, 23)
     )
     assert small == pytest.approx(whole)
     assert set(whole) == set(metrics.LOCALIZATION)

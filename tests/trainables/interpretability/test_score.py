@@ -12,6 +12,7 @@ from trainables import metrics
 from trainables.config.trial import EvaluationConfig, TrialConfig
 from trainables.errors import ConfigError, DivergedError
 from trainables.interpretability.score import Predict, Prediction, score_interpretability
+from trainables.runtime.sharding import Sharding
 
 NUM_IMAGES, BATCH_SIZE, SIZE = 23, 5, 16
 BATCHES = 5
@@ -28,14 +29,10 @@ def random_images(count: int = NUM_IMAGES, size: int = SIZE) -> torch.Tensor:
 
 def score(predict: Predict, images: torch.Tensor | None = None, **changes: object) -> dict[str, float]:
     images = random_images() if images is None else images
-    arguments = {
-        "num_images": len(images),
-        "batch_size": BATCH_SIZE,
-        "occluders_MHWC": random_images(9, 12),
-        "config": config(),
-        "seed": 0,
-    }
-    return score_interpretability(predict, images, **{**arguments, **changes})
+    shares = {"num_images": len(images), "batch_size": BATCH_SIZE, "rank": 0, "world_size": 1}
+    sharding = Sharding(**{name: changes.pop(name, value) for name, value in shares.items()})
+    arguments = {"occluders_MHWC": random_images(9, 12), "config": config(), "seed": 0}
+    return score_interpretability(predict, images, sharding, **{**arguments, **changes})
 
 
 def seeing(images_BHWC: torch.Tensor, _batch: int) -> Prediction:
