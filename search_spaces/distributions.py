@@ -1,7 +1,8 @@
-"""The four ways a field of the trial may vary.
+"""The four distributions that a field of the trial may have in a search space.
 
-`contains` says whether a value may be drawn, `canonical` gives that value as it would be drawn, `size` counts the
-different values (None: infinitely many), `grid` lists them, `to_dict` is the YAML form that `distribution` reads.
+Each has these methods. `contains`: may this value be drawn? `canonical`: the value in the form in which it is drawn.
+`size`: number of different values (None: infinitely many). `grid`: lists them. `to_dict`: the YAML form, which
+`distribution` reads.
 """
 
 import math
@@ -14,13 +15,13 @@ Scalar = str | int | float | bool | None
 FORMS = "{power_of_ten: [0, 1, 2]} | {choice: [a, b]} | {int: [low, high]} | {float: [low, high]}"
 MAX_VALUES = 1000
 _MAX_EXPONENT = 30
-_MAX_INT = 2**53  # beyond it, samplers that compute in floats skip whole numbers
+_MAX_INT = 2**53  # above it, samplers that compute in floats skip whole numbers
 _LARGEST = 1e300
 
 
 @dataclass(frozen=True)
 class PowerOfTen:
-    """10^-p for some whole numbers p, as the paper varies β (Fig. 4a)."""
+    """10^-p for a list of whole numbers p, as the paper varies β (Fig. 4a)."""
 
     power_of_ten: tuple[int, ...]
 
@@ -33,11 +34,11 @@ class PowerOfTen:
             )
 
     def value(self, exponent: int) -> float:
-        """10^-p, the float nearest to it."""
+        """The float nearest to 10^-p."""
         return float(f"1e{-exponent}")
 
     def exponent(self, value: float) -> int:
-        """The p of a value; ValueError if it is none of the powers."""
+        """The p of a value; ValueError if the value is not one of the powers."""
         for p in self.power_of_ten:
             if math.isclose(self.value(p), value, rel_tol=1e-9):
                 return p
@@ -97,7 +98,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class IntRange:
-    """A whole number from `low` to `high`, both included, every `step`; or evenly on a log scale."""
+    """A whole number from `low` to `high`, both included, in steps of `step` or on a log scale."""
 
     low: int
     high: int
@@ -146,7 +147,7 @@ class IntRange:
 
 @dataclass(frozen=True)
 class FloatRange:
-    """A number from `low` to `high`, evenly, or evenly on a log scale."""
+    """A number from `low` to `high`, uniform or uniform on a log scale."""
 
     low: float
     high: float
@@ -183,7 +184,7 @@ Distribution = PowerOfTen | Choice | IntRange | FloatRange
 
 
 def distribution(given: Any) -> Distribution:
-    """Reads the YAML form; ValueError says what is wrong and what is allowed."""
+    """Reads the YAML form; a ValueError says what is wrong and what is allowed."""
     if isinstance(given, Distribution):
         return given
     kinds = [kind for kind in _KINDS if kind in given] if isinstance(given, Mapping) else []
@@ -237,7 +238,7 @@ def _check_range(kind: str, low: float, high: float, log: bool) -> None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Equal, with true told from 1: Python holds them equal, a field of the trial does not."""
+    """Whether two values are equal; true and 1 are different here, although Python calls them equal."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 

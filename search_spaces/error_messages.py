@@ -1,4 +1,4 @@
-"""A failed check as text for a person: file, line, field, what was received, what is allowed."""
+"""Turns a failed check into a message: file, line, field, what was received, what is allowed."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -25,9 +25,9 @@ _KINDS = {
 
 
 def render(error: ValidationError, model: type[BaseModel], places: Mapping[Path, str], source: str) -> str:
-    """Every problem in one message, in the order of the file. `places` says where a key stands."""
+    """Every problem in one message, in the order of the file. `places` maps a key to its line or override."""
     found = error.errors()
-    # A list whose items are wrong is reported as too short as well: its good items are too few.
+    # pydantic also reports a list with wrong items as too short, because it counts the good items only.
     found = [e for e in found if e["type"] != "too_short" or not any(_inside(f["loc"], e["loc"]) for f in found)]
     problems = [problem for details in found for problem in _problems(details, model)]
     lines = [(_place(path, places), f"{_dotted(path)}: {message}" if path else message) for path, message in problems]
@@ -41,7 +41,7 @@ def render(error: ValidationError, model: type[BaseModel], places: Mapping[Path,
 
 
 def unknown_key(path: Path, model: type[BaseModel]) -> str:
-    """What to say about a key that does not exist: the nearest one that does."""
+    """The message for an unknown key: names the nearest valid key."""
     *above, key = path
     names = list(_model_at(model, tuple(above)).model_fields)
     if near := difflib.get_close_matches(str(key), names, n=1):
@@ -89,7 +89,7 @@ def _allowed(kind: str, context: Mapping[str, Any], otherwise: str) -> str:
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
-    """The section that a path leads to; list positions are stepped over."""
+    """The section at a path; skips positions in lists."""
     for part in path:
         if isinstance(part, int):
             continue

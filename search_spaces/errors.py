@@ -1,18 +1,18 @@
-"""Errors of a search specification, and how their messages show a value."""
+"""Errors of a search specification."""
 
 from collections.abc import Sequence
 from typing import Any
 
 Problem = tuple[tuple[str | int, ...], str]
-"""Where in the specification, and what is wrong there."""
+"""A place in the specification, and what is wrong there."""
 
 
 class SpecError(ValueError):
-    """A search specification that cannot be used. Carries one string: file, place, what is wrong, what is allowed."""
+    """An invalid search specification. Its one string says the file, the place, what is wrong and what is allowed."""
 
 
 class BrokenRulesError(ValueError):
-    """Several problems, each with the place it belongs to."""
+    """One or more problems, each with its place."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(message for _, message in problems))
@@ -20,6 +20,6 @@ class BrokenRulesError(ValueError):
 
 
 def abbreviated(value: Any) -> str:
-    """A value as it was received, cut where it is long."""
+    """A received value for a message, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -27,7 +27,7 @@ MAX_TRIALS = 100_000
 
 
 def _space(given: Any) -> Any:
-    """Full dotted keys; the distributions themselves are read one by one, so that each error has its key."""
+    """Expands short keys. The distributions are read one by one later, so that each error names its key."""
     if not isinstance(given, Mapping):
         raise ValueError("is not a mapping; allowed: dotted keys of the trial, each with how it varies")
     space = dict(given)
@@ -55,11 +55,11 @@ class SpecFields(SpecSection):
 
     name: Name
     trial: TrialFields
-    """Fixed fields of every trial, under full dotted keys; what is not given comes from the recipe."""
+    """Fixed fields of every trial, under full dotted keys; the recipe gives the others."""
     space: Annotated[dict[str, Varied], BeforeValidator(_space)]
-    """Dotted key of the trial -> how it varies."""
+    """Dotted key of the trial -> its distribution."""
     first: Annotated[tuple[TrialFields, ...], BeforeValidator(as_tuple)] = ()
-    """Points tried before the sampler proposes; keys a point leaves out are sampled."""
+    """Points to try before the sampler proposes; the sampler draws the keys that a point leaves out."""
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=8), BeforeValidator(as_tuple)] = (
         Objective(metric="val_error_pct", goal="minimize"),
     )
@@ -67,10 +67,10 @@ class SpecFields(SpecSection):
     sampler: NamedSampler = Sampler()
     scheduler: NamedScheduler = Scheduler()
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)]
-    """With the grid sampler it may be left out: the whole grid."""
+    """May be left out with the grid sampler: the default is then the whole grid."""
     finalists: Finalists = Finalists()
     resources: Resources = Resources()
     registered_model: Name
-    """Name in the registry; the search's own name unless given."""
+    """Name in the registry; defaults to the search's name."""
     gate: Gate = Gate()
     max_failures_per_trial: Annotated[int, Field(ge=0, le=100)] = 2

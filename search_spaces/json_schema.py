@@ -1,4 +1,4 @@
-"""What pydantic cannot say in JSON Schema by itself: the distributions, the bare words, the optional `trials`."""
+"""Parts of the JSON Schema that pydantic cannot generate: distributions, bare sampler names, optional `trials`."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ DISTRIBUTION_SCHEMA: dict[str, Any] = {
 
 
 def complete_schema(generated: dict[str, Any]) -> dict[str, Any]:
-    """The generated schema with the bare words `sampler: NAME`, `scheduler: NAME`, and its optional fields."""
+    """Adds the short forms `sampler: NAME` and `scheduler: NAME` and the optional fields to the generated schema."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated}
     definitions, properties = schema["$defs"], schema["properties"]
     for field in ("sampler", "scheduler"):

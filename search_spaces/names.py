@@ -1,4 +1,4 @@
-"""Names that become folders, database keys and registry entries."""
+"""Checks names that become folders, database keys and registry entries."""
 
 import re
 
@@ -7,7 +7,7 @@ _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
 def check_name(name: str) -> str:
-    """The name itself; ValueError unless it is safe as one folder on every file system."""
+    """Returns the name; ValueError unless it is a safe folder name on every file system."""
     if re.fullmatch(NAME_PATTERN, name, re.ASCII) is None:
         raise ValueError(f"is {_shown(name)}; allowed: 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if name in (".", "..") or _DEVICES.fullmatch(name):

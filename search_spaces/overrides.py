@@ -1,4 +1,4 @@
-"""`--set key=value`: changes to a specification before it is checked, in the order they are given."""
+"""Applies `--set key=value` options to a specification, in their order, before it is checked."""
 
 import copy
 import difflib
@@ -12,7 +12,7 @@ from search_spaces.trial_keys import SHORT, TRIAL_SECTIONS, flat_keys
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Dotted key and value of one `key=value`; the value is YAML, read as strictly as the file."""
+    """Splits one `key=value` into dotted key and value; the value is YAML and read as strictly as the file."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
@@ -31,10 +31,10 @@ def apply_overrides(
     fields: Sequence[str],
     places: Mapping[KeyPath, str],
 ) -> tuple[dict[str, Any], dict[KeyPath, str]]:
-    """The specification with the overrides in it, and where each key comes from now: its place, or an override.
+    """Returns the changed specification and the origin of each key: its line in the file, or an override.
 
-    `fields` are the specification's own keys; a key that starts with a field of the trial means the same under
-    `trial.`. A trial field set here is fixed: it leaves the space and the first points.
+    `fields` are the specification's own keys. A key that starts with a section of the trial is short for the same key
+    under `trial.`. An override of a trial field fixes it: the field leaves the space and the first points.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(spec))
     found = dict(places)
@@ -54,7 +54,7 @@ def apply_overrides(
         else:
             paths = [_set_field(changed, key, value)]
         for path in paths:
-            # What stood under the key is gone with its former value.
+            # The new value replaces everything below the key, so the former places below it go too.
             found = {place: where for place, where in found.items() if place[: len(path)] != path}
             found[path] = f"--set {key}"
     return changed, found
@@ -70,7 +70,7 @@ def _set_trial(spec: dict[str, Any], given: Any, key: str, source: str) -> list[
             {name: value for name, value in _flat(point, f"{source}: first[{place}]").items() if name not in fixed}
             for place, point in enumerate(spec["first"])
         ]
-        # Points that differed only in what is now fixed are one point.
+        # Points that differed only in the fixed fields are now the same point.
         spec["first"] = [point for place, point in enumerate(points) if point and point not in points[:place]]
     return [("trial", name) for name in fixed]
 

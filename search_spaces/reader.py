@@ -1,15 +1,17 @@
-"""YAML for people and from strangers: one document of mappings, lists and plain values, and nothing else.
+"""Reads a safe subset of YAML: one document of mappings, lists and plain values.
 
-Refused: tags, anchors and aliases (an alias bomb needs them), duplicate keys, keys that are not text, non-finite
-numbers, text that is not UTF-8, more than `MAX_BYTES` and more than `MAX_DEPTH` levels. Plain values are read by the
-core schema of YAML 1.2, so `1e-4` is a number and `no`, `off` and `1:30` are text.
+Refuses tags, anchors and aliases (an alias bomb needs them), duplicate keys, keys that are not text, non-finite
+numbers, text that is not UTF-8, more than `MAX_BYTES` and more than `MAX_DEPTH` levels. Reads plain values by the core
+schema of YAML 1.2, so `1e-4` is a number and `no`, `off` and `1:30` are text.
 """
 
+import glob
 import math
 import os
 import re
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,10 +23,10 @@ from search_spaces.errors import SpecError
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 MAX_KEY = 200
-"""Characters; keys are repeated in messages."""
+"""Characters in a key; messages repeat keys."""
 PIPE_WAIT_S = 10.0
-"""A pipe that is silent for so long is given up."""
-_MAX_DIGITS = 18  # what fits 64 bits, in whole numbers
+"""The reader gives up on a pipe that is silent for this long."""
+_MAX_DIGITS = 18  # of a whole number that fits into 64 bits
 
 _INT = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
@@ -40,19 +42,20 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A document's value and the line of every key and list item in it, counted from 1."""
+    """A document's value, and the line of every key and list item, counted from 1."""
 
     value: Any
     lines: dict[KeyPath, int]
 
 
 def read_file(path: str | Path) -> Document:
-    """Reads one YAML file; SpecError names the file, the line and the column."""
+    """Reads one YAML file; a SpecError names the file, the line and the column."""
     try:
-        # One byte more than allowed tells a file that is too large without reading the rest of it.
+        # One byte more than allowed shows that a file is too large, without reading all of it.
         content = _read_at_most(path, MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(f"{path}: there is no such file; give the path of a search specification (YAML).") from None
+        hint = f"did you mean '{moved}'? Give" if (moved := _in_a_subfolder(Path(path))) else "give"
+        raise SpecError(f"{path}: there is no such file; {hint} the path of a search specification (YAML).") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SpecError(f"{path}: cannot be read ({reason}); give the path of a search specification (YAML).") from None
@@ -66,9 +69,18 @@ def read_file(path: str | Path) -> Document:
     return read_text(text, str(path))
 
 
+def _in_a_subfolder(path: Path) -> Path | None:
+    """A file of the same name in a direct sub-folder of the path's folder, if there is one."""
+    with suppress(OSError):
+        return next(
+            (found for found in sorted(path.parent.glob(f"*/{glob.escape(path.name)}")) if found.is_file()), None
+        )
+    return None
+
+
 def _read_at_most(path: str | Path, limit: int) -> bytes:
-    """The first bytes of a file, or of a pipe as long as its writer keeps writing."""
-    # Not blocking: opening a pipe that nobody writes to would wait for ever.
+    """The first bytes of a file, or of a pipe while its writer keeps writing."""
+    # Non-blocking, because opening a pipe without a writer would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     content = bytearray()
     try:
@@ -85,14 +97,14 @@ def _read_at_most(path: str | Path, limit: int) -> bytes:
 
 
 def read_text(text: str, source: str) -> Document:
-    """Reads one YAML document; `source` stands in front of every error."""
+    """Reads one YAML document; every error starts with `source`."""
     if len(text) > MAX_BYTES:
         raise SpecError(f"{source}: is longer than {MAX_BYTES // 1024} KiB.")
     return _Reader(text, source).document()
 
 
 class _Reader:
-    """Builds the value from the parser's events, so that nothing is expanded before it has been checked."""
+    """Builds the value from the parser's events, so that nothing is expanded before it is checked."""
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source
@@ -123,7 +135,7 @@ class _Reader:
             column = position - text.rfind("\n", 0, position)
             raise SpecError(f"{self._source}:{line}:{column}: holds a character that YAML does not allow.") from None
         except (ValueError, OverflowError):
-            # PyYAML turns the numbers in escapes (\U00110000) and directives into characters and ints unchecked.
+            # PyYAML does not check numbers in escapes (\U00110000) and directives before it converts them.
             raise SpecError(
                 f"{self._source}: is not YAML: an escape or a directive holds an impossible number."
             ) from None

@@ -1,4 +1,4 @@
-"""What must hold between the sections of a specification, found all at once."""
+"""Checks the sections of a specification against each other, and reports all problems at once."""
 
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -10,13 +10,13 @@ from search_spaces.fields import SpecFields
 
 
 def grid_size(space: Mapping[str, Distribution]) -> int | None:
-    """Number of points of the whole grid; None where a distribution has infinitely many values."""
+    """Number of points in the whole grid; None where a distribution has infinitely many values."""
     sizes = [distribution.size for distribution in space.values()]
     return None if any(size is None for size in sizes) else prod(size for size in sizes if size is not None)
 
 
 def check_rules(spec: SpecFields) -> None:
-    """Raises BrokenRulesError with every problem there is."""
+    """Raises BrokenRulesError with every problem found."""
     problems = [*_space(spec), *_first(spec), *_objectives(spec), *_sampler(spec), *_scheduler(spec)]
     if problems:
         raise BrokenRulesError(problems)

@@ -1,4 +1,4 @@
-"""A search as a value: what to vary, what to optimise, how, and with how much of the cluster.
+"""The specification of a search as a value: what to vary, what to optimise, how, and with which resources.
 
 `load_spec` reads one from YAML; `to_dict` and `from_dict` store it and read it back. The fields of the trial itself
 belong to `trainables` and are checked where the search is planned.
@@ -37,7 +37,7 @@ class SearchSpec(SpecFields):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, given: Any) -> Any:
-        """Fills in what follows from other sections; leaves anything malformed for the sections to refuse."""
+        """Fills in defaults that depend on other sections; leaves malformed values, which the sections refuse later."""
         if not isinstance(given, Mapping):
             return given
         filled = dict(given)
@@ -59,7 +59,7 @@ class SearchSpec(SpecFields):
     def _rules(self) -> "SearchSpec":
         check_rules(self)
         for point in self.first:
-            # The value as the sampler would give it: 64, not 64.0; the power of ten itself, not one beside it.
+            # The value in the sampler's form: 64, not 64.0; the exact power of ten, not a float next to it.
             point.update({key: self.space[key].canonical(value) for key, value in point.items()})
         return self
 
@@ -70,15 +70,15 @@ class SearchSpec(SpecFields):
 
     @staticmethod
     def from_dict(given: Mapping[str, Any], source: str = "search specification") -> "SearchSpec":
-        """Builds a search from plain values; SpecError lists every problem, with `source` in front."""
+        """Builds a search from plain values; a SpecError lists every problem and starts with `source`."""
         return _validated(given, {}, source)
 
 
 def load_spec(path: str | Path | None, overrides: Sequence[str] = ()) -> SearchSpec:
     """Reads a search from YAML and applies `key=value` overrides in order.
 
-    Without a path: a single trial, named `train`, of what the overrides say. Raises SpecError, one message that
-    names the file and every field that is wrong.
+    Without a path: a single trial named `train` that the overrides describe. Raises SpecError with one message that
+    names the file and every wrong field.
     """
     if path is None:
         source, value, places = "--set", {"name": "train", "trial": {}, "space": {}, "trials": 1}, {}
@@ -113,7 +113,7 @@ def _valid_name(name: Any) -> str:
 
 
 def _whole_grid(space: Any) -> int:
-    """Points of the grid; 1 where the space will be refused anyway, so that `trials` is not reported beside it."""
+    """Points of the grid; 1 for an invalid space, so that only the space is reported, not `trials` too."""
     try:
         size = grid_size({key: distribution(varied) for key, varied in space.items()})
     except (ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""The sections of a search specification, each checked by itself; `rules.py` checks them against each other."""
+"""The sections of a search specification. Each checks itself; `rules.py` checks them against each other."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 SEED_LIMIT = 2**31 - 1
 
-# A map in front, and a slash, names the same figure of a model's further map.
+# `MAP/METRIC` is the metric of one of the model's further maps.
 Metric = Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,31}/)?[a-z][a-z0-9_]{0,63}$")]
 Goal = Literal["minimize", "maximize"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -16,7 +16,7 @@ WorkerRange = tuple[WorkerCount, WorkerCount]
 
 
 def as_tuple(value: Any) -> Any:
-    """A YAML list as the tuple that a frozen value holds."""
+    """Converts a YAML list to a tuple, because frozen values hold tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -46,7 +46,7 @@ class Constraint(SpecSection):
 
     @property
     def text(self) -> str:
-        """What it asks, in words, which no other constraint of a search has: a metric may have two."""
+        """The constraint in words, unique within a search: a metric may have a lower and an upper bound."""
         if self.at_most is None:
             return f"{self.metric} at least {self.at_least:g}"
         return f"{self.metric} at most {self.at_most:g}"
@@ -66,7 +66,7 @@ class Scheduler(SpecSection):
     grace_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Epochs every trial runs before it may be stopped."""
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 4
-    """One trial in so many goes on from each rung."""
+    """At each rung one of this many trials continues."""
 
 
 class Finalists(SpecSection):
@@ -75,12 +75,12 @@ class Finalists(SpecSection):
     top: Annotated[int, Field(ge=1, le=1000)] = 3
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
     workers_per_trial: Annotated[WorkerRange | WorkerCount | None, BeforeValidator(as_tuple)] = None
-    """DDP workers of a retraining: a number, or [least, most] for as many as the cluster has room for at the time
+    """DDP workers of a retraining: a number, or [least, most], of which the cluster gets as many as it has room for
     (null: as in the search). The global batch stays the same."""
 
     @property
     def worker_range(self) -> tuple[int, int] | None:
-        """Least and most workers of a retraining; None where it has those of the search."""
+        """Least and most workers of a retraining; None: as many as in the search."""
         asked = self.workers_per_trial
         return (asked, asked) if isinstance(asked, int) else asked
 
@@ -98,16 +98,17 @@ class Resources(SpecSection):
     gpus_per_worker: Annotated[float, Field(ge=0, le=65_536, allow_inf_nan=False)] = 0.0
     """A whole number, or a share of one GPU below 1."""
     trials_per_slot: Annotated[int, Field(ge=1)] | None = None
-    """Trials that one warm worker group serves before a fresh one takes over (null: all it gets)."""
+    """Trials that one warm worker group runs before a new group replaces it (null: no limit)."""
     placement: Literal["pack", "spread"] = "pack"
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
-    """Most trials at a time (null: as many as the cluster holds)."""
+    """Most trials at the same time (null: as many as fit into the cluster)."""
 
     hang_timeout_s: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] | None = None
-    """Seconds that a worker may pass without a step, a batch of an evaluation, or a file of a checkpoint, before it
-    counts as hung and is replaced (null: 20 times its longest such pause since the trial's first epoch, at least 120).
-    At least 600 until a worker's first epoch is done, and where it is null its second: they hold the pauses of the
-    start."""
+    """Seconds without progress after which a worker counts as hung and is replaced.
+
+    Progress is a training step, a batch of an evaluation, or a file of a checkpoint. null: 20 times the worker's
+    longest pause since the trial's first epoch, at least 120. During a worker's first epoch, and with null also its
+    second, the limit is at least 600, because pauses are longer at the start."""
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> "Resources":
@@ -122,15 +123,15 @@ class Gate(SpecSection):
     """What a finalist must keep to replace the present champion."""
 
     error_margin_pct: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """Points of error by which it may be worse."""
+    """Percentage points of error by which the finalist may be worse."""
     interpretability_margin_pct: Annotated[float, Field(ge=0, le=200)] = 2.0
-    """Points of `interp_centered_pct` by which it may be worse."""
+    """Percentage points of `interp_centered_pct` by which the finalist may be worse."""
     min_attention_std: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """Standard deviation over a map's cells below which the map counts as dead."""
+    """A map counts as dead below this standard deviation over its cells."""
 
 
 def expand_name(value: Any) -> Any:
-    """The bare word `none` (or any sampler's or scheduler's name) as the section it is short for."""
+    """Expands the short form `sampler: NAME` or `scheduler: NAME` to its section."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -139,7 +140,7 @@ NamedScheduler = Annotated[Scheduler, BeforeValidator(expand_name)]
 
 
 def complete_scheduler(scheduler: Any, objectives: Any) -> Any:
-    """A scheduler section with metric and goal filled in from the objectives; anything malformed is left as it is."""
+    """Fills in the scheduler's metric and goal from the objectives; leaves malformed values as they are."""
     scheduler = expand_name(scheduler)
     goals: dict[str, Any] = {}
     for objective in objectives if isinstance(objectives, (list, tuple)) else ():

@@ -1,6 +1,6 @@
-"""The trial's dotted keys, as far as a specification must know them: its sections and its short forms.
+"""The trial's dotted keys that a specification must know: its sections and short forms.
 
-`trainables` owns the fields; a test holds these names against them.
+`trainables` defines the fields; a test compares these names with them.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ SHORT = {"model": "model.name", "dataset": "data.name", "data": "data.name"}
 
 
 def flat_keys(given: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested or dotted keys as full dotted keys; ValueError if it is no mapping or one field is spelt twice."""
+    """Turns nested or dotted keys into full dotted keys; ValueError for no mapping, or a field given twice."""
     if not isinstance(given, Mapping):
         raise ValueError(f"is {abbreviated(given)}; allowed: a mapping of the trial's fields")
     flat: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def flat_keys(given: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def trial_values(given: Any) -> dict[str, Any]:
-    """`flat_keys`, with every value a scalar or a list of scalars."""
+    """`flat_keys`; ValueError unless every value is a scalar or a list of scalars."""
     flat = flat_keys(given)
     for key, value in flat.items():
         items = value if isinstance(value, (list, tuple)) else [value]

@@ -162,12 +162,24 @@ def test_other_encodings_are_refused(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"missing\.yaml: there is no such file"):
+    with pytest.raises(SpecError, match=r"missing\.yaml: there is no such file; give the path"):
         read_file(tmp_path / "missing.yaml")
     with pytest.raises(SpecError, match="cannot be read"):
         read_file(tmp_path)
     with pytest.raises(SpecError, match="cannot be read"):
         read_file("a\0b")
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "[a] *.yaml"])
+def test_a_file_that_moved_to_a_subfolder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "table1").mkdir()
+    (tmp_path / "table1" / name).touch()
+    with pytest.raises(SpecError) as refused:
+        read_file(tmp_path / name)
+    assert str(refused.value) == (
+        f"{tmp_path / name}: there is no such file; did you mean '{tmp_path / 'table1' / name}'? Give the path of a "
+        "search specification (YAML)."
+    )
 
 
 @pytest.fixture
