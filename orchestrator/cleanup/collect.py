@@ -1,7 +1,7 @@
-"""What can go from a study's storage, and its removal: checkpoints that nobody reads, and what kills left behind.
+"""Finds and removes what no command reads: checkpoints, and files that killed processes left (`aib gc`).
 
-Everything is looked at before anything is removed, and each removal is whole or can be made again, so that a kill at
-any moment leaves a study that resumes, and the next run finishes the work.
+Everything is read before anything is removed, and each removal can be repeated. So a study resumes after a kill at any
+moment, and the next `aib gc` finishes the work.
 """
 
 import shutil
@@ -17,16 +17,16 @@ from orchestrator.study.checkpoint_storage import TrialStorage, recorded_storage
 from orchestrator.study.lock import study_lock
 from orchestrator.study.paths import StudyPaths
 from orchestrator.study.study import view_study
-from trainables.checkpoints.folder_store import CheckpointStore, StoredCheckpoint
+from trainables.checkpoints.checkpoint_store import CheckpointStore, StoredCheckpoint
 from trainables.errors import AIBError, CheckpointError, StorageError
 
 
 class Removal(NamedTuple):
     what: str
-    """Path below the study's folder, or below its place in the object store."""
+    """Path relative to the study's folder, or to its prefix in the object store."""
     num_bytes: int
     why: str
-    carry_out: Callable[[], None]
+    remove: Callable[[], None]
 
 
 class Kept(NamedTuple):
@@ -37,7 +37,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Collection:
-    """What was, or would be, removed from a study, and which trials keep checkpoints."""
+    """What was removed from a study (or would be, in a dry run), and the trials that keep checkpoints."""
 
     study: str
     removals: tuple[Removal, ...]
@@ -55,23 +55,23 @@ class Collection:
 
 
 def collect(paths: StudyPaths, dry_run: bool) -> Collection:
-    """Finds what can go and, unless it is a dry run, removes it.
+    """Finds what can be removed and, unless it is a dry run, removes it.
 
-    Raises PreflightError where there is no such study, a driver runs it, or its storage does not answer.
+    Raises PreflightError if the study does not exist, a driver runs it, or its storage cannot be read.
     """
     view_study(paths)
     with study_lock(paths.folder):
-        # Again: what another process wrote before it gave the lease back counts.
+        # Read again: another process may have written before it released the lock.
         view = view_study(paths)
         storage = recorded_storage(view.facts, paths.trials, paths.name)
         removals, kept = [], []
         try:
             for trial, reference in references(view).items():
                 store = storage.of(trial)
-                going, staying = _split(store, reference)
-                removals += list(_checkpoint_removals(trial, store, reference, going))
-                if staying:
-                    kept.append(Kept(trial, tuple(one.name for one in staying), reference.reader))
+                to_remove, to_keep = _split(store, reference)
+                removals += list(_checkpoint_removals(trial, store, reference, to_remove))
+                if to_keep:
+                    kept.append(Kept(trial, tuple(one.name for one in to_keep), reference.reader))
             removals += list(_file_removals(paths))
         except OSError as error:
             raise PreflightError(f"{storage.place} cannot be read ({error}); nothing was removed.") from error
@@ -79,25 +79,28 @@ def collect(paths: StudyPaths, dry_run: bool) -> Collection:
             raise PreflightError(f"{error} Nothing was removed.") from error
         if not dry_run:
             for removal in removals:
-                _carry_out(removal, storage)
+                _remove(removal, storage)
     return Collection(paths.name, tuple(removals), tuple(kept))
 
 
 def _split(store: CheckpointStore, reference: Reference) -> tuple[list[StoredCheckpoint], list[StoredCheckpoint]]:
-    """What of a trial's checkpoints goes and what stays. None goes unless those that stay were read back whole."""
+    """The checkpoints of a trial to remove and to keep.
+
+    Before a complete checkpoint is removed, the ones to keep are checked against their manifests.
+    """
     stored = store.listed()
     complete = [one for one in stored if one.complete]
     if reference.keep >= len(complete):
-        staying = complete
+        to_keep = complete
     else:
-        staying = []
+        to_keep = []
         for one in complete:
-            if len(staying) < reference.keep and _is_sound(store, one.name):
-                staying.append(one)
-    return [one for one in stored if one not in staying], staying
+            if len(to_keep) < reference.keep and _is_intact(store, one.name):
+                to_keep.append(one)
+    return [one for one in stored if one not in to_keep], to_keep
 
 
-def _is_sound(store: CheckpointStore, name: str) -> bool:
+def _is_intact(store: CheckpointStore, name: str) -> bool:
     try:
         with store.named(name):
             return True
@@ -106,42 +109,42 @@ def _is_sound(store: CheckpointStore, name: str) -> bool:
 
 
 def _checkpoint_removals(
-    trial: str, store: CheckpointStore, reference: Reference, going: list[StoredCheckpoint]
+    trial: str, store: CheckpointStore, reference: Reference, to_remove: list[StoredCheckpoint]
 ) -> Iterator[Removal]:
-    for one in going:
+    for one in to_remove:
         if not one.complete:
-            why = "not complete: its writer died"
+            why = "incomplete: its writer died"
         else:
-            why = "older, or not what its manifest lists" if reference.keep else reference.reader
+            why = "older, or differs from its manifest" if reference.keep else reference.reader
 
-        def carry_out(name: str = one.name) -> None:
+        def remove(name: str = one.name) -> None:
             store.remove(name)
 
-        yield Removal(f"trials/{trial}/{one.name}", one.num_bytes, why, carry_out)
+        yield Removal(f"trials/{trial}/{one.name}", one.num_bytes, why, remove)
 
 
 def _file_removals(paths: StudyPaths) -> Iterator[Removal]:
     for path, why in leftovers(paths):
-        # A link is removed as a link; a folder that is reached through one is not ours.
+        # Removes a link itself, but nothing behind a link: such a folder is outside of the study.
         if not path.parent.resolve().is_relative_to(paths.folder.resolve()):
             continue
         is_folder = path.is_dir() and not path.is_symlink()
         inside = [one for one in path.rglob("*") if not one.is_dir()] if is_folder else [path]
         num_bytes = sum(one.lstat().st_size for one in inside)
 
-        def carry_out(path: Path = path, is_folder: bool = is_folder) -> None:
+        def remove(path: Path = path, is_folder: bool = is_folder) -> None:
             shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
 
-        yield Removal(path.relative_to(paths.folder).as_posix(), num_bytes, why, carry_out)
+        yield Removal(path.relative_to(paths.folder).as_posix(), num_bytes, why, remove)
 
 
-def _carry_out(removal: Removal, storage: TrialStorage) -> None:
+def _remove(removal: Removal, storage: TrialStorage) -> None:
     try:
-        removal.carry_out()
+        removal.remove()
     except FileNotFoundError:
         return
     except OSError as error:
         raise AIBError(
-            f"{removal.what} of {storage.place} could not be removed ({error}); what was listed before it is gone. "
-            "Set that right and run aib gc again."
+            f"{removal.what} of {storage.place} could not be removed ({error}); the items before it are removed. "
+            "Fix the cause and run aib gc again."
         ) from error

@@ -1,4 +1,4 @@
-"""Files of a study that nobody reads again, beside checkpoints: what kills left half done, and Ray's own files."""
+"""Finds files of a study that no command reads again: interrupted writes, Ray's files, delivered records."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import NamedTuple
 from orchestrator.study.paths import StudyPaths
 from orchestrator.tracking.buffer import spool
 
-_HALF_DONE = {
-    "study.tmp": "a study that was about to be written",
-    ".export-*": "a model that was about to be exported",
-    "report/.*": "a report that was about to be written",
+_INTERRUPTED_WRITES = {
+    "study.tmp": "interrupted write of study.json",
+    ".export-*": "interrupted export of a model",
+    "report/.*": "interrupted write of a report",
 }
 
 
@@ -20,11 +20,11 @@ class Leftover(NamedTuple):
 
 
 def leftovers(paths: StudyPaths) -> Iterator[Leftover]:
-    """Of a study whose lease this process holds: while a driver runs, all of them are in use."""
-    for pattern, why in _HALF_DONE.items():
+    """Yields the files and folders; only valid while this process holds the study lock, since a driver uses them."""
+    for pattern, why in _INTERRUPTED_WRITES.items():
         for path in sorted(paths.folder.glob(pattern)):
             yield Leftover(path, why)
     for path in sorted(paths.scratch.glob("*")):
-        yield Leftover(path, "Ray's own files of a run that has ended")
+        yield Leftover(path, "Ray's own files of an ended run")
     for path in spool.leftovers(paths.spool):
         yield Leftover(path, "of records that have been delivered")

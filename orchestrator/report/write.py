@@ -9,6 +9,7 @@ from orchestrator.report.page.html import html_page
 from orchestrator.report.page.markdown import markdown_page
 from orchestrator.report.source import StudySource
 from orchestrator.report.trials_csv import trials_csv
+from trainables.runtime.atomic_file import replace_file
 
 FILES = ("report.html", "report.md", "trials.csv")
 
@@ -27,10 +28,5 @@ def write_report(sources: Sequence[StudySource], out: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, text, aside=path.with_name(f".{path.name}.{os.getpid()}"))
     return path

@@ -1,4 +1,4 @@
-"""What a finished trial keeps beside its weights, made up: eight images with maps, and answers to forty."""
+"""An artificial checkpoint of a finished trial: eight images with maps, predictions for forty test images."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def panels(count: int) -> Panels:
 
 
 def verdicts(wrong: tuple[int, ...] = (3, 5, 8)) -> Verdicts:
-    """Forty images of three classes, all right but `wrong`, which are taken for the next class."""
+    """Forty images of three classes; the images in `wrong` are predicted as the next class, all others correctly."""
     generator = np.random.default_rng(1)
     labels_N = (np.arange(40) % 3).astype(np.int16)
     predicted_N = labels_N.copy()

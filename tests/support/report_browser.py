@@ -1,4 +1,4 @@
-"""A real headless browser, driven over its DevTools protocol: what it loads, logs, draws and does."""
+"""A headless Chromium, driven over the DevTools protocol: loads pages, presses keys, records errors and requests."""
 
 import asyncio
 import base64
@@ -14,14 +14,14 @@ from typing import Any
 import aiohttp
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-"""From the Debian package chromium; tests that need it skip without."""
+"""Path of the browser (Debian package chromium); None skips the tests that need it."""
 
 _START_S = 60.0
 _REPLY_S = 60.0
 
 
 class Browser:
-    """One page of a browser of its own; `problems` are errors it logged, `requests` every address it asked for."""
+    """One page in its own browser; `problems` lists the errors it logged, `requests` the addresses it requested."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -41,7 +41,7 @@ class Browser:
                 return result
 
     async def open(self, page: Path) -> float:
-        """Loads a page and waits for its load event; the seconds that took, by the browser's own clock."""
+        """Loads a page and waits for its load event; returns the seconds by the browser's own clock."""
         self._loaded = False
         await self.call("Page.navigate", url=page.as_uri())
         while not self._loaded:

@@ -1,4 +1,4 @@
-"""A study's folder as a search leaves it: journal, real checkpoints, Ray's files, what kills left half done."""
+"""A study's folder as a killed search leaves it: journal, real checkpoints, Ray's files, interrupted writes."""
 
 import json
 from pathlib import Path
@@ -27,20 +27,20 @@ def make_study(root: Path, storage_uri: str | None = None) -> tuple[StudyPaths, 
     paths.study_json.write_text(json.dumps(facts))
     journal = Journal(paths.journal)
     journal.append("stage", stage="searching")
-    tell(journal, storage, "t00000", 20.0, "completed")
-    tell(journal, storage, "t00001", 50.0, "stopped", epochs=4)
-    tell(journal, storage, "t00002", 40.0, "failed", epochs=3)
-    tell(journal, storage, "t00003", 30.0, None, epochs=4)
-    tell(journal, storage, "t00004", 35.0, "completed", recorded=False)
-    tell(journal, storage, "t00005", 45.0, "completed")
-    tell(journal, storage, "f00000-seed1", 21.0, "completed", kind="finalist", of="t00000", seed=1)
-    tell(journal, storage, "f00000-seed2", 22.0, None, epochs=5, kind="finalist", of="t00000", seed=2)
+    write_trial(journal, storage, "t00000", 20.0, "completed")
+    write_trial(journal, storage, "t00001", 50.0, "stopped", epochs=4)
+    write_trial(journal, storage, "t00002", 40.0, "failed", epochs=3)
+    write_trial(journal, storage, "t00003", 30.0, None, epochs=4)
+    write_trial(journal, storage, "t00004", 35.0, "completed", recorded=False)
+    write_trial(journal, storage, "t00005", 45.0, "completed")
+    write_trial(journal, storage, "f00000-seed1", 21.0, "completed", kind="finalist", of="t00000", seed=1)
+    write_trial(journal, storage, "f00000-seed2", 22.0, None, epochs=5, kind="finalist", of="t00000", seed=2)
     journal.close()
-    litter(paths)
+    write_leftovers(paths)
     return paths, storage
 
 
-def tell(
+def write_trial(
     journal: Journal,
     storage: TrialStorage,
     trial: str,
@@ -75,8 +75,8 @@ def save(storage: TrialStorage, trial: str, epoch: int) -> None:
     storage.of(trial).save(epoch, lambda folder: write_checkpoint(folder, tensors, {"epoch": epoch}))
 
 
-def litter(paths: StudyPaths) -> None:
-    """What a SIGKILL at the worst moments leaves."""
+def write_leftovers(paths: StudyPaths) -> None:
+    """Files that a SIGKILL at the worst moments leaves."""
     for folder in ("scratch/slots/a1/worker", "scratch/tune", ".export-x1y2", "report"):
         (paths.folder / folder).mkdir(parents=True)
     for file, size in {

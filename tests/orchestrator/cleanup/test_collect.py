@@ -1,4 +1,4 @@
-"""`aib gc` on real folders and a real object store: what goes, what stays, and what a kill in between costs."""
+"""`aib gc` on real folders and a real object store: what it removes, what it keeps, and kills in between."""
 
 import json
 import os
@@ -36,7 +36,7 @@ STAYS = {
     "f00000-seed1": [6],
     "f00000-seed2": [5, 4],
 }
-"""Epochs of the checkpoints that are left of `make_study`, the newest first."""
+"""Trial of `make_study` -> epochs of the checkpoints that `aib gc` keeps, newest first."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def in_folder(tmp_path: Path) -> tuple[StudyPaths, TrialStorage]:
 
 
 def epochs_left(storage: TrialStorage) -> dict[str, list[int]]:
-    """Of every trial, read back from checkpoints that match their manifests."""
+    """Trial -> epochs of its checkpoints, each read back and checked against its manifest."""
     found: dict[str, list[int]] = {}
     for trial in STAYS:
         store = storage.of(trial)
@@ -78,7 +78,7 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_nobody_reads_goes_and_what_somebody_reads_stays(study: tuple[StudyPaths, TrialStorage]) -> None:
+def test_only_what_no_command_reads_is_removed(study: tuple[StudyPaths, TrialStorage]) -> None:
     paths, storage = study
     planned = collect(paths, dry_run=True)
     assert epochs_left(storage)["t00001"] == [4, 3, 2], "a dry run removes nothing"
@@ -115,7 +115,7 @@ def test_an_older_checkpoint_stays_where_a_newer_one_is_damaged(study: tuple[Stu
     assert epochs_left(storage) == {**STAYS, "t00003": [3, 2]}
 
 
-def test_what_an_interrupted_write_left_goes_even_of_a_trial_that_is_to_go_on(
+def test_an_incomplete_checkpoint_of_a_running_trial_is_removed(
     study: tuple[StudyPaths, TrialStorage],
 ) -> None:
     paths, storage = study
@@ -209,7 +209,7 @@ def test_records_that_wait_for_the_server_and_their_files_stay(
 def test_a_kill_at_any_moment_leaves_a_study_that_resumes_and_the_next_run_finishes(
     in_folder: tuple[StudyPaths, TrialStorage], tmp_path: Path
 ) -> None:
-    """SIGKILL before the n-th unlink, rmdir or rename, for every n until one run goes through."""
+    """SIGKILL before the n-th unlink, rmdir or rename, for every n until one run completes."""
     paths, storage = in_folder
     for trial in ("t00000", "t00002", "t00004", "t00005"):
         shutil.rmtree(paths.trials / trial)
@@ -230,7 +230,7 @@ def test_a_kill_at_any_moment_leaves_a_study_that_resumes_and_the_next_run_finis
 
 
 def _killed(action: Callable[[], object], at: int) -> bool:
-    """Whether the action, in a process of its own, was killed before its call number `at` that removes or renames."""
+    """Runs the action in a child that is killed before its call number `at` to remove or rename; True if it was."""
     child = os.fork()
     if child == 0:
         calls = iter(range(at + 1_000_000))
@@ -265,7 +265,7 @@ def test_the_command_says_what_and_how_much(
         assert leaving.value.code == 0
         lines = capsys.readouterr().out.splitlines()
         assert any(line.startswith("trials/t00001/epoch_000004") and "stopped" in line for line in lines)
-        assert "kept t00003: epoch_000004, epoch_000003, not ended: a resume goes on from it" in lines
+        assert "kept t00003: epoch_000004, epoch_000003, not ended: a resume continues from it" in lines
         assert lines[-1].startswith("some: ")
         assert lines[-1].endswith(f"KiB {verb}")
     assert epochs_left(storage) == STAYS
