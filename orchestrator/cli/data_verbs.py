@@ -11,7 +11,7 @@ from orchestrator.options import DEFAULT_ROOT
 app = typer.Typer(help="Data sets: list, prepare, show.", no_args_is_help=True)
 
 SKIPPED_SHOWN = 20
-"""At most so many bad rows are printed."""
+"""Maximum number of bad rows that are printed."""
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the square images in pixels.")]

@@ -37,7 +37,7 @@ def study_report(source: StudySource) -> Report:
         Section("summary", "Summary", summary_blocks(view, status)),
         Section("best", "Best configuration", configuration_blocks(best) if best else nothing),
         Section("finalists", "Finalists", finalists_blocks(status["finalists"], best)),
-        Section("paper", "Beside the paper", comparison),
+        Section("paper", "Comparison with the paper", comparison),
         Section("tables", "The paper's tables", paper_table_blocks(named, stored)),
         Section("ablation", "Ablation", ablation_blocks([source])),
         Section("search", "The search", search_blocks(view)),

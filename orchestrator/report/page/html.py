@@ -13,10 +13,10 @@ _POLICY = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script
 """Content security policy: the browser blocks every request to another address."""
 
 _DENSE_FROM = 9
-"""Tables with at least so many columns use a smaller font, so that Table 2 fits on a screen."""
+"""A table with this many columns or more uses a smaller font, so that Table 2 fits on a screen."""
 _SORTABLE_FROM, _TALL_FROM, _LONG_FROM = 6, 20, 400
-"""Tables with at least so many rows can be sorted; have their own scroll bar and a filter; are laid out only when
-they become visible."""
+"""A table with this many rows or more can be sorted; has its own scroll bar and a filter; is laid out only when it
+becomes visible."""
 
 
 def html_page(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""The "Beside the paper" section: our errors and scores beside the published ones, and how comparable they are."""
+"""The "Comparison with the paper" section: our and the published errors and scores, and how comparable they are."""
 
 from orchestrator.report.page.document import MISSING, Block, Listing, Row, Table, Text, number, signed, spread
 from orchestrator.report.paper.recipe_differences import differences_from_paper, field_text

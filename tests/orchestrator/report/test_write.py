@@ -174,7 +174,7 @@ def test_markdown_says_what_the_page_says(finished: Any, tmp_path: Path) -> None
     page = read(write_report([StudySource(finished.view(), tmp_path)], tmp_path / "report"))
     text = (tmp_path / "report" / "report.md").read_text()
     plain = text.replace("\\", "")
-    for heading in ("Summary", "Best configuration", "Finalists", "Beside the paper", "Trials"):
+    for heading in ("Summary", "Best configuration", "Finalists", "Comparison with the paper", "Trials"):
         assert f"## {heading}" in plain
         assert heading in page.text
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")]
