@@ -21,7 +21,6 @@ from trainables.models.build import build_model
 from trainables.models.classifier import Classifier, Noise
 from trainables.runtime.randomness import stream
 from trainables.runtime.sharding import Sharding
-from trainables.runtime.sharding import Sharding
 
 TOLERANCE = 1e-4
 """Largest allowed difference of averaged logits: the order of sums changes when more images share a convolution."""

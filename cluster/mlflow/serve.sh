@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The MLflow server: runs in PostgreSQL, artifacts through the server to an object store, passwords and host names
-# checked. Settings come from the environment (mlflow.env.example says which); it runs in the foreground.
+# Starts the MLflow server in the foreground: runs in PostgreSQL, artifacts through the server to an object store, with
+# checks of passwords and host names. Settings come from the environment; mlflow.env.example lists them.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -11,7 +11,7 @@ for name in PGHOST PGUSER PGPASSWORD MLFLOW_ARTIFACTS_DESTINATION MLFLOW_SERVER_
 done
 case ${MLFLOW_ARTIFACTS_DESTINATION:-} in
   s3://*)
-    # Without keys of its own a machine in AWS uses its role; an endpoint elsewhere has no such thing.
+    # On AWS, a machine without keys uses its role; another endpoint needs keys.
     if [ -n "${MLFLOW_S3_ENDPOINT_URL:-}" ]; then
       for name in AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY; do
         [ -n "${!name:-}" ] || missing+=("$name")
@@ -20,15 +20,15 @@ case ${MLFLOW_ARTIFACTS_DESTINATION:-} in
     ;;
 esac
 if [ ${#missing[@]} -gt 0 ]; then
-  echo "serve.sh: not set: ${missing[*]}. Copy $here/mlflow.env.example to mlflow.env, fill it in, and load it." >&2
+  echo "serve.sh: not set: ${missing[*]}. Copy $here/mlflow.env.example to mlflow.env, set the values, and load it." >&2
   exit 3
 fi
 
 export MLFLOW_AUTH_CONFIG_PATH=${MLFLOW_AUTH_CONFIG_PATH:-$here/basic_auth.ini}
 export MLFLOW_DISABLE_TELEMETRY=${MLFLOW_DISABLE_TELEMETRY:-true}
-# A model's files are passed on, never opened here.
+# The server passes a model's files on and never opens them.
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false
-# Background jobs judge language models; a search has none.
+# Background jobs judge language models; a search needs none.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 
 exec "${PYTHON:-python3}" -m mlflow server \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What symmetric-run runs on the first node: the search, with its process id where search.sbatch finds it. Its exit code
-# is written down as well, since symmetric-run ends with 0 where Ray itself did not start.
+# symmetric-run runs this script on the first node. It starts the search and writes its process id and exit code to
+# files for search.sbatch. The exit code is needed because symmetric-run ends with 0 if Ray does not start.
 #   driver.sh PID_FILE CODE_FILE ADDRESS SPEC [OPTIONS of aib search]
 set -uo pipefail
 pid_file=$1 code_file=$2 address=$3

@@ -1,4 +1,4 @@
-"""compose.yaml, by the Compose specification's own schema."""
+"""compose.yaml is valid by the schema of the Compose specification."""
 
 import json
 import re

@@ -1,5 +1,8 @@
-"""The Kubernetes files: built-in kinds and every pod template by Kubernetes' published schemas, KubeRay's own fields by
-the list of its API reference, whose schema no package carries."""
+"""The Kubernetes files are valid.
+
+Kubernetes' published schemas check built-in kinds and pod templates. No package carries KubeRay's schema, so the list
+of its API reference checks its fields.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -147,7 +150,7 @@ def test_a_retried_job_resumes() -> None:
 
 
 def test_no_mount_makes_studies_writable_for_the_group() -> None:
-    """A study that others may write to is refused."""
+    """Otherwise volumes become writable for the group, and a study that others may write to is refused."""
     for template in pod_templates():
         assert template["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
 

@@ -1,4 +1,4 @@
-"""The `ray up` file, by Ray's own preparation and validation: no cloud is asked."""
+"""The `ray up` file passes Ray's own preparation and validation, without a cloud."""
 
 import copy
 import os
@@ -55,7 +55,7 @@ def test_every_ray_start_has_tokens_and_the_dashboard_is_not_public(config: dict
 
 
 def test_shells_of_the_head_know_the_tracking_server_and_its_account(config: dict[str, Any], tmp_path: Path) -> None:
-    """By bash itself: the set-up, twice, then a shell as Ray starts it for every command."""
+    """Bash runs the set-up twice, then a shell as Ray starts it for every command."""
     assert config["file_mounts"]["/home/aib/.aib.env"] == "~/.aib.env"
     told = {"MLFLOW_TRACKING_URI": "https://mlflow.example.org", "MLFLOW_TRACKING_USERNAME": "ann"}
     told["MLFLOW_TRACKING_PASSWORD"] = "a pass$word"

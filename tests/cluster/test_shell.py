@@ -1,4 +1,4 @@
-"""Shell files: syntax, shellcheck, and the Slurm script's decisions with stand-ins for Slurm and Ray."""
+"""Shell files: syntax, shellcheck, and the decisions of the Slurm and Kubernetes scripts with stand-in programs."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def test_bash_and_shellcheck_accept_it(script: Path) -> None:
 
 
 class Slurm:
-    """A job of search.sbatch on this machine."""
+    """Runs search.sbatch on this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.state = folder / "state"
@@ -153,7 +153,7 @@ def test_a_stopped_rayjob_waits_for_its_search(tmp_path: Path) -> None:
 
 
 def kubernetes_job(folder: Path, ends: int | None) -> subprocess.Popen[bytes]:
-    """search.sh as the Ray job's process group, with stand-ins for aib and Ray; `ends`: the search's exit code."""
+    """Runs search.sh as a Ray job's process group, with stand-ins for aib and Ray; `ends`: the search's exit code."""
     programs = folder / "programs"
     programs.mkdir()
     saving = 'trap "sleep 0.5; touch $STATE/saved; exit 143" TERM; for _ in $(seq 300); do sleep 0.1; done'

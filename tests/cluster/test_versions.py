@@ -1,4 +1,4 @@
-"""One source for versions and for secrets: constraints.txt, pyproject.toml, and no file at all."""
+"""Versions come from constraints.txt and pyproject.toml; no deployment file holds a secret."""
 
 import configparser
 import re
@@ -60,7 +60,7 @@ def test_the_image_is_made_of_files_that_are_there_and_sent_to_the_builder() -> 
 
 @pytest.mark.parametrize("name", sorted(TEXT))
 def test_no_file_holds_a_secret(name: str) -> None:
-    """A value after a name that sounds secret is empty, a reference, a file, or a placeholder."""
+    """The value of a secret name is empty, a reference, a file, or a placeholder."""
     for line in TEXT[name].splitlines():
         found = re.match(
             r"\s*(?:- )?\w*(?:PASSWORD|SECRET|SECRET_KEY|TOKEN|ACCESS_KEY\w*|password)\s*[:=]\s*(\S.*)", line

@@ -1,4 +1,4 @@
-"""The MLflow server that `cluster/mlflow/serve.sh` starts, over a PostgreSQL and an object store of this session."""
+"""The MLflow server of `cluster/mlflow/serve.sh`, with a PostgreSQL server and an object store of this test session."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def _postgres_programs() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[dict[str, str]]:
-    """libpq's variables of a server of this session alone, with passwords on and an empty database `mlflow`."""
+    """libpq's variables for this session's own server, with passwords on and an empty database `mlflow`."""
     programs = _postgres_programs()
     # It refuses to run as root, and no other user reaches pytest's own folders.
     user = "nobody" if os.geteuid() == 0 else None
@@ -105,7 +105,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 def deployment(
     postgres: dict[str, str], object_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """The whole server, two workers, reached by this address alone."""
+    """The complete server with two workers; it answers at this address only."""
     folder, port = tmp_path_factory.mktemp("mlflow-server"), free_port()
     admin = Account(ADMIN, secrets.token_hex(12))
     settings = {
@@ -135,13 +135,13 @@ def _healthy(uri: str) -> bool:
 
 @pytest.fixture(scope="session")
 def ann(deployment: Deployment) -> Account:
-    """Who runs the searches."""
+    """The account that runs the searches."""
     return deployment.add_user("ann")
 
 
 @pytest.fixture(scope="session")
 def bob(deployment: Deployment) -> Account:
-    """Who may read, and owns nothing."""
+    """An account that may read and owns nothing."""
     return deployment.add_user("bob")
 
 
@@ -149,7 +149,7 @@ def bob(deployment: Deployment) -> Account:
 def searched(
     deployment: Deployment, ann: Account, digits_root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Searched]:
-    """Two searches that ran at the same time from two drivers, by study; they register under one name."""
+    """Two searches, by study, that two drivers ran at the same time; both register under one name."""
     folder = tmp_path_factory.mktemp("searched")
     running = {}
     for seed, name in enumerate(("left", "right")):
@@ -171,6 +171,6 @@ def searched(
 
 @pytest.fixture
 def as_ann(ann: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process signs in as ann."""
+    """Signs this process in as ann."""
     for name, value in ann.environment.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""What a search and a pull say where the server does not let them in: one sentence, exit 3, nothing started."""
+"""A search or a pull without permission prints one sentence, exits with 3, and starts nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """Runs a command that must be refused, and returns what it said."""
+    """Runs a command that must be refused; returns its message."""
 
     def refuse(uri: str, account: Account | None, *arguments: str) -> str:
         done = run(uri, account, tmp_path, *arguments, cwd=tmp_path, timeout_s=120)

@@ -1,4 +1,4 @@
-"""Two searches at once from two drivers against the server, and their champion in other processes."""
+"""Two drivers run two searches at once against the server; other processes use the champion."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def stored(deployment: Deployment, searched: dict[str, Searched]) -> dict[str, bytes]:
-    """The object store once both searches are done."""
+    """The object store after both searches."""
     assert searched
     return deployment.stored()
 

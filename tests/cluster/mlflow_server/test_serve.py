@@ -1,4 +1,4 @@
-"""`cluster/mlflow/serve.sh`: what it refuses to start without, and who is let in."""
+"""`cluster/mlflow/serve.sh`: its required settings, and the requests that it admits."""
 
 import subprocess
 import sys

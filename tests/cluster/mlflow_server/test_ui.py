@@ -1,4 +1,4 @@
-"""What a person sees in MLflow's own interface after the searches, in a real browser, signed in as one who may read."""
+"""MLflow's own interface after the searches, in a real browser, signed in with an account that may read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,7 +25,7 @@ def browser() -> Iterator[int]:
 
 @pytest.fixture
 def visit(browser: int, bob: Account, tmp_path: Path) -> Visit:
-    """Opens a page in a tab of its own and does something there; its last picture is kept."""
+    """Opens a page in a new tab and acts on it; keeps the last screenshot."""
 
     def go(url: str, do: Callable[[Page], Awaitable[None]]) -> None:
         async def steps() -> None:
@@ -100,7 +100,7 @@ def test_the_registry_shows_the_champion(deployment: Deployment, visit: Visit) -
 
 
 def _finalist_page(deployment: Deployment, found: dict[str, Any]) -> str:
-    """Of the finalist that was registered."""
+    """Of the registered finalist."""
     experiment = found["mlflow"]["experiment_id"]
     (run,) = mlflow_client(deployment.uri).search_runs(
         [experiment], f"tags.`aib.trial` = '{found['registered']['trial']}'"
