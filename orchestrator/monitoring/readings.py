@@ -1,6 +1,6 @@
-"""What a running search tells a metrics system: names, meanings, and their values read from the study's state.
+"""The metrics of a running study: their definitions, and their values read from the study's state.
 
-Prometheus finds them as `ray_` + name, since Ray's own endpoints carry them.
+Ray's own endpoints publish them, so Prometheus finds them as `ray_` + name.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ SLOT_STATES = ("starting", "idle", "leased", "leaving", "broken", "closed", "unr
 
 METRICS = (
     Metric("aib_trials", "gauge", "Trials by kind and state.", ("study", "kind", "state")),
-    Metric("aib_trials_planned", "gauge", "Trials that the search is to run, finalists aside.", ("study",)),
+    Metric("aib_trials_planned", "gauge", "Trials that the search plans, without finalists.", ("study",)),
     Metric("aib_trials_ended_total", "counter", "Trials that ended, by kind and state.", ("study", "kind", "state")),
     Metric("aib_epochs_total", "counter", "Epochs recorded.", ("study",)),
     Metric("aib_images_total", "counter", "Training images seen, all trials together.", ("study",)),
@@ -30,7 +30,7 @@ METRICS = (
 
 
 def study_readings(study: str, state: StudyState, planned: int) -> list[Reading]:
-    """Trials, epochs and images, from the journal's state; a trial that ended shows 0 images a second."""
+    """Counts trials, epochs and images in the journal's state; an ended trial has 0 images per second."""
     records = list(state.trials.values())
     by_state = Counter((record.kind, record.state) for record in records)
     found = [Reading("aib_trials_planned", planned, {"study": study})]
@@ -52,14 +52,14 @@ def study_readings(study: str, state: StudyState, planned: int) -> list[Reading]
 
 
 def slot_readings(study: str, statuses: Iterable[SlotStatus | None], wanted: int) -> list[Reading]:
-    """Slots by state, every state named, so that a panel falls to 0 instead of ending."""
+    """Counts slots by state. States without a slot read 0, so that a panel shows 0 instead of a gap."""
     states = Counter("unreachable" if status is None else status.state for status in statuses)
     found = [Reading("aib_slots", states[state], {"study": study, "state": state}) for state in SLOT_STATES]
     return [*found, Reading("aib_slots_wanted", wanted, {"study": study})]
 
 
 def record_readings(study: str, pending: int, rejected: int) -> list[Reading]:
-    """What the tracking server has not taken yet, and what it refused."""
+    """Counts records that wait for the tracking server, and records that it refused."""
     labels = {"study": study}
     return [Reading("aib_records_pending", pending, labels), Reading("aib_records_rejected_total", rejected, labels)]
 

@@ -1,4 +1,4 @@
-"""Work that nobody waits for, done in order on a thread of its own."""
+"""A background thread that runs tasks in order while the caller continues."""
 
 import threading
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Background:
-    """After a task that raised no other is begun; its error is raised to whoever comes next."""
+    """Runs tasks one after another. After a task raises, no other one starts, and the next call raises its error."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -16,17 +16,17 @@ class Background:
         self._error: Exception | None = None
 
     def do(self, task: Callable[[], None]) -> None:
-        """Puts the task behind those that wait; raises the error of one before it."""
+        """Queues the task and returns; raises the error of an earlier task."""
         with self._changed:
             self._raise()
             self._tasks.append(task)
             if not self._working:
                 self._working = True
-                # A daemon: a process that is told to end at once does not stay for it.
+                # A daemon, so that a process which must end at once does not wait for it.
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def settle(self) -> None:
-        """Waits until all tasks are done; raises the error of one of them."""
+        """Waits until all tasks are done; raises the error of a task that failed."""
         with self._changed:
             self._changed.wait_for(lambda: not self._working)
             self._raise()
@@ -48,6 +48,6 @@ class Background:
             try:
                 task()
             except Exception as error:
-                # Raised to whoever comes next.
+                # The next call raises it.
                 with self._changed:
                     self._error = error

@@ -1,4 +1,4 @@
-"""Which code runs here: its checkout, its commit, and the versions of the packages that decide results."""
+"""The version of the running code: its checkout, its commit and the versions of the packages that decide results."""
 
 import platform
 import subprocess
@@ -7,20 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 COMMIT_FILE = "COMMIT"
-"""Holds the commit beside code that was sent to a cluster without its repository."""
+"""File that holds the commit where the code was sent to a cluster without its repository."""
 OWN_PACKAGES = ("orchestrator", "trainables", "search_spaces")
 PACKAGES = ("aib-orchestrator", "torch", "torchvision", "ray", "optuna", "mlflow", "numpy", "pyarrow")
 
 
 def checkout_root() -> Path | None:
-    """The checkout's root folder; None where our packages are installed among the site packages."""
+    """The root folder of the checkout; None if our packages are installed in site-packages."""
     here = Path(__file__).resolve()
     installed = Path(sysconfig.get_paths()["purelib"]).resolve() in here.parents
     return None if installed else here.parents[2]
 
 
 def provenance() -> dict[str, str]:
-    """Git commit of a checkout (with `-dirty` where files differ), Python, package versions, processor architecture."""
+    """Git commit (with `-dirty` if files differ), Python version, package versions and processor architecture."""
     facts = {"python": platform.python_version(), "machine": platform.machine(), "git_commit": git_commit()}
     for package in PACKAGES:
         try:
@@ -31,7 +31,7 @@ def provenance() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """The commit of the checkout this code runs from, or was sent from; `unknown` for an installed package."""
+    """The commit of the checkout that this code runs from or was sent from; `unknown` for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if (root / COMMIT_FILE).is_file():
         return (root / COMMIT_FILE).read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""How the program logs: lines for people, or one JSON object a line with study and trial for a log collector."""
+"""Logging: text lines for people, or one JSON object per line, with study and trial, for a log collector."""
 
 import io
 import json
@@ -21,7 +21,7 @@ _structured = False
 
 
 class JsonLines(logging.Formatter):
-    """time, level, logger, message, what is bound (study), then the event's own fields; secrets are hidden."""
+    """Formats time, level, logger, message, the `bound` fields and the event's own fields; hides secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -34,12 +34,12 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
-        # Standard JSON has no NaN and no infinity.
+        # Standard JSON has neither NaN nor infinity.
         return json.dumps({key: _plain(value) for key, value in line.items()}, default=str)
 
 
 class LineLog(io.TextIOBase):
-    """A stream whose lines become log events: what is printed for people keeps its place among the JSON lines."""
+    """A stream that logs each line written to it, so that printed text keeps its place among the JSON lines."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger, self._rest = logger, ""
@@ -52,7 +52,7 @@ class LineLog(io.TextIOBase):
 
 
 def configure(log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Sets up logging for the process. As text, warnings and errors; as JSON, our own events too, on stderr."""
+    """Sets up logging for the process. Text shows warnings and errors; JSON shows our own events too, on stderr."""
     global _structured  # noqa: PLW0603 - one process logs in one way
     logging.setLogRecordFactory(_without_secrets)
     _structured = log_format == "json"
@@ -66,12 +66,12 @@ def configure(log_format: LogFormat, stream: TextIO | None = None) -> None:
 
 
 def _without_secrets(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """Every message of the process, ours or a library's, whoever handles it; a traceback in it too."""
+    """Makes the log records of the whole process, libraries included: secrets are hidden in messages and tracebacks."""
     record = logging.LogRecord(*arguments, **options)
     try:
         record.msg, record.args = redact(record.getMessage()), None
     except (TypeError, ValueError, KeyError):
-        # Arguments that do not fit the message: the handler will say so, and where.
+        # The arguments do not fit the message; the handler reports that with its place in the code.
         return record
     if record.exc_info:
         record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
@@ -85,7 +85,7 @@ def structured() -> bool:
 
 @contextmanager
 def bound(**fields: str) -> Iterator[None]:
-    """Adds fields to every line of the process while the context lasts, whichever thread logs."""
+    """Adds fields to every JSON line of the process, from any thread, while the context lasts."""
     before = dict(_bound)
     _bound.update(fields)
     try:
@@ -96,7 +96,7 @@ def bound(**fields: str) -> Iterator[None]:
 
 
 def event(logger: logging.Logger, message: str, **fields: Any) -> None:
-    """Something happened; `fields` are shown in JSON lines alone."""
+    """Logs an event; only JSON lines show its `fields`."""
     logger.info(message, extra={"fields": fields})
 
 

@@ -1,17 +1,17 @@
-"""This machine: how many CPUs a local cluster has, and whether a folder is on a local disk."""
+"""This machine: the number of CPUs for a local cluster, and whether a folder is on a local disk."""
 
 import os
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 LOCAL = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"})
-"""Kinds of file systems that are; NFS, CephFS, Lustre, FUSE and all others may be reached over a network."""
+"""File systems on local disks. All others, such as NFS, CephFS, Lustre and FUSE, may be on a network."""
 
 
 def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """The CPUs that a local cluster would have, counted as Ray counts them; asking Ray itself takes seconds.
+    """Counts the CPUs of a local cluster as Ray counts them; asking Ray itself takes seconds.
 
-    A container has the whole CPUs of its quota (cgroups 1 or 2) or of its CPU set (cgroups 1).
+    A container has the CPUs of its quota, rounded down (cgroups 1 or 2), or of its CPU set (cgroups 1).
     """
 
     def words(name: str) -> list[str]:
@@ -31,7 +31,7 @@ def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def is_local_disk(path: Path, mounts: Path = MOUNTS) -> bool:
-    """Whether the nearest mount above a path is local; True where the system does not list its mounts."""
+    """Whether the nearest mount above the path is local; True if the system does not list its mounts."""
     try:
         lines = mounts.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -39,7 +39,7 @@ def is_local_disk(path: Path, mounts: Path = MOUNTS) -> bool:
     found = (0, "ext4")
     for line in lines:
         before, _, after = line.partition(" - ")
-        # Spaces in a mount's path are written in octal.
+        # The list writes spaces in a path in octal.
         mounted = Path(before.split()[4].replace("\\040", " "))
         if path.resolve().is_relative_to(mounted) and len(mounted.parts) >= found[0]:
             found = (len(mounted.parts), after.split()[0])

@@ -45,19 +45,6 @@ class Exporter:
         self._began = True
 
 
-class Losses:
-    """Sums the slots' counts. A slot's count starts again at 0 when its process restarts."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
-        self.total = 0
-
-    def add(self, slot: str, count: int) -> None:
-        before = self._seen.get(slot, 0)
-        self.total += count - before if count >= before else count
-        self._seen[slot] = count
-
-
 @contextmanager
 def exported(
     metrics: Sequence[Metric], read: Callable[[], Sequence[Reading]], look_s: float = LOOK_S

@@ -1,4 +1,4 @@
-"""Work in the background: in order, waited for where asked, and no error lost."""
+"""Background tasks run in order, and no error is lost."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Local or not, from the system's list of mounts."""
+"""Local or network file system, from the system's list of mounts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""JSON lines: study and trial on them, secrets off them, and nothing else on stderr."""
+"""JSON lines carry study and trial, hide secrets, and are the only output on stderr."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from trainables.config.trial import TrialConfig
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Where JSON lines go; the process logs as before afterwards."""
+    """Collects the JSON lines; afterwards the process logs as before."""
     root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in logs.OURS}
     handlers = root.handlers
     written = io.StringIO()

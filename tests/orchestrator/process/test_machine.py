@@ -1,4 +1,4 @@
-"""The CPUs of a container, counted as Ray counts them on a node that it starts."""
+"""The CPUs of a container are counted as Ray counts them."""
 
 import os
 from pathlib import Path

@@ -14,7 +14,7 @@ from orchestrator.monitoring.monitored import monitored
 from orchestrator.monitoring.readings import METRICS
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.ray_cluster.metric import Reading
-from orchestrator.ray_cluster.metrics_exporter import Losses, exported
+from orchestrator.ray_cluster.metrics_exporter import exported
 from orchestrator.slots.messages import Assignment
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.spec import SlotSpec
@@ -131,10 +131,3 @@ def test_a_reading_that_hangs_does_not_hold_the_search_up() -> None:
         pass
     assert time.monotonic() - began_s < 5
     released.set()
-
-
-def test_losses_add_up_over_slots_that_begin_anew() -> None:
-    losses = Losses()
-    for slot, count in (("a", 0), ("b", 1), ("a", 2), ("a", 0), ("a", 1), ("b", 1)):
-        losses.add(slot, count)
-    assert losses.total == 4
