@@ -12,7 +12,7 @@ from orchestrator.ray_cluster.connection import connect
 from orchestrator.study.paths import study_paths
 from orchestrator.study.study import open_study, view_study
 from orchestrator.tracking.open_recorder import open_record
-from orchestrator.workflow.prepare import prepare_run
+from orchestrator.workflow.prepared_run import prepare_run
 
 
 def promote_study(name: str, options: RunOptions, console: Console) -> int:

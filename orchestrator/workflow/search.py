@@ -19,7 +19,7 @@ from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.records import LogArtifact
-from orchestrator.workflow.prepare import PreparedRun, prepare_run
+from orchestrator.workflow.prepared_run import PreparedRun, prepare_run
 from orchestrator.workflow.session import running
 from search_spaces.schema import SearchSpec
 

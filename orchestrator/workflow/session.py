@@ -30,7 +30,7 @@ from orchestrator.study.checkpoint_storage import choose_storage
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
-from orchestrator.workflow.prepare import PreparedRun
+from orchestrator.workflow.prepared_run import PreparedRun
 
 
 @dataclass

@@ -6,7 +6,7 @@ from orchestrator.errors import EXIT_DONE, EXIT_FAILED
 from orchestrator.finalists.fixed_trials import PlannedTrial
 from orchestrator.options import RunOptions
 from orchestrator.planning.trials import resolve_trial
-from orchestrator.workflow.prepare import prepare_run
+from orchestrator.workflow.prepared_run import prepare_run
 from orchestrator.workflow.session import running
 from search_spaces.schema import SearchSpec
 
