@@ -111,3 +111,12 @@ def test_the_maps_list_the_rooms_in_the_order_of_the_import_contracts(package: s
     assert [line.split()[0].rstrip("/") for line in block[1].splitlines()] == rooms
     table = text_of("docs/architecture.md").partition(f"### `{package}/`")[2].partition("\n###")[0]
     assert re.findall(r"^\| `(\w+)/?` \|", table, re.MULTILINE) == rooms
+
+
+def test_the_names_in_steps_of_a_change_are_in_the_file_of_the_step() -> None:
+    """A step begins with its file: ``1. `trainables/metrics.py`: …``."""
+    steps = re.findall(r"^\d\. `([\w/.]+\.py)`: (.*(?:\n   .*)*)", text_of("CONTRIBUTING.md"), re.MULTILINE)
+    assert len(steps) > 10
+    for file, step in steps:
+        for name in re.findall(r"`(\w+)`", step):
+            assert re.search(rf"\b{name}\b", text_of(file)), f"{file} has no {name}"
