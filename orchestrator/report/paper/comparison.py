@@ -1,4 +1,4 @@
-"""The "Comparison with the paper" section: our and the published errors and scores, and how comparable they are."""
+"""Section "Comparison with the paper": our and the published errors and scores, and how comparable they are."""
 
 from orchestrator.report.page.document import MISSING, Block, Listing, Row, Table, Text, number, signed, spread
 from orchestrator.report.paper.recipe_differences import differences_from_paper, field_text

@@ -1,4 +1,4 @@
-"""The "Paper's tables" section: Tables 1 to 4, and the coverage table of the runs behind their cells."""
+"""Section "The paper's tables": Tables 1 to 4, and the coverage table of the runs behind their cells."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The "Attention maps" section: example test images of the best run, each beside its map."""
+"""Section "Attention maps": example test images of the best run, each beside its map."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The "Best configuration" section: parameters of the best trial, and the command that trains it again."""
+"""Section "Best configuration": parameters of the best trial, and the command that trains it again."""
 
 from orchestrator.report.page.document import Block, Command, Facts, Text, spread
 from orchestrator.report.parameter_text import params_text

@@ -1,4 +1,4 @@
-"""The "Best run" section: training curves, information and attention scores, confusion matrix, worst errors."""
+"""Section "The best run": training curves, information and attention scores, confusion matrix, worst errors."""
 
 from collections.abc import Mapping
 

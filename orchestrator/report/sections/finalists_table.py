@@ -1,4 +1,4 @@
-"""The "Finalists" section: the table of finalists with mean and spread over seeds."""
+"""Section "Finalists": the table of finalists with mean and spread over seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The "Registry" section: the gate's decision and reasons, champion against challenger, lineage of the version."""
+"""Section "Registry": the gate's decision and reasons, champion against challenger, lineage of the version."""
 
 from collections.abc import Mapping
 from typing import Any

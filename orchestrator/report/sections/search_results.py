@@ -1,4 +1,4 @@
-"""The "Search" section: history, trade-off, important parameters, rungs, and cost of the search."""
+"""Section "The search": history, trade-off, important parameters, rungs, and cost of the search."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The "Studies" section of a report on several studies: one row per study."""
+"""Section "Studies" of a report on several studies: one row per study."""
 
 from collections.abc import Sequence
 

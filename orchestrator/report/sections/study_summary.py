@@ -1,4 +1,4 @@
-"""The "Summary" section and the sentence above it: stage, number of trials, objectives, data, registered model."""
+"""Section "Summary" and the sentence above it: stage, number of trials, objectives, data, registered model."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The "Trials" section: the table of all trials of the search, with its columns."""
+"""Section "Trials": the table of all trials of the search, with its columns."""
 
 from collections.abc import Sequence
 
