@@ -1,22 +1,22 @@
-"""What can go wrong in the science layer, as types a caller can tell apart.
+"""Exceptions of the science layer, one type for each kind of fault.
 
 Every message says what was received, what is allowed and which field or file to change.
-All of them carry one string, so that they pickle unchanged from a worker to its driver.
+Each exception carries one string, so that it pickles unchanged from a worker to its driver.
 """
 
 from typing import Self
 
 
 class AIBError(Exception):
-    """Root of the errors this project raises on purpose."""
+    """Base class of all errors that this project raises on purpose."""
 
 
 class ConfigError(AIBError):
-    """A field of a trial or a search has a value that is not allowed, or a name that does not exist."""
+    """A field of a trial or a search does not exist, or has a value that is not allowed."""
 
 
 class DataError(AIBError):
-    """A data set is missing, incomplete, altered, or holds a bad record."""
+    """A data set is missing, incomplete, altered, or contains a bad record."""
 
 
 class CheckpointError(AIBError):
@@ -28,11 +28,11 @@ class DivergedError(AIBError):
 
 
 class StorageError(AIBError):
-    """Storage is full, unwritable or away. What was stored before is intact; the same command goes on from it."""
+    """Storage is full, not writable or not reachable. Stored data is intact; the same command continues from it."""
 
     @classmethod
     def unwritable(cls, place: object, error: BaseException) -> Self:
-        """For what could not be written at a place, with the system's reason."""
+        """The error for a place that cannot be written, with the system's reason."""
         return cls(
             f"{place} cannot be written ({_reason(error)}); what was stored before is intact. Make room or make it "
             "writable, then go on with the same command (a study with --resume)."
@@ -40,7 +40,7 @@ class StorageError(AIBError):
 
     @classmethod
     def unreadable(cls, place: object, error: BaseException) -> Self:
-        """For what could not be read at a place, with the system's reason."""
+        """The error for a place that cannot be read, with the system's reason."""
         return cls(
             f"{place} cannot be read ({_reason(error)}); what is stored is as it was. Make it reachable and readable, "
             "then go on with the same command (a study with --resume)."

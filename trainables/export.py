@@ -1,4 +1,4 @@
-"""A trained model as a folder that anyone can load without running what is in it: safetensors, JSON, a manifest.
+"""Exports a trained model to a folder, and loads it without running any code from it: safetensors, JSON, a manifest.
 
 model.safetensors  config.json  README.md  manifest.json (sizes and SHA-256 of the others)
 """
@@ -26,7 +26,7 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FILES = frozenset({WEIGHTS, CONFIG, CARD, MANIFEST})
 FORMAT = 1
 CONFIG_BYTES = 16 * 2**20
-"""More than any description has."""
+"""No description is larger."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def export_model(
     facts: Mapping[str, Any],
     card: str,
 ) -> Path:
-    """Writes the folder aside and renames it; an existing one is replaced. `facts` must be plain JSON values."""
+    """Writes a folder aside and renames it; replaces an existing one. `facts` must be plain JSON values."""
     with folder_beside(folder, mode=0o700) as aside:
         save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, aside / WEIGHTS)
         described = {
@@ -73,7 +73,7 @@ def export_model(
 def load_exported(folder: Path) -> LoadedModel:
     """Verifies every file against the manifest and builds the model, ready for prediction on the CPU.
 
-    Raises CheckpointError, naming the file, for anything missing, altered, added or unreadable. Nothing is unpickled.
+    Raises CheckpointError, naming the file, for a missing, altered, added or unreadable file. Unpickles nothing.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder of an exported model; give one that `aib pull` made.")
@@ -109,8 +109,10 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 
 def _check_shapes(config: TrialConfig, num_classes: int, weights: Path) -> None:
-    """CheckpointError unless the file holds what the model is made of: a few lines can describe a model of terabytes,
-    so nothing is allocated for one whose weights are not there."""
+    """CheckpointError unless the file holds exactly the model's tensors.
+
+    Allocates nothing, because a few lines of config.json can describe a model of terabytes.
+    """
     expected = {name: list(value.shape) for name, value in assemble(config, num_classes).state_dict().items()}
     with safe_open(weights, "pt") as file:
         found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping

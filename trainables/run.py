@@ -1,7 +1,7 @@
-"""One trial by itself, without Ray: `python -m trainables.run --out FOLDER KEY=VALUE …`; several ranks by torchrun.
+"""Runs one trial without Ray: `python -m trainables.run --out FOLDER KEY=VALUE …`; several ranks with torchrun.
 
-Every epoch is printed as one JSON object and, if `--save-every` does not say otherwise, written to FOLDER. Started
-again on the same folder, the trial goes on after its newest checkpoint, and ends as if it had never stopped.
+Prints every epoch as one JSON object and writes its checkpoint to FOLDER (see `--save-every`). Started again on the
+same folder, the trial continues after its newest checkpoint, and its result is the same as without the stop.
 """
 
 import argparse
@@ -31,7 +31,7 @@ KEEP_CHECKPOINTS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, and returns the exit status: 0 done or stopped in time, 1 failed, 2 a value that is not allowed."""
+    """Trains and returns the exit status: 0 done or stopped as asked, 1 failed, 2 a value that is not allowed."""
     options = _options(arguments)
     try:
         config = TrialConfig.from_dict(settings(options.settings))
@@ -85,7 +85,7 @@ def _at_least_1(text: str) -> int:
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Values are JSON where they can be, text otherwise."""
+    """Parses KEY=VALUE pairs; a value is JSON if it parses as JSON, text otherwise."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -100,7 +100,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def _ranks() -> Iterator[tuple[int, int, torch.device]]:
-    """Rank, number of ranks and device: those of torchrun, else one rank on the first GPU if there is any."""
+    """Rank, number of ranks and device: torchrun's, or without torchrun one rank on the first GPU, if there is one."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size)))
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -119,8 +119,10 @@ def _ranks() -> Iterator[tuple[int, int, torch.device]]:
 
 
 def device_of(local_rank: int, num_ranks: int, num_gpus: int) -> torch.device:
-    """A GPU of its own for each rank of a machine, the processor where it has none; ConfigError, the same on every
-    rank, where there are fewer GPUs than ranks."""
+    """One GPU for each rank of a machine, or the CPU on a machine without GPUs.
+
+    Raises ConfigError, the same on every rank, where there are fewer GPUs than ranks.
+    """
     if not num_gpus:
         return torch.device("cpu")
     if num_ranks > num_gpus:
@@ -150,7 +152,7 @@ def _run(config: TrialConfig, runtime: Runtime, options: argparse.Namespace) -> 
         return
     for report in fit(config, runtime, newest):
         late = options.minutes is not None and time.monotonic() - started > 60 * options.minutes
-        # Ranks leave together, whatever their clocks say.
+        # Ranks stop together, although their clocks differ.
         leave = _from_rank_0(late or report.epoch >= until, runtime) and report.epoch < config.epochs
         if runtime.rank == 0:
             _keep(report, out, leave or report.epoch == config.epochs or report.epoch % options.save_every == 0)
@@ -163,7 +165,7 @@ def _run(config: TrialConfig, runtime: Runtime, options: argparse.Namespace) -> 
 
 
 def _keep(report: EpochReport, out: Path, save: bool) -> None:
-    # Written first: what was printed is never lost, unless not every epoch is saved; it is then trained again.
+    # Saves before it prints, so that no printed epoch is lost; an epoch that is not saved is trained again.
     if save:
         report.save(checkpoint_folder(out, report.epoch))
         prune_checkpoints(out, KEEP_CHECKPOINTS)
@@ -186,7 +188,7 @@ def _from_rank_0(value: Any, runtime: Runtime) -> Any:
 if __name__ == "__main__":
     status = main()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # A thread of the process group may outlive it, and on a busy machine the interpreter's own end then aborts a
+        # A thread of the process group may still run. On a busy machine the interpreter's normal exit then aborts a
         # process whose trial is done.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,7 +1,7 @@
 """A folder in an S3-compatible object store, by its URI: list, put, get and remove objects.
 
-The URI carries where, never who: credentials come from the environment of each node (AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY, ~/.aws, or the machine's role), so that no record, log or job description holds one.
+The URI never holds credentials. They come from the environment of each node (AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY, ~/.aws, or the machine's role), so that no record, log or job description contains one.
 """
 
 import functools
@@ -29,16 +29,16 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Bucket:
-    """BUCKET/PREFIX and how its server is reached. Every method raises OSError where the server refuses."""
+    """BUCKET/PREFIX and the options of its server. Every method raises OSError where the server refuses."""
 
     path: str
     options: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def from_uri(uri: str, environment: Mapping[str, str] = os.environ) -> "Bucket":
-        """Reads `FORM`; an endpoint that only the environment names becomes part of the value, the same on all nodes.
+        """Parses `FORM`. An endpoint from the environment becomes part of the value, so that all nodes use the same.
 
-        Raises ConfigError for another form, and for a URI with credentials in it.
+        Raises ConfigError for another form, and for a URI that contains credentials.
         """
         parts = urlsplit(uri)
         if "@" in parts.netloc:
@@ -66,21 +66,21 @@ class Bucket:
 
     @property
     def uri(self) -> str:
-        """What `from_uri` reads back as an equal value, on any node."""
+        """The URI that `from_uri` turns into an equal value, on any node."""
         return f"s3://{self.path}" + (f"?{urlencode(self.options)}" if self.options else "")
 
     def list(self, prefix: str) -> list[str]:
-        """Keys of all objects under a prefix, relative to it; empty where there are none."""
+        """Keys of all objects under a prefix, relative to it; empty if there are none."""
         return [*self.sizes(prefix)]
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """What `list` gives, each with its size in bytes."""
+        """The keys that `list` returns, each with its size in bytes."""
         top = f"{self.path}/{prefix}"
         found = self._server().get_file_info(fs.FileSelector(top, recursive=True, allow_not_found=True))
         return {info.path.removeprefix(f"{top}/"): int(info.size) for info in found if info.is_file}
 
     def put(self, file: Path, key: str) -> None:
-        """Uploads a file; the object is there whole once this returns."""
+        """Uploads a file; the object is complete once this returns."""
         with file.open("rb") as source, self._server().open_output_stream(f"{self.path}/{key}") as sink:
             while piece := source.read(_PIECE_BYTES):
                 sink.write(piece)
@@ -94,7 +94,7 @@ class Bucket:
                 advance()
 
     def remove(self, key: str) -> None:
-        """Removes an object; one that has gone already is no error."""
+        """Removes an object; no error if it is already gone."""
         try:
             self._server().delete_file(f"{self.path}/{key}")
         except FileNotFoundError:

@@ -1,7 +1,7 @@
 """The two recipes: `paper` (the article and its Supplement C) and `released` (what the authors' code computes).
 
-Each value stands beside its source. "Sup. C" is the article's Supplement C, "code" the released implementation
-(June 2021), "ours" a choice that neither makes.
+The source of each value stands beside it: "Sup. C" is the article's Supplement C, "code" the released implementation
+(June 2021), "ours" our choice where both are silent.
 """
 
 from typing import Any
@@ -11,13 +11,13 @@ from trainables.errors import ConfigError
 RECIPES = ("paper", "released")
 IMAGENET_BACKBONES = ("vgg-16", "wrn-50-2")
 _SMALL_ONLY = ("vgg-gap", "vgg-pan", "vgg-att2", "vgg-att3", "wrn-abn")
-"""What they attach to are blocks of the networks of 32-pixel images."""
+"""Baselines that need the backbone for 32-pixel images: they attach to its blocks."""
 
 
 def recipe(name: str, model: str, dataset: str, backbone: str | None = None) -> dict[str, Any]:
-    """Every field of a trial under its dotted key, for one recipe, model, data set and backbone (None: theirs).
+    """Every field of a trial under its dotted key, for one recipe, model, data set and backbone (None: the default).
 
-    Raises ConfigError for an unknown recipe. Model and data set names are checked where they are looked up.
+    Raises ConfigError for an unknown recipe. Does not check the names of model and data set; their look-up does.
     """
     if name not in RECIPES:
         raise ConfigError(f"trial field 'recipe' is {name!r}; allowed: {' | '.join(RECIPES)}.")
@@ -32,22 +32,22 @@ def recipe(name: str, model: str, dataset: str, backbone: str | None = None) -> 
 
 
 def default_backbone(model: str, dataset: str) -> str:
-    """§4.1, §4.2: ImageNet's networks for the birds, those of 32-pixel images elsewhere."""
+    """§4.1, §4.2: the ImageNet backbone for the birds (CUB-200), the backbone for 32-pixel images elsewhere."""
     small, large = ("wrn-28-10", "wrn-50-2") if model.startswith("wrn") else ("vgg-32", "vgg-16")
     return large if dataset == "cub200" and model not in _SMALL_ONLY else small
 
 
 def stored_size(dataset: str, image_size: int) -> int:
-    """Side in pixels of the prepared images for a side that the model sees.
+    """Side in pixels of the prepared images, given the side of the model's input.
 
-    code: birds are stored at 256 and cropped to 224; other sides keep that proportion. Other data sets are not cropped.
+    code: birds are stored at 256 and cropped to 224; other sides keep this ratio. Other data sets are not cropped.
     """
     return (image_size * 256 + 112) // 224 if dataset == "cub200" else image_size
 
 
 _OWN: dict[str, dict[str, Any]] = {
-    # The public code of each baseline, where it differs from what the article says of all its runs. What a table
-    # compares are models: epochs, batch, weight decay and flips stay those of the recipe.
+    # Values of each baseline's public code that differ from what the article says of all its runs. A table compares
+    # models, so epochs, batch, weight decay and flips stay those of the recipe.
     "vgg-att2": {"data.crop_padding_mode": "zeros"},  # SaoYan/LearnToPayAttention
     "vgg-att3": {"data.crop_padding_mode": "zeros"},
     "wrn-abn": {  # ABN's repository: CIFAR
@@ -56,7 +56,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "optim.decay_at_epochs": (61, 121, 161),
     },
 }
-"""Recipe fields of a baseline's own."""
+"""Fields in which a baseline differs from the recipe."""
 
 
 def _shared(name: str, model: str, dataset: str, wide: bool) -> dict[str, Any]:

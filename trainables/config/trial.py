@@ -1,4 +1,4 @@
-"""One trial as a value: everything that decides its result, frozen.
+"""The configuration of one trial: a frozen value with everything that decides the trial's result.
 
 The recipe (`recipes.py`) gives every field its value; a caller overrides fields by dotted key.
 The same value is logged, hashed and stored in the checkpoint.
@@ -21,9 +21,9 @@ from trainables.errors import ConfigError
 class ModelConfig:
     name: str
     backbone: Literal["vgg-32", "vgg-16", "wrn-28-10", "wrn-50-2"]
-    """Which network of its family the model stands on: those of 32-pixel images, or those of ImageNet."""
+    """The network that the model is built on: for 32-pixel images (`vgg-32`, `wrn-28-10`) or for ImageNet."""
     pretrained: Literal["none", "imagenet"]
-    """Weights that training starts from, where the backbone has them and `width` is 1."""
+    """Initial weights. `imagenet` needs a backbone with ImageNet weights, and `width` 1."""
     width: float
     """Scales every channel count; 1.0 is the paper's network."""
     dropout: float
@@ -33,11 +33,12 @@ class ModelConfig:
 class DataConfig:
     name: str
     image_size: int
-    """Side in pixels of what the model sees."""
+    """Side in pixels of the model's input."""
     stored_size: int
-    """Side in pixels of the prepared images. Where it is larger, training crops at random, evaluation at the centre."""
+    """Side in pixels of the prepared images. If larger than `image_size`, training crops at random, evaluation at the
+    centre."""
     train_images: int | None
-    """Use only so many training images (None: all), after the validation images are set aside."""
+    """Number of training images to use, after the validation images are set aside (None: all)."""
     val_images: int | None
     """Images of the training split set aside to select epochs and trials (None: a tenth)."""
     test_images: int | None
@@ -79,19 +80,19 @@ class OptimConfig:
     algorithm: Literal["sgd", "adam"]
     lr: float
     momentum: float
-    """Of `sgd` only."""
+    """Used by `sgd` only."""
     betas: tuple[float, ...]
-    """Decay of the first and second moments, of `adam` only."""
+    """Decay of the first and second moments; used by `adam` only."""
     weight_decay: float
     warmup_lrs: tuple[float, ...]
-    """Learning rates of the first epochs, before `lr` applies."""
+    """Learning rates of the first epochs, one each, before `lr` applies."""
     decay_factor: float
     decay_at_epochs: tuple[int, ...]
-    """1-based epochs from which the rate is multiplied by `decay_factor` once more."""
+    """1-based epochs at which the rate is multiplied by `decay_factor`."""
     anchor_lr_ratio: float
-    """Learning rate of the anchors over that of the rest; 0 freezes them."""
+    """Learning rate of the anchors divided by that of all other parameters; 0 freezes the anchors."""
     ema_decay: float
-    """Decay, per step, of a moving average of the weights that is evaluated beside them; 0: none is kept."""
+    """Decay, per step, of a moving average of the weights, which is evaluated too; 0: no average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class EvaluationConfig:
     interp_images: int | None
     """Test images scored at the end of a trial (None: all)."""
     interp_every_epochs: int
-    """Score the validation images every so many epochs too; 0: only at the end."""
+    """Also score the validation images every this many epochs; 0: only at the end."""
     interp_epoch_images: int
     interp_threshold: float
     occluder_dataset: str
@@ -115,7 +116,7 @@ class EvaluationConfig:
 class NumericsConfig:
     precision: Literal["fp32", "bf16"]
     num_threads: int
-    """CPU threads per worker; part of the result, since sums are ordered by it."""
+    """CPU threads per worker. Changes the result, because it changes the order of sums."""
     channels_last: bool
     compile: bool
     deterministic: bool
@@ -150,10 +151,10 @@ class TrialConfig:
 
     @staticmethod
     def from_dict(given: Mapping[str, Any]) -> "TrialConfig":
-        """Builds a trial from nested or dotted keys; what is not given comes from the recipe.
+        """Builds a trial from nested or dotted keys; the recipe gives all other fields.
 
-        `model: NAME` and `dataset: NAME` are short for `model.name` and `data.name`. The recipe follows a given
-        `model.backbone`, and `data.stored_size` a given `data.image_size`.
+        `model: NAME` and `dataset: NAME` are short for `model.name` and `data.name`. A given `model.backbone` decides
+        which values the recipe gives, and a given `data.image_size` decides the default of `data.stored_size`.
         Raises ConfigError for an unknown key (naming the nearest valid one) or a value of the wrong kind.
         """
         flat = flatten(given)
@@ -182,8 +183,10 @@ class TrialConfig:
         return value
 
     def override(self, changes: Mapping[str, Any]) -> "TrialConfig":
-        """This trial with other values under some dotted keys; the recipe is not applied again, but that
-        `data.stored_size` follows a given `data.image_size`."""
+        """A copy of this trial with other values under some dotted keys.
+
+        The recipe is not applied again; only `data.stored_size` follows a given `data.image_size`.
+        """
         flat = flatten(changes)
         for key in flat:
             if key not in FIELD_TYPES:
@@ -201,7 +204,7 @@ _SHORT = {"model": "model.name", "dataset": "data.name", "data": "data.name"}
 
 
 def flatten(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested or dotted keys as one flat mapping of dotted keys; ConfigError if two spell the same field."""
+    """Turns nested or dotted keys into one flat mapping of dotted keys; ConfigError if a field is given twice."""
     flat: dict[str, Any] = {}
     for key, value in given.items():
         if not isinstance(key, str):
@@ -272,7 +275,10 @@ _REFUSED = object()
 
 
 def _convert(kind: Any, value: Any) -> tuple[Any, str]:
-    """The value as its field's type, or _REFUSED, and the allowed values in words. Never rounds, never parses text."""
+    """Returns the value in its field's type, or _REFUSED, and the allowed values in words.
+
+    Never rounds, never parses text.
+    """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return (value if any(value == a and type(value) is type(a) for a in args) else _REFUSED), " | ".join(

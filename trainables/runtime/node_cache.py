@@ -1,6 +1,6 @@
-"""The folder for copies on this node's own disk: of prepared data, and of checkpoints on their way.
+"""The cache folder on this node's own disk: copies of prepared data, and checkpoints during upload and download.
 
-Everything in it can be made again. AIB_CACHE names it, node by node; else it is in the system's temporary folder.
+Everything in it can be made again. AIB_CACHE names it on each node; by default it is in the system's temporary folder.
 """
 
 import os
@@ -13,7 +13,7 @@ CACHE_VARIABLE = "AIB_CACHE"
 
 
 def node_cache() -> Path:
-    """The folder, made for its owner alone; ConfigError where it cannot be made or is somebody else's to write."""
+    """Creates the folder for its owner alone; ConfigError where that fails, or another user owns or may write it."""
     chosen = os.environ.get(CACHE_VARIABLE)
     folder = Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"aib-cache-{os.getuid()}"
     try:

@@ -1,6 +1,6 @@
-"""Process-wide numeric settings of a trial, and the fingerprint that says when two runs may be bit-equal.
+"""A trial's numeric settings for the whole process, and the fingerprint that two bit-equal runs must share.
 
-`apply` sets every flag to an absolute value, so that nothing a previous trial set in the same process survives.
+`apply` sets every flag to an absolute value, so that no setting of an earlier trial in the same process survives.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def apply(config: TrialConfig, device: torch.device) -> None:
-    """Sets threads, determinism and TF32 for this process as the trial asks; on the processor also how it allocates."""
+    """Sets the trial's threads, determinism and TF32 for this process; on the CPU also how memory is allocated."""
     numerics = config.numerics
     torch.set_num_threads(numerics.num_threads)
     torch.set_default_dtype(torch.float32)
@@ -31,31 +31,33 @@ def apply(config: TrialConfig, device: torch.device) -> None:
     torch.backends.cudnn.allow_tf32 = numerics.tf32
     torch.backends.cuda.matmul.allow_tf32 = numerics.tf32
     if device.type == "cuda":
-        # cuBLAS is deterministic only with a fixed workspace, which torch looks for once in a process, at its first
-        # product of matrices: one that came without would bar every later trial from determinism.
+        # cuBLAS is deterministic only with a fixed workspace. torch reads this variable once in a process, at the first
+        # matrix product, so it must be set even if only a later trial is deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(numerics.deterministic)
-    # Memory that nobody has written yet is not read here, so filling it in deterministic mode changes no result.
+    # No code here reads unwritten memory, so filling it in deterministic mode would cost time and change no result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     if device.type == "cpu":
         keep_freed_memory()
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
-    """bf16 autocast where the trial asks for it; a no-op otherwise."""
+    """bf16 autocast if the trial's precision is bf16; a no-op otherwise."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.numerics.precision == "bf16")
 
 
 def place(model: Model, config: TrialConfig, device: torch.device) -> Model:
-    """The model on a device, in the memory format that the trial asks for."""
+    """Moves the model to a device, in the trial's memory format."""
     model = model.to(device)
     return model.to(memory_format=torch.channels_last) if config.numerics.channels_last else model
 
 
 @contextmanager
 def untuned() -> Iterator[None]:
-    """For batches whose size hardly comes twice: cuDNN takes the algorithm it expects to be quick instead of timing
-    all of them on each new size."""
+    """Lets cuDNN choose algorithms by heuristics, for batches of ever new sizes.
+
+    Otherwise it would time all algorithms for each new size.
+    """
     tune = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = False
     try:
@@ -65,13 +67,13 @@ def untuned() -> Iterator[None]:
 
 
 def uncompiled() -> AbstractContextManager[object]:
-    """For batches of another size than most: compiled models run as they are written, and no graph is made of them."""
-    # Where nobody has imported the compiler, which takes seconds, nothing is compiled.
+    """Runs compiled models without compilation, for batches of an unusual size: builds no graph for them."""
+    # Importing the compiler takes seconds. If it is not imported yet, nothing is compiled.
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def fingerprint(config: TrialConfig, runtime: Runtime) -> dict[str, str | int | bool]:
-    """What a bit-exact continuation must share: settings, world size, versions, processor or accelerator."""
+    """What two runs must share to be bit-equal: settings, world size, versions, CPU or accelerator."""
     on_gpu = runtime.device.type == "cuda"
     facts: dict[str, str | int | bool] = {
         "precision": config.numerics.precision,

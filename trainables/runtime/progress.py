@@ -1,7 +1,7 @@
-"""How far this process has come, for whoever watches it: a count that stands still belongs to a process that is stuck.
+"""Counts the work that this process has done, so that an observer can find a hung process: its count stands still.
 
-Everything that a trial spends its time in counts itself, down to a training step, a batch of an evaluation, a file.
-The count steers nothing.
+All long work of a trial counts itself: each training step, each batch of an evaluation, each file. The trial itself
+never reads the count.
 """
 
 import itertools
@@ -11,11 +11,11 @@ _done = 0
 
 
 def advance() -> None:
-    """One more piece of work is done."""
-    global _done  # noqa: PLW0603  # one count a process is the point
+    """Counts one more piece of work."""
+    global _done  # noqa: PLW0603  # one count for the whole process
     _done = next(_steps)
 
 
 def work_done() -> int:
-    """Pieces of work that this process has done."""
+    """Number of pieces of work that this process has done."""
     return _done

@@ -1,4 +1,4 @@
-"""Random streams keyed by what they are for, so that no draw depends on how many came before it.
+"""Random streams, each keyed by its purpose, so that no draw depends on the number of earlier draws.
 
 A key such as (seed, "augment", epoch, step, rank) gives the same stream in a fresh process, after a resume and in
 a warm worker; there is no generator state to save.

@@ -1,4 +1,4 @@
-"""Where a trial runs: its rank among the workers, its device, its data folder, and who may call it away."""
+"""Where a trial runs: its rank, device and data folder, and the signal to pause it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import torch
 
 
 def never_pause() -> bool:
-    """Nobody calls the trial away."""
+    """The trial runs to its end."""
     return False
 
 
@@ -20,5 +20,5 @@ class Runtime:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     should_pause: Callable[[], bool] = never_pause
-    """Asked after every training step, by all ranks equally often and with the same answer on each: True makes `fit`
-    raise `pause.Paused`."""
+    """Called after every training step by all ranks; must return the same answer on each. True makes `fit` raise
+    `pause.Paused`."""

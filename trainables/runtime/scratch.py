@@ -1,4 +1,7 @@
-"""A hidden folder for data sets in the making. Whoever dies in between leaves it behind; the next one removes it."""
+"""Hidden scratch folders for files in preparation. A killed process leaves its folder behind; the next one removes it.
+
+Each folder holds a locked file while its owner lives.
+"""
 
 import os
 import shutil
@@ -16,7 +19,7 @@ _ATTEMPTS = 10
 
 @contextmanager
 def scratch_folder(data_root: Path, name: str) -> Iterator[Path]:
-    """An empty folder under `data_root`, removed at the end, with `data_root` itself where it was made for nothing."""
+    """An empty folder under `data_root`, removed at the end; also removes `data_root` if it is new and still empty."""
     was_there = data_root.exists()
     data_root.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(data_root)
@@ -33,7 +36,7 @@ def scratch_folder(data_root: Path, name: str) -> Iterator[Path]:
 
 
 def _remove_abandoned(data_root: Path) -> None:
-    """A living owner holds its lock, on whatever machine it runs; the kernel releases a dead one's."""
+    """Removes the folders whose lock is free: a living owner holds the lock, on any machine."""
     for folder in data_root.glob(f"{PREFIX}*"):
         with suppress(OSError):
             lock = open_locked(folder / _LOCK)
@@ -42,13 +45,13 @@ def _remove_abandoned(data_root: Path) -> None:
 
 
 def _locked_folder(data_root: Path, name: str) -> tuple[Path, int | None]:
-    """A new folder and its lock; None on a file system without locks, where nobody clears folders either."""
+    """A new folder and its lock; None on a file system without locks, where no process removes folders either."""
     for _ in range(_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=data_root))
         try:
             lock = open_locked(folder / _LOCK)
         except (BlockingIOError, FileNotFoundError):
-            # Before it was locked, another process took it for abandoned.
+            # Another process took the folder for abandoned, before this one had locked it.
             continue
         except OSError:
             return folder, None

@@ -1,7 +1,7 @@
-"""One trial from its first epoch to its last, as a generator that does not know who listens.
+"""Trains one trial from its first epoch to its last, as a generator with one report per epoch on every rank.
 
-It yields once an epoch, on every rank equally often. What it yields can be saved, and a saved one can be continued:
-every random draw is keyed by (seed, purpose, epoch, step, rank), so the continuation equals the uninterrupted run.
+A report can be saved, and a saved report can be continued. Every random draw is keyed by (seed, purpose, epoch, step,
+rank), so the continuation equals the uninterrupted run.
 """
 
 import math
@@ -38,7 +38,7 @@ from trainables.training.step import train_step
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch gave. `save` writes the whole state after it, and is called by rank 0 only."""
+    """The result of one epoch. `save` writes the whole state after it; only rank 0 calls it."""
 
     epoch: int
     metrics: dict[str, float]
@@ -89,12 +89,12 @@ def _check_finite(metrics: Mapping[str, float], epoch: int) -> None:
 def _distributed(training: Training, runtime: Runtime) -> torch.nn.Module:
     model: torch.nn.Module = training.model
     if training.config.numerics.compile:
-        # A graph for whole batches alone: one for any size, which an odd batch would bring about, is slower for all.
+        # A graph for whole batches only. A last, smaller batch would cause a graph for any size, which is slower.
         model.compile(dynamic=False)
     if runtime.world_size > 1:
         model = DistributedDataParallel(model, device_ids=[runtime.device] if runtime.device.type == "cuda" else None)
-        # Nothing reads BatchNorm's statistics before the epoch's end, where all ranks get rank 0's. Set here, since
-        # the argument's name is another from one version of torch to the next.
+        # BatchNorm's statistics are not read before the epoch's end, where all ranks get rank 0's. Set as an attribute,
+        # because the argument's name differs between versions of torch.
         model.broadcast_buffers = False
     return model
 
@@ -106,13 +106,13 @@ def _train_epoch(
     epoch: int,
     runtime: Runtime,
 ) -> dict[str, float]:
-    """Steps over one shuffled pass; loss terms as means over all images of all ranks."""
+    """Trains for one epoch; returns the loss terms as means over all images of all ranks."""
     config, started = training.config, time.perf_counter()
     images_NHWC, labels_N = data.images_NHWC, data.labels_N
     lr = learning_rate(config.optim, epoch)
     set_learning_rate(training.optimizer, lr)
     model.train()
-    # Moved as a whole: a step that moved its own rows would wait for the device.
+    # Moves the whole order to the device at once; a copy in every step would wait for the device.
     order_N = torch.randperm(len(labels_N), generator=stream(config.seed, "order", epoch)).to(runtime.device)
     names: tuple[str, ...] = ()
     sums, images_seen, steps_done = torch.zeros((), dtype=torch.float64, device=runtime.device), 0, 0
@@ -129,7 +129,7 @@ def _train_epoch(
         key = (epoch, step, runtime.rank)
         x_BCHW = augment(images_NHWC[rows], config.data, stream(config.seed, "augment", *key, device=runtime.device))
         noise = training.model.draw_noise(len(rows), 1, 1, stream(config.seed, "noise", *key, device=runtime.device))
-        # Dropout can only draw from the global generators, so those are keyed for the step as well.
+        # Dropout draws from the global generators only, so they get the step's key too.
         torch.manual_seed(stream_seed(config.seed, "dropout", *key))
         share = len(rows) * runtime.world_size / len(batch)
         with nullcontext() if len(batch) == len(batches[0]) else numerics.uncompiled():
@@ -169,7 +169,7 @@ def _train_epoch(
 
 
 def _global_batches(order_N: torch.Tensor, size: int, world_size: int) -> list[torch.Tensor]:
-    """The pass cut into global batches; a last one too small to give every rank two images is left out (BatchNorm)."""
+    """Cuts the epoch into global batches; drops a last one with fewer than two images per rank (for BatchNorm)."""
     parts = list(order_N.split(size))
     if len(parts) > 1 and len(parts[-1]) < 2 * world_size:
         parts.pop()
@@ -177,7 +177,7 @@ def _global_batches(order_N: torch.Tensor, size: int, world_size: int) -> list[t
 
 
 def _share_buffers(model: torch.nn.Module) -> None:
-    """Gives every rank rank 0's BatchNorm statistics, the ones that are saved and evaluated."""
+    """Copies rank 0's BatchNorm statistics to every rank; these are saved and evaluated."""
     for buffer in model.buffers():
         dist.broadcast(buffer, 0)
 
@@ -185,7 +185,10 @@ def _share_buffers(model: torch.nn.Module) -> None:
 def _evaluate_epoch(
     training: Training, subsets: Subsets, occluders_MHWC: torch.Tensor | None, epoch: int, runtime: Runtime
 ) -> tuple[dict[str, float], Classifier]:
-    """The epoch's metrics, and the weights they are of: where an average is kept, the better of it and the raw ones."""
+    """The epoch's metrics, and the model they belong to.
+
+    If the trial keeps an average, the better of raw and averaged weights on validation images.
+    """
     config = training.config
     draws = search_draws(config)
     candidates = {"raw": training.model}
@@ -212,7 +215,7 @@ def _evaluate_epoch(
         metrics |= {name: value for name, value in scores.items() if _is_summary(name)}
         metrics["interp_epoch"] = float(epoch)
     elif training.history:
-        # A search needs every objective after every epoch: the last score stands until the next.
+        # A search needs every objective after every epoch: the last score is reported until the next one.
         metrics |= {
             name: value for name, value in training.history[-1].items() if without_map(name).startswith("interp")
         }

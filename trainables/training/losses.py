@@ -1,10 +1,9 @@
-"""The loss of every model: Eq. 10, in the article's reading and in that of the released code, as far as a model has
-what its terms speak of.
+"""The loss of every model: Eq. 10, as the article and as the released code read it.
 
-Eq. 10 writes every term inside one minus sign; meant is  -log q(y|z) + beta KL + lambda_q ||sg[a] - a_q||^2
-+ lambda_c ||a - sg[a_q]||^2, averaged over images and draws. A model without a bottleneck has no KL, one without a
-quantiser none of the two distances; one with a second head adds its cross-entropy, unweighted (ABN). Each difference
-between the recipes is a field of the trial, except one that a single draw does not show: `released` takes the
+Eq. 10 puts all terms inside one minus sign; we read it as  -log q(y|z) + beta KL + lambda_q ||sg[a] - a_q||^2
++ lambda_c ||a - sg[a_q]||^2, averaged over images and draws. Without a bottleneck there is no KL, without a quantiser
+there are no squared distances; a second head adds its own cross-entropy, unweighted (ABN). Each difference between the
+recipes is a field of the trial, with one exception that a single draw does not show: `released` takes the
 cross-entropy of the mean logits.
 
 B batch, C classes, H W map size, K latent size, S attention draws, T latent draws for each of them.
@@ -24,8 +23,7 @@ __all__ = ["LossTerms", "codebook_and_commitment", "kl_nats", "loss_terms", "nll
 
 
 class LossTerms(NamedTuple):
-    """Scalars, means over images and draws; None for a term that the model has not. All but `total` are without
-    weights."""
+    """Scalars, means over images and draws; None for a term that the model lacks. Only `total` is weighted."""
 
     total: Tensor
     """In nats or bits (`bottleneck.units`)."""
@@ -41,7 +39,7 @@ class LossTerms(NamedTuple):
     """Cross-entropy of the second head in nats."""
 
     def present(self) -> dict[str, Tensor]:
-        """The terms there are, by name."""
+        """The terms that the model has, by name."""
         return {name: term for name, term in self._asdict().items() if term is not None}
 
 
@@ -68,16 +66,16 @@ def loss_terms(output: Output, labels_B: Tensor, config: TrialConfig) -> LossTer
 
 
 def nll_nats(logits_STBC: Tensor, labels_B: Tensor, *, mean_logits: bool) -> Tensor:
-    """Cross-entropy in nats: its mean over images and draws (Eq. 10), or that of the mean logits over the draws."""
+    """Mean cross-entropy in nats over images and draws (Eq. 10), or over images of the draws' mean logits."""
     if mean_logits:
         return functional.cross_entropy(logits_STBC.mean((0, 1)), labels_B)
     return functional.cross_entropy(logits_STBC.flatten(0, 2), labels_B.expand(logits_STBC.shape[:3]).flatten())
 
 
 def codebook_and_commitment(a_SBHW: Tensor, a_q_SBHW: Tensor, attention: AttentionConfig) -> tuple[Tensor, Tensor]:
-    """The two squared distances between a and a_q, equal in value, with the gradient to one side each (§3.3).
+    """The squared distance between a and a_q twice: with the gradient to a_q only, and to a only (§3.3).
 
-    Over the cells of a map they are summed (Eq. 10) or averaged (released code), by `quantizer_reduction`.
+    `quantizer_reduction` sums it over the cells of a map (Eq. 10) or averages it (released code).
     """
     cells = a_SBHW.shape[-2] * a_SBHW.shape[-1] if attention.quantizer_reduction == "sum" else 1
     return (

@@ -1,4 +1,4 @@
-"""SGD (Supplement C) or Adam (released code, for birds), and the learning rate as a function of the epoch alone."""
+"""The optimiser, SGD (Supplement C) or Adam (released code for CUB-200), and its learning rate for each epoch."""
 
 import torch
 from torch import nn
@@ -6,11 +6,11 @@ from torch import nn
 from trainables.config.trial import OptimConfig
 
 ANCHORS = "anchors"
-"""Last part of the name of the quantiser's parameter, which may have a learning rate of its own."""
+"""Last part of the name of the quantiser's parameter, which may have its own learning rate."""
 
 
 def learning_rate(optim: OptimConfig, epoch: int) -> float:
-    """The rate of a 1-based epoch; depends on nothing else, so a resumed run has no scheduler to restore."""
+    """The learning rate of a 1-based epoch; depends on nothing else, so there is no scheduler state to restore."""
     if epoch <= len(optim.warmup_lrs):
         return optim.warmup_lrs[epoch - 1]
     decays = sum(epoch >= at for at in optim.decay_at_epochs)
@@ -18,7 +18,7 @@ def learning_rate(optim: OptimConfig, epoch: int) -> float:
 
 
 def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """`optim.algorithm` with weight decay on every parameter (Supplement C); anchors in a group of their own."""
+    """`optim.algorithm` with weight decay on every parameter (Supplement C); the anchors have their own group."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     both = [
         {"params": [p for name, p in named if not _is_anchor(name)], "lr_ratio": 1.0},
@@ -32,13 +32,13 @@ def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimiz
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Sets the epoch's rate, scaled in each group by its ratio."""
+    """Sets the epoch's learning rate, scaled by the ratio of each group."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_ratio"]
 
 
 def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Everything the optimiser remembers, by quantity and parameter: `momentum_buffer/NAME`, `exp_avg/NAME`, ..."""
+    """The optimiser's state, by quantity and parameter: `momentum_buffer/NAME`, `exp_avg/NAME`, ..."""
     return {
         f"{quantity}/{name}": value
         for name, p in model.named_parameters()

@@ -1,4 +1,4 @@
-"""Leaving a trial in the middle of an epoch, so that it goes on bit for bit where it left."""
+"""Pausing a trial in the middle of an epoch, so that it later continues bit for bit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import torch
 import torch.distributed as dist
 
 
-class Paused(Exception):  # noqa: N818  # no error: a way out
-    """Raised by `fit` on all ranks together once `Runtime.should_pause` asks for it; nothing is lost.
+class Paused(Exception):  # noqa: N818  # control flow, not an error
+    """Raised by `fit` on all ranks together once `Runtime.should_pause` returns True; no work is lost.
 
-    `save` writes the whole state after `step` steps of the epoch after `epoch`, and is called by rank 0 only.
+    `save` writes the whole state after `step` steps of the epoch after `epoch`; only rank 0 calls it.
     """
 
     def __init__(self, epoch: int, step: int, save: Callable[[Path], Path]) -> None:
@@ -22,18 +22,18 @@ class Paused(Exception):  # noqa: N818  # no error: a way out
 
 @dataclass(frozen=True)
 class PartialEpoch:
-    """What an epoch in progress has added up: everything it carries from step to step beside the weights."""
+    """The running sums of an unfinished epoch: all that a step passes to the next besides the weights."""
 
     step: int
-    """Steps done."""
+    """Number of steps done."""
     names: tuple[str, ...]
-    """Of the loss terms."""
+    """Names of the loss terms."""
     sums_RT: torch.Tensor
-    """Each rank's loss terms over its images, and the number of these last; float64."""
+    """Each rank's sums of the loss terms over its images, and as the last column the number of images; float64."""
     seconds: float
 
     def of_rank(self, rank: int, world_size: int) -> tuple[torch.Tensor, int]:
-        """A rank's own sums (T) and number of images. Other ranks than before share what there is: rank 0 has it."""
+        """A rank's own sums (T) and number of images. If the number of ranks has changed, rank 0 gets the total."""
         if len(self.sums_RT) == world_size:
             row_T = self.sums_RT[rank]
         else:
@@ -44,7 +44,7 @@ class PartialEpoch:
     def gather(
         step: int, names: tuple[str, ...], sums_T: torch.Tensor, images: int, seconds: float, world_size: int
     ) -> "PartialEpoch":
-        """Collective over the ranks; what it gives is complete on each of them."""
+        """Collects the sums of all ranks; collective, and complete on every rank."""
         row_T = torch.cat([sums_T, sums_T.new_tensor([images])])
         rows = [row_T]
         if world_size > 1:
@@ -53,7 +53,7 @@ class PartialEpoch:
         return PartialEpoch(step, names, torch.stack(rows).cpu(), seconds)
 
     def state(self) -> dict[str, Any]:
-        """The JSON part of it; `sums_RT` is stored beside it."""
+        """The JSON part; `sums_RT` is stored beside it."""
         return {"step": self.step, "names": list(self.names), "seconds": self.seconds}
 
     @staticmethod

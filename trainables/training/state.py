@@ -27,7 +27,7 @@ class Training:
     model: Classifier
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None
-    """Where `optim.ema_decay` asks for it."""
+    """Only if `optim.ema_decay` is above 0."""
     data: dict[str, Any]
     """Name, size, digest and class names of the data set, stored beside the weights."""
     fingerprint: dict[str, str | int | bool]
@@ -37,17 +37,17 @@ class Training:
     best_epoch: int = 0
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     examples: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Images and maps to draw, there after the last epoch."""
+    """Images and maps to draw, filled after the last epoch."""
     part: PartialEpoch | None = None
-    """Of the epoch after `epoch`, where the trial was left in its middle."""
+    """Of the epoch after `epoch`, if the trial was paused in the middle of it."""
     verdicts: dict[str, torch.Tensor] = field(default_factory=dict)
-    """What the best weights said of every test image, there after the last epoch."""
+    """Predictions of the best weights for every test image, filled after the last epoch."""
 
     @staticmethod
     def start(config: TrialConfig, store: Store, runtime: Runtime, fresh: bool = True) -> "Training":
-        """Freshly initialised weights, the same on every rank (keyed by the seed), ImageNet's where the trial asks.
+        """Initialises the weights, the same on every rank (keyed by the seed), or loads ImageNet's if the trial asks.
 
-        Not `fresh`: `restore` follows, whose weights make ImageNet's file unnecessary.
+        Without `fresh`, a call of `restore` follows, so that the file of ImageNet's weights is not needed.
         """
         model = build_model(config, store.num_classes)
         if fresh:
@@ -65,8 +65,10 @@ class Training:
         return Training(config, model, build_optimizer(model, config.optim), average, data, found, found)
 
     def finish_epoch(self, epoch: int, metrics: dict[str, float], evaluated: Classifier) -> None:
-        """Takes an epoch's metrics; keeps the evaluated weights if their validation error is the lowest so far (then
-        the lowest cross-entropy, then the earliest)."""
+        """Adds an epoch's metrics; keeps the evaluated weights if they are the best so far.
+
+        Best: the lowest validation error, then the lowest cross-entropy, then the earliest epoch.
+        """
         self.epoch = epoch
         self.history.append(metrics)
         rank = [(m["val_error_pct"], m["val_nll"]) for m in self.history]
@@ -101,9 +103,9 @@ class Training:
         return write_checkpoint(folder, tensors, state)
 
     def restore(self, folder: Path) -> None:
-        """Loads a checkpoint into this state; CheckpointError if it is altered, of another trial or of other data.
+        """Loads a checkpoint; CheckpointError if it is altered, or belongs to another trial or other data.
 
-        What the device itself cannot do, for want of memory for one, says nothing about the folder and is raised as is.
+        Raises errors of the device, such as lack of memory, unchanged: they say nothing about the checkpoint.
         """
         verify(folder)
         try:

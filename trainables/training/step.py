@@ -1,4 +1,4 @@
-"""One training step: the rank's share of the global batch through the model, its loss, one SGD update."""
+"""One training step: forward pass on the rank's share of the global batch, loss, backward pass, update."""
 
 import torch
 from torch import nn
@@ -20,8 +20,8 @@ def train_step(
 ) -> LossTerms:
     """Updates the model in place and returns the terms, detached, as means over this rank's images.
 
-    `share` is this rank's images times the number of ranks over the global batch: DDP averages gradients over ranks,
-    and with it the average is that of the joined batch also where ranks hold unequally many images.
+    `share` is this rank's number of images, times the number of ranks, divided by the global batch size. DDP averages
+    gradients over ranks; `share` makes this the gradient of the joined batch, even if ranks have unequal shares.
     """
     optimizer.zero_grad(set_to_none=True)
     with numerics.autocast(config, x_BCHW.device):
