@@ -1,8 +1,10 @@
-"""The one thread that carries spooled records to the tracker behind it: in order, until they arrive.
+"""The thread that delivers spooled records to a tracker, in order, until each has arrived.
 
-What an error means: a record that is malformed or gets RecordRejectedError is set aside at once; with
-TrackerUnavailableError it is retried for ever; with anything else at least `max_attempts` times, and then set aside if
-the store takes other requests, so that neither a poison record blocks the rest nor a long outage costs one.
+Errors of a delivery:
+- A malformed record, or RecordRejectedError: the record is set aside at once.
+- TrackerUnavailableError: the record is retried without limit.
+- Any other error: the record is retried at least `max_attempts` times, then set aside if the store accepts other
+  requests. So a poison record does not block the rest, and a long outage loses no record.
 """
 
 import logging
@@ -21,7 +23,7 @@ from orchestrator.tracking.tracker import RecordRejectedError, Tracker, TrackerU
 
 _LOG = logging.getLogger(__name__)
 _WINDOW = 200
-"""Most records taken at once; an outage's backlog arrives in requests of at most this many epochs."""
+"""Largest number of records taken at once, and so of epochs in one request after an outage."""
 _REST_S = 0.3
 """How long records wait that come after a pause. They come at a trial's end, when the next one's suggestion is made:
 the two would take the interpreter from each other while a slot waits."""
@@ -29,11 +31,11 @@ T = TypeVar("T")
 
 
 class _StoppedError(Exception):
-    """The thread was told to stop while it waited to try again."""
+    """The thread must stop while it waits to retry."""
 
 
 class Delivery:
-    """Owns the spool and, together with `exclusive`, the tracker behind it; both are closed when the thread ends."""
+    """Owns the spool and the tracker `inner`; the thread closes both when it ends."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Delivery:
         self._inner_lock = threading.Lock()
         self._stopping = False
         self._awaited = 0
-        """Callers that wait for records to arrive."""
+        """Number of callers that wait for records to arrive."""
         self._header = spool.header if spool.pending else None
         self.num_rejected = 0
         self.last_error: str | None = None
@@ -64,7 +66,7 @@ class Delivery:
         return len(self._spool.pending)
 
     def add(self, payload: Mapping[str, Any]) -> Entry:
-        """Spools an object and returns; the thread takes it from there."""
+        """Spools an object and returns; the thread delivers it."""
         with self._changed:
             if self._stopping:
                 raise RuntimeError("the tracker is closed")
@@ -73,19 +75,19 @@ class Delivery:
         return entry
 
     def reject(self, payload: Mapping[str, Any], reason: str) -> None:
-        """Sets an object aside that cannot even be spooled."""
+        """Sets aside an object that could not be spooled."""
         with self._changed:
             self._set_aside(Entry(0, dict(payload)), reason)
 
     def wait_empty(self, timeout_s: float) -> int:
-        """Tries again at once if delivery was waiting, and returns the number of records left after `timeout_s`."""
+        """Retries at once if delivery was waiting; returns the number of records left after at most `timeout_s`."""
         with self._changed:
             self._delay_s = 0.0
             self._wait_for(lambda: not self._spool.pending, timeout_s)
             return len(self._spool.pending)
 
     def ask(self, question: Callable[[Tracker], T | None], opens: Callable[[Any], bool], timeout_s: float) -> T | None:
-        """An answer of the tracker behind, once no pending record satisfies `opens`; None if that takes too long."""
+        """Asks the inner tracker once no pending record satisfies `opens`; None if `timeout_s` passes before."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             arrived = self._wait_for(
@@ -96,21 +98,21 @@ class Delivery:
             return None
         try:
             return question(self._inner)
-        except Exception as error:  # an outage must not reach the caller, whatever shape it takes
+        except Exception as error:  # no kind of outage may reach the caller
             _LOG.warning("the tracking store gave no answer: %s", redact(str(error)))
             return None
         finally:
             self._inner_lock.release()
 
     def stop(self, timeout_s: float) -> None:
-        """Ends the thread after the request it is in. What is pending stays on disk."""
+        """Ends the thread after its present request. Pending records stay on disk."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join(timeout_s)
 
     def _wait_for(self, arrived: Callable[[], bool], timeout_s: float) -> bool:
-        """With the lock held; nothing rests meanwhile."""
+        """Waits with the lock held; meanwhile delivery does not rest."""
         self._awaited += 1
         self._changed.notify_all()
         try:
@@ -140,14 +142,14 @@ class Delivery:
                 self._changed.notify_all()
 
     def _deliver_header(self) -> None:
-        """A restarted process first says again which study the records left behind belong to."""
+        """Opens the study again first, when an earlier process left records of it."""
         if self._header is not None:
             self._deliver_until_done([Entry(0, self._header)])
             with self._changed:
                 self._header = None
 
     def _deliver_front(self, window: list[Entry]) -> None:
-        """The first record, or all leading epochs at once, one request per trial."""
+        """Delivers the first record, or all leading epochs with one request per trial."""
         epochs = list(takewhile(lambda entry: entry.payload.get("kind") == LogEpoch.__name__, window))
         if epochs:
             by_trial: dict[str, list[Entry]] = {}
@@ -161,12 +163,12 @@ class Delivery:
             file = last.payload.get("local_path") if self._deliver_until_done([last]) else None
         with self._changed:
             self._spool.mark_delivered(last.seq)
-            if file is not None:  # only now: a crash in between delivers the record again, and needs it
+            if file is not None:  # removed last: after a crash the record is delivered again and needs its file
                 self._spool.drop_file(file)
             self._changed.notify_all()
 
     def _deliver_until_done(self, entries: list[Entry]) -> bool:
-        """True when the records have arrived, False when some were set aside; _StoppedError if told to stop before."""
+        """True when the records have arrived, False when some were set aside; raises _StoppedError on a stop."""
         attempt = 0
         while True:
             reason = None
@@ -214,12 +216,12 @@ class Delivery:
         with self._changed:
             if self.last_error is None:
                 _LOG.warning(
-                    "tracking is away (%s). Nothing is lost: records wait in %s and are delivered later.",
+                    "tracking is unavailable (%s). Nothing is lost: records wait in %s and are delivered later.",
                     reason.splitlines()[0][:300],
                     self._spool.folder,
                 )
             self.last_error = reason
-            # Before the wait, so that a flush can cut it short by setting the delay to 0.
+            # Grown before the wait, so that a flush can end the wait by setting the delay to 0.
             delay_s = self._delay_s
             self._delay_s = min(self._max_delay_s, max(self._first_delay_s, 2 * delay_s))
             grown_s = self._delay_s
@@ -230,7 +232,7 @@ class Delivery:
     def _recovered(self) -> None:
         with self._changed:
             if self.last_error is not None:
-                _LOG.warning("tracking is back; %d records to deliver.", len(self._spool.pending))
+                _LOG.warning("tracking is available again; %d records to deliver.", len(self._spool.pending))
             self.last_error = None
             self._delay_s = self._first_delay_s
 

@@ -1,9 +1,10 @@
-"""An ordered queue of JSON objects that survives the death of its process.
+"""The spool: an ordered queue of JSON objects on disk that survives a kill of its process.
 
-A folder holds `NNNNNNNNNN.jsonl` segments (named by their first sequence number), `delivered` (the last sequence
-number that arrived), `header.json` (see `header`), `rejected.jsonl`, `files/` and `lock`. A line is written by one
-`write` and handed to the operating system at once, so a SIGKILL loses nothing; a power cut may lose the last
-seconds, for there is no fsync per line. Not thread-safe: its owner holds a lock.
+Its folder contains `NNNNNNNNNN.jsonl` segments (named by their first sequence number), `delivered` (the last sequence
+number that arrived), `header.json` (see `header`), `rejected.jsonl`, `files/` and `lock`.
+
+One unbuffered `write` per line hands the line to the operating system, so a SIGKILL loses nothing. A power cut may lose
+the last seconds, because there is no fsync per line. The class is not thread-safe: its owner holds a lock.
 """
 
 import json
@@ -26,16 +27,16 @@ REJECTED = "rejected.jsonl"
 
 
 class Entry(NamedTuple):
-    """One object and its place in the order, counted from 1 over the life of the folder."""
+    """One object and its sequence number, counted from 1 over the life of the folder."""
 
     seq: int
     payload: dict[str, Any]
 
 
 class Spool:
-    """Opens (or creates) the folder for one process; PreflightError where another process has it open.
+    """Opens or creates the folder for one process; raises PreflightError if another process has it open.
 
-    What is pending is also held in memory: about 1 kB a record, so an outage of a thousand trial-epochs costs 1 MB.
+    Pending records are also held in memory, about 1 kB each: an outage of a thousand trial epochs takes 1 MB.
     """
 
     def __init__(self, folder: str | Path, segment_bytes: int = 1 << 20) -> None:
@@ -48,7 +49,7 @@ class Spool:
         self._delivered = _read_number(self.folder / "delivered")
         self._last_seq = self._delivered
         self.pending: deque[Entry] = deque()
-        """What has not arrived yet, in order."""
+        """The objects that have not arrived yet, in order."""
         for _, entry in _read_segments(self.folder):
             self._last_seq = max(self._last_seq, entry.seq)
             if entry.seq > self._delivered:
@@ -56,7 +57,7 @@ class Spool:
         self._remove_delivered_segments()
 
     def append(self, payload: Mapping[str, Any]) -> Entry:
-        """Adds an object at the end. A full disk costs durability, not the record: it stays pending in memory."""
+        """Adds an object at the end. On a full disk it stays pending in memory only, with a warning."""
         seq = self._last_seq = self._last_seq + 1
         line = json.dumps({"seq": seq, **payload}, default=_plain, separators=(",", ":"))
         try:
@@ -70,7 +71,7 @@ class Spool:
         return entry
 
     def mark_delivered(self, seq: int) -> None:
-        """Everything up to `seq` has arrived (or was set aside) and is never read again."""
+        """Marks everything up to `seq` as arrived or set aside; it is never read again."""
         while self.pending and self.pending[0].seq <= seq:
             self.pending.popleft()
         self._delivered = max(self._delivered, seq)
@@ -79,7 +80,7 @@ class Spool:
             self._remove_delivered_segments()
 
     def set_aside(self, entry: Entry, reason: str) -> None:
-        """Adds the object to `rejected.jsonl` with the reason; the caller still marks it delivered."""
+        """Adds the object to `rejected.jsonl` with the reason; the caller marks it delivered."""
         line = json.dumps({"seq": entry.seq, "reason": reason, "record": entry.payload}, default=_plain)
         try:
             with open(self.folder / REJECTED, "a", encoding="utf-8") as file:
@@ -89,7 +90,7 @@ class Spool:
 
     @property
     def header(self) -> dict[str, Any] | None:
-        """An object that outlives delivery: what a restarted process must say before the first pending one."""
+        """An object that outlives its delivery: a restarted process delivers it before the first pending one."""
         try:
             header: dict[str, Any] = json.loads((self.folder / "header.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -101,7 +102,7 @@ class Spool:
         _replace(self.folder / "header.json", json.dumps(payload, default=_plain))
 
     def keep_file(self, path: str | Path) -> Path:
-        """A copy of the file, under its own name, that lives until `drop_file`. OSError if it cannot be copied."""
+        """Copies the file under its own name and returns the copy, which lives until `drop_file`; may raise OSError."""
         folder = self.folder / "files" / uuid.uuid4().hex
         folder.mkdir(parents=True)
         try:
@@ -111,13 +112,13 @@ class Spool:
             raise
 
     def drop_file(self, kept: str | Path) -> None:
-        """Removes a copy that `keep_file` made; any other path is left alone."""
+        """Removes a copy made by `keep_file`; ignores any other path."""
         folder = Path(kept).parent
         if folder.parent == self.folder / "files":
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Lets another process open the folder. What is pending stays on disk."""
+        """Lets another process open the folder. Pending objects stay on disk."""
         if self._lock.closed:
             return
         self._close_segment()
@@ -130,7 +131,7 @@ class Spool:
             self._close_segment()
         if self._segment is None:
             self._segment = open(self.folder / f"{seq:010d}.jsonl", "ab", buffering=0)  # noqa: SIM115 (closed on rotation)
-        # A process killed in its first line leaves half a line under this very name.
+        # A process killed while it wrote its first line left half a line in a file of this name.
         torn = self._segment.tell() > 0 and not self._clean_end
         data = (("\n" if torn else "") + line + "\n").encode()
         self._clean_end = False
@@ -144,7 +145,7 @@ class Spool:
             self._segment = None
 
     def _remove_delivered_segments(self) -> None:
-        """All segments but the one being written, up to the first that still holds something pending."""
+        """Removes the segments before the first one with a pending object, except the one being written."""
         first_pending = self.pending[0].seq if self.pending else self._last_seq + 1
         segments = _segments(self.folder)
         ends = [*(int(path.stem) for path in segments[1:]), self._last_seq + 1]
@@ -154,8 +155,10 @@ class Spool:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Of a spool that no process has open, what none will read: delivered segments, and copies of files that no
-    record names any more, or none yet."""
+    """Lists what no process will read in a spool that is not open.
+
+    These are delivered segments, and copies of files that no record names.
+    """
     delivered = _read_number(folder / "delivered")
     named: set[str] = set()
     segments = dict.fromkeys(_segments(folder), False)
@@ -176,7 +179,7 @@ def _segments(folder: Path) -> list[Path]:
 
 
 def _read_segments(folder: Path) -> Iterator[tuple[Path, Entry]]:
-    """Every line with the segment it is in."""
+    """Reads every entry, with its segment."""
     for path in _segments(folder):
         for line in path.read_bytes().split(b"\n"):
             if not line:
@@ -210,7 +213,7 @@ def _locked(path: Path) -> Any:
         file.close()
         raise PreflightError(
             f"{path.parent} is in use by another process (pid {owner}): this study is already running. "
-            "Wait for it, stop it, or give this one another --name."
+            "Wait for it, stop it, or choose another --name."
         ) from error
     file.truncate(0)
     file.write(str(os.getpid()))
@@ -222,11 +225,11 @@ def _read_number(path: Path) -> int:
     try:
         return int(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return 0  # unreadable after a power cut: delivering again is harmless
+        return 0  # unreadable after a power cut; delivering everything again is harmless
 
 
 def _replace(path: Path, text: str) -> None:
-    """Readers see the old text or the new text, never half of it. A full disk leaves the old one and a warning."""
+    """Replaces the file atomically. A full disk leaves the old text and a warning."""
     try:
         replace_file(path, text, aside=path.with_name(path.name + ".new"))
     except OSError as error:
@@ -234,7 +237,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Mappings as objects, array scalars as numbers; anything else JSON does not know as text."""
+    """Converts for JSON: mappings to objects, array scalars to numbers, anything else to text."""
     if isinstance(value, Mapping):
         return dict(value)
     return value.item() if hasattr(value, "item") else str(value)

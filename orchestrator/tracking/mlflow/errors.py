@@ -1,4 +1,4 @@
-"""What an exception from MLflow means for the record at hand: refused for good, or to be tried again."""
+"""Translates MLflow's exceptions: the record is rejected for good, or the store is unavailable for now."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _AWAY = {
     "RESOURCE_EXHAUSTED",
     "CANCELLED",
     "ABORTED",
-    # Credentials can be renewed and a proxy's 404 passes; the record itself is sound.
+    # The record itself is valid: credentials can be renewed, and the 404 of a proxy passes.
     "ENDPOINT_NOT_FOUND",
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",
@@ -26,7 +26,7 @@ _AWAY = {
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises what MLflow raises as the errors of the seam. An error that tells neither (HTTP 500) passes unchanged."""
+    """Turns MLflow's exceptions into the tracker's errors. An unclear one, such as HTTP 500, is raised unchanged."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError
 
@@ -40,11 +40,11 @@ def translated() -> Iterator[None]:
         message = redact(str(error))
         if error.error_code in _REFUSED:
             raise RecordRejectedError(message) from error
-        # MLflow reports a refused connection and a 503 as INTERNAL_ERROR; what it caught is an OSError of requests.
+        # MLflow reports a refused connection and a 503 as INTERNAL_ERROR; the cause is an OSError of `requests`.
         unreachable = isinstance(error.__context__, OSError) and "too many 500 error responses" not in message
         if error.error_code in _AWAY or unreachable:
             raise TrackerUnavailableError(message) from error
         raise
-    # An answer that is no JSON comes from a proxy, or was cut: it says nothing about the record.
+    # An answer that is not JSON comes from a proxy or was cut off; it says nothing about the record.
     except (OSError, OperationalError, json.JSONDecodeError) as error:
         raise TrackerUnavailableError(redact(f"{type(error).__name__}: {error}")) from error

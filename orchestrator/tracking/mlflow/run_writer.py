@@ -1,4 +1,4 @@
-"""One MLflow run and what it already holds, so that nothing is written to it twice."""
+"""Writes to one MLflow run, and knows what the run already contains so that nothing is written twice."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from orchestrator.process.redact import redact_mapping
 from orchestrator.tracking.tracker import RecordRejectedError
 
 STATE_TAG = "aib.state"
-"""On every run since it was first opened."""
+"""Tag that every run has from its first opening on."""
 _NONFINITE_TAG = "aib.nonfinite"
-# MLflow's limits per request, of 1000 in all, and per value.
+# MLflow's limits per request (1000 items in all) and per value.
 _MAX_METRICS = 800
 _MAX_PARAMS = _MAX_TAGS = 100
 _MAX_PARAM_CHARS = 6000
@@ -29,7 +29,7 @@ class EpochPoint(NamedTuple):
 
 
 class RunWriter:
-    """Writes params once, metrics once per (key, step); `run` is the MLflow entity as just found or created."""
+    """Writes params once and metrics once per (key, step); `run` is the MLflow entity as just found or created."""
 
     def __init__(self, client: Any, run: Any) -> None:
         self._client = client
@@ -37,13 +37,13 @@ class RunWriter:
         self._status: str = run.info.status
         self._params: dict[str, str] = dict(run.data.params)
         self._tags: dict[str, str] = dict(run.data.tags)
-        # The run's metrics mapping has values only; the message form also has each key's last step.
+        # `run.data.metrics` has values only; the protobuf form also has the last step of each key.
         self._latest = {metric.key: (metric.step, metric.value) for metric in run.data.to_proto().metrics}
 
     def reopen(self, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
-        """Adds tags and params that are missing and makes the run RUNNING again.
+        """Adds missing tags and params and makes the run RUNNING again.
 
-        RecordRejectedError, after the rest is written, if a param or the signature is not the recorded one.
+        If a param or the signature differs from the recorded one, raises RecordRejectedError after writing the rest.
         """
         if self._status != "RUNNING":
             self._client.update_run(self.run_id, status="RUNNING")
@@ -63,10 +63,10 @@ class RunWriter:
             if old != new
         ]
         if changed:
-            raise RecordRejectedError(f"run {self.run_id} keeps what it was opened with: {'; '.join(changed)}.")
+            raise RecordRejectedError(f"run {self.run_id} keeps its first values: {'; '.join(changed)}.")
 
     def log(self, points: Sequence[EpochPoint], tags: Mapping[str, str] | None = None) -> None:
-        """Metrics with step = epoch, and tags, in one request if they fit; steps up to a key's last one are skipped."""
+        """Writes metrics with step = epoch and tags, in one request if they fit; skips steps up to a key's last one."""
         latest = dict(self._latest)
         nonfinite = _parse(self._tags.get(_NONFINITE_TAG, ""))
         metrics = []
@@ -84,7 +84,7 @@ class RunWriter:
     def log_outcome(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], timestamp_ms: int, new_step: bool
     ) -> None:
-        """Metrics of the whole run at its last epoch. `new_step`: a value that changed gets the key's next step."""
+        """Writes metrics of the whole run at its last epoch; with `new_step`, a changed value gets the next step."""
         last = max((step for key, (step, _) in self._latest.items() if not key.startswith("system/")), default=0)
         points = []
         for key, value in metrics.items():
@@ -100,7 +100,7 @@ class RunWriter:
         self._status = status
 
     def _write(self, metrics: Sequence[Any], tags: Mapping[str, str], params: Mapping[str, str] | None = None) -> None:
-        """Sends what is new, and only then takes it as written."""
+        """Sends what is new; remembers it as written after each request that succeeded."""
         from mlflow.entities import Param, RunTag
 
         clean = {key: _cut(value, _MAX_TAG_CHARS) for key, value in redact_mapping(tags).items()}

@@ -1,6 +1,6 @@
-"""The MLflow store before anything is written to it: limits of its client, where it is, whether it answers.
+"""Prepares the MLflow store: settings of its client, its address, whether it answers, the study's experiment.
 
-`configure_mlflow` is the one place that sets MLflow's environment variables; a value the user set wins.
+`configure_mlflow` is the only place that sets MLflow's environment variables; a value set by the user wins.
 """
 
 import logging
@@ -18,36 +18,36 @@ from orchestrator.process.redact import redact, without_userinfo
 from trainables.errors import ConfigError
 
 _SETTINGS = {
-    # MLflow's own defaults (7 retries, 120 s) hold a call to a dead server for minutes; ours waits on disk instead.
+    # With MLflow's defaults (7 retries, 120 s) a call to a dead server lasts minutes; our records wait on disk instead.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Otherwise every run that ends over HTTP prints its address to stdout, which belongs to --json.
+    # Otherwise every run that ends over HTTP prints its address to stdout, which is reserved for --json.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # A bar a file would be drawn over our own table.
+    # A progress bar per file would overwrite our own table.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 _TRAINING = ("mlflow.experimentKind", "custom_model_development")
-"""Tells user interfaces that read it that an experiment holds training runs, not traces of language models."""
+"""Tag that makes MLflow's user interface show training runs instead of traces of language models."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 FORMS = "http(s)://HOST:PORT of an MLflow server, sqlite:////ABSOLUTE/PATH/mlflow.db, or postgresql://HOST/NAME"
 
 
 def configure_mlflow() -> None:
-    """To be called before MLflow is imported: its telemetry decides at import."""
+    """Must run before MLflow is imported, because its telemetry starts at import."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow.store.db.utils", "mlflow.system_metrics", "alembic"):
-        # They print a traceback for what is raised to us anyway, and a line per migration.
+        # They print a traceback for errors that are raised to us anyway, and a line per migration.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # It announces that it waits for a new version, which is there at once.
+    # It announces a wait for a new version that is available at once.
     logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
 
 
 def mlflow_client(tracking_uri: str) -> Any:
-    """An MlflowClient under our settings; ConfigError for an address that is none."""
+    """An MlflowClient with our settings; raises ConfigError for an invalid address."""
     check_tracking_uri(tracking_uri)
     configure_mlflow()
     from mlflow import MlflowClient
@@ -61,29 +61,29 @@ def local_tracking_uri(root: str | Path) -> str:
 
 
 def tracking_uri_or_local(root: str | Path, given: str | None) -> str:
-    """The server that was named, or the default store."""
+    """The given server, or the default store under the root."""
     return given or local_tracking_uri(root)
 
 
 def check_tracking_uri(tracking_uri: str) -> None:
-    """ConfigError for what cannot be the address of a store of runs and models."""
+    """Raises ConfigError if this cannot be the address of a store of runs and models."""
     if fault := _fault_of(tracking_uri):
         shown = redact(tracking_uri)
         raise ConfigError(f"--tracking-uri (or MLFLOW_TRACKING_URI) is '{shown}', {fault}; allowed: {FORMS}.")
 
 
 def is_made(tracking_uri: str) -> bool:
-    """False for a SQLite database that nobody has made yet; MLflow would make it for whoever only looks."""
+    """False if this is a SQLite database that does not exist; MLflow would create it even for a read."""
     file = _database_file(tracking_uri)
     return file is None or file.exists()
 
 
 def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: str | Path | None = None) -> str | None:
-    """Makes sure that the store answers, with its schema and the study's experiment in place.
+    """Makes sure that the store answers and has its schema and, if a study is named, the study's experiment.
 
-    A local database is created (7-8 s the first time). Returns the experiment's id where a study is named. Raises
-    ConfigError for an address that is none, and PreflightError, within seconds, where the store is unreachable,
-    refuses us, or holds a deleted experiment of that name.
+    Creates a local database, which takes 7-8 s the first time. Returns the experiment's id, or None without a study.
+    Raises ConfigError for an invalid address. Raises PreflightError, within seconds, if the store is unreachable,
+    refuses this account, or has a deleted experiment of that name.
     """
     shown = redact(tracking_uri)
     check_tracking_uri(tracking_uri)
@@ -103,10 +103,10 @@ def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: st
 
 
 def find_or_create_experiment(client: Any, study: str, artifact_root: str | Path | None) -> str:
-    """The id of the study's experiment; PreflightError where one of that name was deleted.
+    """Returns the id of the study's experiment; raises PreflightError if an experiment of that name was deleted.
 
-    Its artifacts go under `artifact_root/study`, or where the server decides if there is no root. The tag is written
-    every time: a server that lets this account read the experiment and not change it refuses here, not after an epoch.
+    Artifacts go under `artifact_root/study`; without a root the server decides. The tag is written every time, so that
+    a server that allows this account only to read the experiment refuses now and not after the first epoch.
     """
     found = client.get_experiment_by_name(study) or _create_experiment(client, study, artifact_root)
     if found.lifecycle_stage != "active":
@@ -119,9 +119,9 @@ def find_or_create_experiment(client: Any, study: str, artifact_root: str | Path
 
 
 def run_page(tracking_uri: str, experiment_id: str, run_id: str | None) -> str | None:
-    """The page of a run, or of its experiment, in the server's user interface; None where there is no server.
+    """The address of a run's page, or of its experiment's page, in the user interface; None without a server.
 
-    Without its setting for training runs the interface opens on an overview of language-model traces.
+    `workflowType` makes the interface open on training runs instead of language-model traces.
     """
     if urlsplit(tracking_uri).scheme not in ("http", "https"):
         return None
@@ -139,7 +139,7 @@ def _create_experiment(client: Any, study: str, artifact_root: str | Path | None
     try:
         client.create_experiment(study, artifact_location=location)
     except MlflowException as error:
-        # Another driver was faster.
+        # Another driver has created it meanwhile.
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return client.get_experiment_by_name(study)
@@ -150,7 +150,7 @@ def _fault_of(tracking_uri: str) -> str | None:
         parts = urlsplit(tracking_uri)
         _ = parts.port
     except ValueError:
-        # What Python says of it may quote a password.
+        # Python's own message may quote a password.
         return "whose host or port cannot be read"
     kind = parts.scheme.partition("+")[0]
     if kind in ("", "file"):
@@ -163,14 +163,14 @@ def _fault_of(tracking_uri: str) -> str | None:
 
 
 def _database_file(tracking_uri: str) -> Path | None:
-    """The file of a SQLite database; relative paths have three slashes before them, absolute ones four."""
+    """The file of a SQLite database; three slashes precede a relative path, four an absolute one."""
     scheme, _, rest = tracking_uri.partition(":///")
     file = rest.partition("?")[0]
     return Path(file) if file and scheme.partition("+")[0] == "sqlite" else None
 
 
 def _make_database(tracking_uri: str) -> None:
-    """An empty file where a SQLite database is to be, unless there is one."""
+    """Creates the file of a SQLite database, empty, unless it exists."""
     path = _database_file(tracking_uri)
     if path is None:
         return
@@ -185,7 +185,7 @@ def _make_database(tracking_uri: str) -> None:
 
 
 def _check_host(tracking_uri: str, shown: str) -> None:
-    """A dead host fails here in 5 s; SQLAlchemy would try ten times."""
+    """Raises PreflightError for a dead host within 5 s; SQLAlchemy would try ten times."""
     parts = urlsplit(tracking_uri)
     port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
     if parts.scheme == "sqlite" or parts.hostname is None or port is None:
@@ -211,7 +211,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def advice(tracking_uri: str, error: BaseException) -> str:
-    """What to do about a store that answers with an error, or not at all."""
+    """Says what to do about a store that answers with an error or not at all."""
     code = getattr(error, "error_code", "")
     if "Invalid Host header" in str(error):
         return "Add its name, as written in --tracking-uri, to the server's --allowed-hosts."

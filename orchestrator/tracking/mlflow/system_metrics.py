@@ -1,4 +1,4 @@
-"""The driver machine's load on the study's run, by MLflow's own monitor."""
+"""Logs the load of the driver's machine to the study's run with MLflow's own monitor."""
 
 import logging
 import threading
@@ -12,9 +12,9 @@ _STOP_TIMEOUT_S = 5.0
 
 
 class SystemMetrics:
-    """One point (`system/...`) per `sample_s * samples` seconds. Never raises: a study does not depend on it.
+    """Logs one point (`system/...`) every `sample_s * samples` seconds. Never raises: a study does not depend on it.
 
-    MLflow's monitor gives up for good when the store is away once; `keep_alive` starts it again.
+    MLflow's monitor ends after one failed request; `keep_alive` starts it again.
     """
 
     def __init__(self, tracking_uri: str, sample_s: float = 10.0, samples: int = 3) -> None:
@@ -30,7 +30,7 @@ class SystemMetrics:
         return thread is not None and thread.is_alive()
 
     def start(self, run_id: str) -> None:
-        """Samples onto this run, after the last step it holds."""
+        """Starts sampling to this run, after its last step."""
         if run_id == self._run_id and self.running:
             return
         self.stop()
@@ -47,19 +47,19 @@ class SystemMetrics:
                 tracking_uri=self._tracking_uri,
             )
             self._monitor.start()
-        except Exception as error:  # a counter that this machine lacks must not cost the record
+        except Exception as error:  # a missing hardware counter must not stop the record
             _LOG.warning("no system metrics: %s", redact(str(error)))
 
     def keep_alive(self) -> None:
-        """Starts again what died in an outage, at most once per sampling interval."""
+        """Restarts a monitor that an outage ended, at most once per sampling interval."""
         if self._run_id and not self.running and time.monotonic() - self._started_s > self._sample_s:
             self.start(self._run_id)
 
     def stop(self) -> None:
-        """Ends sampling and sends what was sampled, in at most 5 s."""
+        """Ends sampling and sends the last samples, within 5 s."""
         monitor, self._monitor, self._run_id = self._monitor, None, None
         if monitor is not None:
-            # Its last request may hang on a dead server; that must not hold up the end of the study.
+            # Its last request may hang on a dead server, which must not delay the end of the study.
             finishing = threading.Thread(target=monitor.finish, name="system-metrics-stop", daemon=True)
             finishing.start()
             finishing.join(_STOP_TIMEOUT_S)

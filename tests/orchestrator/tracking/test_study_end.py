@@ -1,4 +1,4 @@
-"""The end of a study while the record is away, and what `aib search --resume` of a finished one then sends."""
+"""The end of a study while the tracking store is away, and what a resume of the finished study then sends."""
 
 import json
 import sqlite3
@@ -25,7 +25,7 @@ from search_spaces.schema import SearchSpec, load_spec
 from tests.orchestrator.registry.conftest import SIZE, export_tiny
 from tests.orchestrator.workflow.test_search_end_to_end import SPEC
 from tests.support.mlflow_reader import read_runs
-from tests.support.some_study import tell
+from tests.support.some_study import write_trial
 from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.data.arrow_store import open_store
 
@@ -38,7 +38,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 def ended(tmp_path: Path, digits_root: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch) -> Ended:
-    """A study that went its whole way: one trial, two seeds of it, a model that the gate let pass."""
+    """A finished study: two trials, two seeds of one of them, and a model that passed the gate."""
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "AIB_ROOT"):
         monkeypatch.delenv(name, raising=False)
     assert store_uri == local_tracking_uri(tmp_path)
@@ -47,11 +47,13 @@ def ended(tmp_path: Path, digits_root: Path, store_uri: str, monkeypatch: pytest
     file.write_text(SPEC.replace("trials: 6", "trials: 2"))
     spec, paths = load_spec(file, []), study_paths(tmp_path, "tiny")
     with open_study(spec, paths, False, {"data": {"name": "cluttered-digits", "digest": "0"}}) as study:
-        tell(study.journal, study.storage, "t00000", 20.0, "completed", epochs=3)
-        tell(study.journal, study.storage, "t00001", 40.0, "stopped", epochs=3)
+        write_trial(study.journal, study.storage, "t00000", 20.0, "completed", epochs=3)
+        write_trial(study.journal, study.storage, "t00001", 40.0, "stopped", epochs=3)
         for seed in (1, 2):
             trial = f"f00000-seed{seed}"
-            tell(study.journal, study.storage, trial, 20.0 + seed, "completed", epochs=3, kind="finalist", of="t00000")
+            write_trial(
+                study.journal, study.storage, trial, 20.0 + seed, "completed", epochs=3, kind="finalist", of="t00000"
+            )
         study.journal.append("gate", decision={"promote": True, "reasons": []})
         version = {"name": "aib-tiny", "version": "1", "alias": "champion", "trial": "f00000-seed1", "run_id": "0"}
         study.journal.append("registered", version=version)
@@ -70,7 +72,7 @@ def run(*arguments: str) -> int:
 def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     ended: Ended, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record is locked by another program from before the last epochs until after the end."""
+    """Another program locks the store from before the last epochs until after the end."""
     monkeypatch.setattr(open_recorder, "FLUSH_S", 0.5)
     spec, paths = ended.spec, ended.paths
     text = StringIO()
@@ -153,10 +155,12 @@ def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_a
 def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(
     ended: Ended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What fails in the background is raised to the search, and the record says that it failed."""
+    """The search raises the error of the background thread, and its run ends as failed."""
 
     def fails(tracker: Tracker, checkpoints: CheckpointStore, record: TrialRecord) -> bool:
-        raise ValueError(f"no figure of {record.trial}")
+        if record.trial == "t00002":
+            raise ValueError(f"no figure of {record.trial}")
+        return True
 
     monkeypatch.setattr(open_recorder, "log_trial_artifacts", fails)
 
