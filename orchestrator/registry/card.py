@@ -1,4 +1,4 @@
-"""The model card that travels with the files: what it is, how good, beside the paper's row, and how to use it."""
+"""The model card: Markdown beside the exported files that says what the model is, how good it is and how to use it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _ROWS = (
 
 
 def model_card(name: str, config: TrialConfig, metrics: Mapping[str, float], facts: Mapping[str, Any]) -> str:
-    """Markdown."""
+    """Writes the card as Markdown, with the paper's own error where the paper has one."""
     seeds = facts["seeds"]
     lines = [
         f"# {name}",
@@ -40,7 +40,7 @@ def model_card(name: str, config: TrialConfig, metrics: Mapping[str, float], fac
         lines += ["", f"The paper's Table 1 gives {published:.2f} % test error at full width and 200 epochs."]
     lines += [
         "",
-        "The model was chosen by validation error; test figures chose nothing. Weights are safetensors, the rest is "
+        "The model was chosen by validation error; test metrics were not used. Weights are safetensors, the rest is "
         "JSON; `manifest.json` holds the SHA-256 of each file.",
         "",
         "```",

@@ -1,6 +1,6 @@
-"""Whether a finalist becomes the champion: a pure decision, with every reason written out.
+"""The gate: decides whether a finalist becomes the champion, and states the reason for each of its rules.
 
-It compares validation figures only; test figures are shown beside them and decide nothing.
+The decision is a pure function. It compares validation metrics only, never test metrics.
 """
 
 import math
@@ -11,26 +11,26 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A configuration retrained over several seeds, and the one of its models that would be registered."""
+    """The metrics of a configuration retrained over several seeds, and of the one model that would be registered."""
 
     name: str
     val_error_pct: float
-    """Mean over the seeds, many-sample evaluation."""
+    """Mean over the seeds, from the many-sample evaluation."""
     val_error_std_pct: float | None
     """Sample standard deviation over the seeds; None for a single seed."""
     num_seeds: int
     interp_centered_pct: float | None
-    """None, as the two below, of a model without spatial maps."""
+    """Like the next two fields, None for a model without spatial maps."""
     interp_centered_chance_pct: float | None
     """The same score between maps of different images: near 100 for maps that ignore the image."""
     attention_std: float | None
-    """Of the registered model's headline maps on validation images."""
+    """Standard deviation of the registered model's headline maps on validation images."""
     data_digest: str
-    """Of the images that validate: data set, split seed, number."""
+    """Identifies the validation images: data set, split seed, number."""
     recorded_error_pct: float
-    """Validation error of the registered model as its trial recorded it."""
+    """Validation error of the registered model, as recorded by its trial."""
     reloaded_error_pct: float
-    """The same, measured on the exported files."""
+    """The same error, measured again on the exported files."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,9 +42,9 @@ class GateRules:
     interpretability_margin_pct: float = 2.0
     min_attention_std: float = 0.02
     max_centered_chance_pct: float = 50.0
-    """Above it most unrelated images share one map, and agreement says nothing about the image."""
+    """Above this, most unrelated images have the same map, so a high score says nothing about the image."""
     reload_tolerance_pct: float = 0.1
-    """The same weights on another kind of device may see a borderline image otherwise; other weights see most so."""
+    """Allows for other hardware: there the same weights may classify a borderline image differently."""
 
 
 class Reason(NamedTuple):
@@ -63,10 +63,10 @@ class GateDecision:
 
 
 def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) -> GateDecision:
-    """Promotes only if every rule holds; a first champion has nobody to be compared with.
+    """Promotes the challenger only if every rule holds. Without a champion, no comparison is made.
 
-    Errors: the challenger's mean may lie above the champion's by at most the larger of the margin and the standard
-    error of the difference of the two means, sqrt(s1^2 / n1 + s2^2 / n2).
+    Error rule: the challenger's mean may exceed the champion's by at most the larger of two values, the margin and the
+    standard error of the difference of the two means, sqrt(s1^2 / n1 + s2^2 / n2).
     """
     reasons = [_finite(challenger), _alive(challenger, rules), _depends(challenger, rules), _reload(challenger, rules)]
     if champion is None:
@@ -74,7 +74,7 @@ def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) 
     elif champion.data_digest != challenger.data_digest:
         text = (
             f"the champion {champion.name} was validated on other images (digest {champion.data_digest[:12]}, not "
-            f"{challenger.data_digest[:12]}), so errors do not compare; register under another name"
+            f"{challenger.data_digest[:12]}), so the errors cannot be compared; register under another name"
         )
         reasons.append(Reason("data", False, text))
     else:
@@ -83,7 +83,7 @@ def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) 
 
 
 def refuse(rule: str, text: str) -> GateDecision:
-    """A refusal before there is anything to compare."""
+    """Refuses before anything can be compared."""
     return GateDecision(False, (Reason(rule, False, text),))
 
 
@@ -95,16 +95,16 @@ def _finite(c: Candidate) -> Reason:
 
 def _alive(c: Candidate, rules: GateRules) -> Reason:
     if c.attention_std is None:
-        return Reason("alive", True, f"{c.name} has no spatial map that could be dead")
-    text = f"attention map's standard deviation {c.attention_std:.4f}, at least {rules.min_attention_std:g} asked"
+        return Reason("alive", True, f"not checked: {c.name} has no spatial map")
+    text = f"attention map's standard deviation {c.attention_std:.4f}, required at least {rules.min_attention_std:g}"
     return Reason("alive", c.attention_std >= rules.min_attention_std, text)
 
 
 def _depends(c: Candidate, rules: GateRules) -> Reason:
     chance = c.interp_centered_chance_pct
     if chance is None:
-        return Reason("image-dependent", True, f"{c.name} has no spatial map that could be one for all images")
-    text = f"maps of different images agree in {chance:.1f} %, at most {rules.max_centered_chance_pct:g} % allowed"
+        return Reason("image-dependent", True, f"not checked: {c.name} has no spatial map")
+    text = f"maps of different images agree in {chance:.1f} %, allowed at most {rules.max_centered_chance_pct:g} %"
     return Reason("image-dependent", chance <= rules.max_centered_chance_pct, text)
 
 
@@ -119,8 +119,8 @@ def _error(new: Candidate, old: Candidate, rules: GateRules) -> Reason:
     spread = math.sqrt(sum((c.val_error_std_pct or 0.0) ** 2 / c.num_seeds for c in (new, old)))
     margin = max(rules.error_margin_pct, spread)
     text = (
-        f"validation error {new.val_error_pct:.2f} % over {new.num_seeds} seeds against the champion's "
-        f"{old.val_error_pct:.2f} % over {old.num_seeds}, margin {margin:.2f}"
+        f"validation error {new.val_error_pct:.2f} % over {new.num_seeds} seeds, champion "
+        f"{old.val_error_pct:.2f} % over {old.num_seeds} seeds, margin {margin:.2f}"
     )
     return Reason("error", new.val_error_pct <= old.val_error_pct + margin, text)
 
@@ -130,12 +130,12 @@ def _interpretability(new: Candidate, old: Candidate, rules: GateRules) -> Reaso
         return Reason("interpretability", True, f"not compared: the champion {old.name} has no spatial map")
     if new.interp_centered_pct is None:
         text = (
-            f"{new.name} has no spatial map, and the champion's maps are what its users look at "
+            f"{new.name} has no spatial map, but the champion's users rely on its maps "
             f"({old.interp_centered_pct:.1f} %, mean-centred); register it under another name"
         )
         return Reason("interpretability", False, text)
     text = (
-        f"interpretability (mean-centred) {new.interp_centered_pct:.1f} % against the champion's "
+        f"interpretability (mean-centred) {new.interp_centered_pct:.1f} %, champion "
         f"{old.interp_centered_pct:.1f} %, margin {rules.interpretability_margin_pct:g}"
     )
     kept = new.interp_centered_pct >= old.interp_centered_pct - rules.interpretability_margin_pct

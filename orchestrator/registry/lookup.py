@@ -1,4 +1,4 @@
-"""A model by what a person calls it: a registered one, a study's best, or a folder on disk."""
+"""Loads the model that a command names: a registered model, a study's best, or an exported folder."""
 
 import tempfile
 from contextlib import suppress
@@ -18,10 +18,10 @@ from trainables.export import CONFIG, LoadedModel, export_model, load_exported
 
 
 def load_model(given: str, root: Path, tracking_uri: str | None) -> LoadedModel:
-    """`models:/NAME[@ALIAS | /VERSION]`, an exported folder, or a study's name: the finalist that it exported for the
-    gate, and until then the best trial that has run in full.
+    """Loads `models:/NAME[@ALIAS | /VERSION]`, an exported folder, or the best model of the study with that name.
 
-    Raises ConfigError where it is none of them, and CheckpointError where the best trial's checkpoint is gone.
+    A study's best model is the finalist that it exported for the gate; before the gate, its best trial that ran in
+    full. Raises ConfigError if the name is none of these, CheckpointError if the best trial's checkpoint is missing.
     """
     if given.startswith("models:/"):
         return load_registered(tracking_uri_or_local(root, tracking_uri), given)[1]
@@ -30,15 +30,15 @@ def load_model(given: str, root: Path, tracking_uri: str | None) -> LoadedModel:
         try:
             there = (folder / CONFIG).is_file()
         except OSError:
-            # Too long for a path, or in a folder that may not be looked into.
+            # The name is too long for a path, or its folder may not be read.
             there = False
         if there:
             return load_exported(folder)
     if paths is not None and paths.read_stored() is not None:
         return _best_trial(paths)
     raise ConfigError(
-        f"'{given[:99]}' is no model; allowed: models:/NAME@ALIAS (see: aib models), a study, or a folder that "
-        "`aib pull` made."
+        f"'{given[:99]}' is no model; allowed: models:/NAME@ALIAS (see: aib models), a study's name, or a folder made "
+        "by `aib pull`."
     )
 
 
@@ -49,7 +49,7 @@ def _study(given: str, root: Path) -> StudyPaths | None:
 
 
 def _best_trial(paths: StudyPaths) -> LoadedModel:
-    """The weights of the best epoch of the trial that `aib best` names."""
+    """Loads the best epoch of the trial that `aib best` shows first."""
     view = view_study(paths)
     best = next(iter(best_trials(view.spec, list(view.state.trials.values()))), None)
     if best is None:

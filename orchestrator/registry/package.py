@@ -1,4 +1,4 @@
-"""An exported model as an MLflow model folder: a script instead of a pickled class, our code beside it, a signature."""
+"""Packages an exported model for MLflow: a script in place of a pickled class, our code beside it, a signature."""
 
 import json
 import logging
@@ -18,16 +18,16 @@ _REQUIREMENTS = ("torch", "torchvision", "numpy", "pyarrow", "safetensors", "sci
 
 
 def package(folder: Path, target: Path, example_NHWC: np.ndarray) -> Path:
-    """Writes `target` around a copy of the exported `folder`; `example_NHWC` becomes the input example.
+    """Writes the MLflow model folder `target` around a copy of `folder`; `example_NHWC` is its input example.
 
-    `trainables` travels with it, so that MLflow can load and serve the model where our package is not installed.
+    It contains a copy of `trainables`, so MLflow can load and serve the model where our package is not installed.
     """
     configure_mlflow()
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    # Its notes on what it validates would come between the lines of a running search.
+    # MLflow's notes on validation would appear between the lines of a running search.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     described = json.loads((folder / export.CONFIG).read_text(encoding="utf-8"))
     size = TrialConfig.from_dict(described["trial"]).data.image_size
@@ -37,11 +37,11 @@ def package(folder: Path, target: Path, example_NHWC: np.ndarray) -> Path:
     )
     root = Path(export.__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as scratch:
-        # A copy without compiled files; MLflow takes the folder as it is.
+        # Copied without compiled files, because MLflow takes the folder as it is.
         code = shutil.copytree(
             root / "trainables", Path(scratch) / "trainables", ignore=shutil.ignore_patterns("__pycache__")
         )
-        # MLflow names the copy in its folder after its source.
+        # MLflow keeps the source folder's name for its own copy.
         weights = shutil.copytree(folder, Path(scratch) / ARTIFACT)
         mlflow.pyfunc.save_model(
             path=str(target),

@@ -1,4 +1,4 @@
-"""Whether this account may register, asked before a search spends hours on what it could not publish."""
+"""Checks that this account may register the model, before a search spends hours on it."""
 
 from orchestrator.errors import PreflightError
 from orchestrator.process.redact import redact
@@ -7,12 +7,12 @@ from orchestrator.tracking.mlflow.store import mlflow_client
 
 
 def check_may_register(uri: str, name: str) -> None:
-    """PreflightError where `name` is registered and this account may not change it; a free name is anybody's."""
+    """Raises PreflightError if `name` is registered and this account may not change it. A free name is allowed."""
     client = mlflow_client(uri)
     try:
         with answering(uri):
             there = client.get_registered_model(name)
-            # What is there already, written again: the one question that a server answers with its own rules.
+            # Only a write shows whether the server's rules allow one, so the description is written unchanged.
             client.update_registered_model(name, there.description)
     except UnknownModelError:
         return

@@ -1,4 +1,4 @@
-"""Image files through a loaded model: classes, probabilities, and a picture of where it looked."""
+"""Predicts image files with a loaded model: class, probabilities, and a picture of its attention."""
 
 import itertools
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ class ImagePrediction:
     probability: float
     probabilities: dict[str, float]
     attention_png: str | None
-    """None of a model without a spatial map."""
+    """None for a model without a spatial map."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> list[ImagePrediction]:
-    """Predicts every image and writes the overlay of its headline map to `out/NAME-attention.png`; at least one image.
-    A model without maps leaves no pictures, and no folder.
+    """Predicts at least one image and writes each headline map's overlay to `out/NAME-attention.png`.
 
-    All images are read before anything is written; DataError names the first that cannot be.
+    A model without maps writes no picture and makes no folder. All images are read before anything is written; raises
+    DataError for the first one that cannot be read.
     """
     data = loaded.config.data
     images_NHWC = np.stack([read_image(path, data.stored_size) for path in paths])
@@ -63,7 +63,7 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
 
 
 def read_image(path: Path, size: int) -> np.ndarray:
-    """An image file as RGB uint8 (size, size, 3), as data sets are prepared; DataError for what cannot be one."""
+    """Reads an image file as RGB uint8 (size, size, 3), resized as prepared data sets are; DataError if it cannot."""
     try:
         return decode_image(read_encoded(path), size)
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def read_image(path: Path, size: int) -> np.ndarray:
 
 
 def _pictures(paths: Sequence[Path], out: Path) -> list[Path]:
-    """One name an image; files of the same stem are numbered."""
+    """One path per image; images with the same stem are numbered."""
     names: list[str] = []
     for path in paths:
         tries = (f"{path.stem}{'' if k == 0 else f'-{k}'}-attention.png" for k in itertools.count())

@@ -1,7 +1,7 @@
-"""From an exported folder to a registered version: stored, read back, registered, and last given its alias.
+"""Publishes an exported folder: stores it, reads it back, registers it as a version, and sets the alias last.
 
-Whatever moment the process dies at, no version exists whose files were not compared with ours, and the champion is
-the former one or the new one. Publishing the same files again goes on from there.
+A kill at any moment leaves no version whose files were not compared with ours, and leaves either the former or the new
+champion. Publishing the same files again continues from there.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ from trainables.errors import CheckpointError
 from trainables.export import CONFIG, LoadedModel, load_exported
 
 PREVIOUS = "previous"
-"""Alias of the champion before the present one, to go back to."""
+"""Alias of the champion before the present one, for a rollback."""
 MANIFEST_TAG = "aib.manifest_sha256"
 SETTLE_S = 1.0
-"""Longer than another process needs from its look at the champion to crowning its own."""
+"""Longer than another process needs from reading the champion to setting its own."""
 
 
 def publish(
     uri: str, run_id: str, folder: Path, name: str, tags: Mapping[str, str], alias: str, example_NHWC: np.ndarray
 ) -> Version:
-    """Registers an exported model, logged as an output of a run, as a version of `name` under an alias.
+    """Logs an exported model as an output of a run and registers it as a version of `name` with an alias.
 
-    A version that the same run registered from the same files is used again. Raises CheckpointError where `folder`
-    was altered, or where the store gives back other files than it was given; then nothing is registered.
+    A version that the same run registered from the same files is used again. Raises CheckpointError, and registers
+    nothing, if `folder` was changed after its export or the store returns other files than it was given.
     """
     load_exported(folder)
     client = mlflow_client(uri)
@@ -44,21 +44,21 @@ def publish(
     if found is None:
         found = _register(uri, client, run_id, folder, name, tags, example_NHWC)
     if alias == CHAMPION:
-        _crown(client, found)
+        _promote(client, found)
     else:
         client.set_registered_model_alias(name, alias, found.version)
     return found._replace(alias=alias)
 
 
 def load_version(uri: str, found: Version, scratch: Path) -> tuple[LoadedModel, Path]:
-    """A version's model, and its files under `scratch`; CheckpointError unless they are whole and those registered."""
+    """Loads a version's model and returns it with its files below `scratch`; CheckpointError if a file was changed."""
     exported = download(uri, found, scratch)
     expected, manifest = found.tags.get(MANIFEST_TAG), exported / MANIFEST
-    # First, so that nothing of a folder that somebody made up is looked at.
+    # Checked first, so that no other file of a forged folder is read.
     if expected is not None and manifest.is_file() and _sha256(manifest) != expected:
         raise CheckpointError(
-            f"the stored {MANIFEST} of {found.name} version {found.version} is not the one it was registered with (its "
-            "SHA-256 differs): somebody changed the files. Do not use them; publish the model again with: aib promote"
+            f"the stored {MANIFEST} of {found.name} version {found.version} is not the registered one (its SHA-256 "
+            "differs): the files were changed. Do not use them; publish the model again with: aib promote"
         )
     return load_exported(exported), exported
 
@@ -72,7 +72,7 @@ def _register(
     tags: Mapping[str, str],
     example_NHWC: np.ndarray,
 ) -> Version:
-    """Stores the packaged model, compares what the store gives back file by file, then registers it."""
+    """Stores the packaged model, compares the files that the store returns with it, then registers it."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     described = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ def _register(
 
 
 def _registered_before(uri: str, client: Any, name: str, run_id: str, manifest: str) -> Version | None:
-    """The newest version that this run registered from these files and that still has them."""
+    """The newest version that this run registered from these files and whose files are still intact."""
     versions = [to_version(found, None) for found in client.search_model_versions(f"name = '{name}'")]
     for found in sorted(versions, key=lambda version: -int(version.version)):
         if found.run_id == run_id and found.tags.get(MANIFEST_TAG) == manifest:
@@ -123,14 +123,14 @@ def _ensure_registered_model(client: Any, name: str) -> None:
             raise
 
 
-def _crown(client: Any, new: Version) -> None:
-    """Makes a version the champion and keeps the one before it under PREVIOUS.
+def _promote(client: Any, new: Version) -> None:
+    """Makes a version the champion and gives its predecessor the alias PREVIOUS.
 
-    The registry has no transactions: of two that are crowned at the same moment the one that finds the other in its
-    place steps back, so that neither is lost. It looks once another one, which may have seen no champion yet, is done.
+    The registry has no transactions. On a concurrent promotion, the writer that sees the other's alias takes PREVIOUS
+    for its own version, so neither is lost. It looks after SETTLE_S, when a writer that saw no champion has finished.
     """
     before = _champion(client, new.name)
-    # First, or a kill between the two would leave nobody who knows it.
+    # PREVIOUS first: a kill between the two lines must not lose the predecessor.
     if before not in (None, new.version):
         client.set_registered_model_alias(new.name, PREVIOUS, before)
     client.set_registered_model_alias(new.name, CHAMPION, new.version)
@@ -145,12 +145,12 @@ def _champion(client: Any, name: str) -> str | None:
 
 
 def _compare(sent: Path, back: Path) -> None:
-    """CheckpointError unless two folders hold the same files."""
+    """Raises CheckpointError unless two folders contain the same files."""
     ours, theirs = _digests(sent), _digests(back)
     different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
     if different:
         raise CheckpointError(
-            f"the artifact store gave back other files than it was given: {', '.join(different[:5])}. Nothing was "
+            f"the artifact store returned other files than it was given: {', '.join(different[:5])}. Nothing was "
             "registered; check the store, then publish again with: aib promote"
         )
 

@@ -1,4 +1,4 @@
-"""A registered model to a folder on this machine, whole or not at all."""
+"""Downloads a registered model to a folder or into memory, completely or not at all."""
 
 import os
 import tempfile
@@ -11,9 +11,9 @@ from trainables.export import LoadedModel
 
 
 def pull(uri: str, reference: str, target: Path) -> Path:
-    """Downloads NAME, NAME@alias or NAME/number to `target`, verified; PreflightError where something is in its way."""
+    """Downloads and verifies NAME, NAME@alias or NAME/number; PreflightError unless `target` is new or empty."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise PreflightError(f"{target} is not an empty folder; give another one, or empty it.")
+        raise PreflightError(f"{target} is not an empty folder; name a new or an empty folder, or empty this one.")
     found = find_version(uri, reference)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
@@ -25,7 +25,7 @@ def pull(uri: str, reference: str, target: Path) -> Path:
 
 
 def load_registered(uri: str, reference: str) -> tuple[Version, LoadedModel]:
-    """A registered model in memory, with its version; the downloaded files are gone again."""
+    """Loads a registered model into memory and returns it with its version; removes the downloaded files."""
     found = find_version(uri, reference)
     with tempfile.TemporaryDirectory(prefix="aib-model-") as scratch:
         return found, load_version(uri, found, Path(scratch))[0]

@@ -1,6 +1,6 @@
-"""The registered model as MLflow runs it: a script that MLflow copies beside the files, so that no class is pickled.
+"""The script that MLflow runs to load and serve a registered model; MLflow copies it, so no class is pickled.
 
-Input: uint8 RGB images (N, H, W, 3). Output: one object an image.
+Input: uint8 RGB images (N, H, W, 3). Output: one object per image.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ MAX_DRAWS = 1024
 
 
 class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-    """Loads the exported folder and predicts with the draws of the final evaluation, or as many as asked for."""
+    """Loads the exported folder and predicts, by default with the number of draws of the final evaluation."""
 
     _loaded: LoadedModel
 
@@ -30,10 +30,10 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     def predict(
         self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """`label`, `index`, `probability`, `probabilities` and `attention` for every image: the rows of the headline
-        map, or None where the model has no map.
+        """Returns `label`, `index`, `probability`, `probabilities` and `attention` for every image.
 
-        `params`: `attention_samples` and `latent_samples`, up to 1024; 0 means as in the final evaluation.
+        `attention` holds the rows of the headline map, or None if the model has no map. `params` may set
+        `attention_samples` and `latent_samples`, up to 1024; 0 means as in the final evaluation.
         """
         usual = final_draws(self._loaded.config)
         draws = Draws(
@@ -55,7 +55,7 @@ class AIBModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
 
 
 def _draws(name: str, params: dict[str, Any], usual: int) -> int:
-    # Whoever may send images to a server must not be able to ask for more work than it can do.
+    # Limited, because clients of a server must not be able to request unlimited work.
     asked = int(params.get(name) or usual)
     if not 1 <= asked <= MAX_DRAWS:
         raise ConfigError(f"parameter '{name}' is {asked}; allowed: 1 to {MAX_DRAWS}, or 0 for the model's own.")

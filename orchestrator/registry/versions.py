@@ -1,4 +1,4 @@
-"""Registered versions: found by what a person calls them, listed, fetched."""
+"""Finds, lists and downloads registered versions."""
 
 import re
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ from trainables.export import CONFIG
 
 CHAMPION = "champion"
 MODEL_ID_TAG = "aib.model_id"
-"""SQLite and PostgreSQL registries do not keep a version's `model_id` themselves."""
-# SQLAlchemy stores answer an unknown alias with the second, servers in front of others with the third.
+"""Tag that keeps a version's `model_id`: SQLite and PostgreSQL registries do not store it."""
+# SQLAlchemy stores answer an unknown alias with the second code, other servers with the third.
 _UNKNOWN_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
 class UnknownModelError(PreflightError):
-    """The registry answers, and has no such model, version or alias."""
+    """The registry answers, but has no such model, version or alias."""
 
 
 class DeniedModelError(PreflightError):
-    """The registry has the model, and does not let this account see it or change it."""
+    """The registry has the model, but this account may not see or change it."""
 
 
 class Version(NamedTuple):
@@ -41,10 +41,10 @@ class Version(NamedTuple):
 
 
 def find_version(uri: str, reference: str) -> Version:
-    """A version by NAME (its champion), NAME@alias or NAME/number.
+    """Finds a version by NAME (its champion), NAME@alias or NAME/number.
 
-    Raises UnknownModelError where there is none, DeniedModelError where this account may not know, PreflightError
-    where the registry does not answer: they must not be confused, or a champion would be replaced unseen.
+    Raises UnknownModelError if there is none, DeniedModelError if this account may not read it, and PreflightError if
+    the registry does not answer. Callers must tell them apart: a champion that cannot be read must not be replaced.
     """
     name, alias, number = split_reference(reference)
     try:
@@ -59,21 +59,21 @@ def find_version(uri: str, reference: str) -> Version:
 def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version:
     client = _reader(uri)
     if client is None:
-        raise UnknownModelError("no search has made it yet")
+        raise UnknownModelError("the registry does not exist yet")
     try:
         with answering(uri):
             if number is not None:
                 return to_version(client.get_model_version(name, number), None)
             return to_version(client.get_model_version_by_alias(name, alias), alias)
     except DeniedModelError:
-        # Basic auth denies versions of a model that is not there; of the model itself it tells the truth.
+        # MLflow's basic auth denies versions of a model that does not exist; asked for the model, it says so.
         with answering(uri):
             client.get_registered_model(name)
         raise
 
 
 def _reader(uri: str) -> Any | None:
-    """A client of a registry that is there; None of a database that is not, which MLflow would make for a look."""
+    """A client of the registry; None if its database does not exist, because MLflow would create it on reading."""
     return mlflow_client(uri) if is_made(uri) else None
 
 
@@ -85,7 +85,7 @@ def _known(uri: str) -> str:
 
 
 def list_versions(uri: str) -> list[Version]:
-    """Every version of every registered model, newest first within a model; one row an alias."""
+    """Lists every version of every registered model, newest first within a model, with one row per alias."""
     client = _reader(uri)
     rows: list[Version] = []
     if client is None:
@@ -102,9 +102,9 @@ def list_versions(uri: str) -> list[Version]:
 
 
 def download(uri: str, found: Version, folder: Path) -> Path:
-    """Downloads a version's files into `folder`; the path of the exported model among them, not yet verified.
+    """Downloads a version's files into `folder` and returns the path of the exported model, which is not verified yet.
 
-    Raises CheckpointError where the store refuses to hand them over, as MLflow does with links that lead out of it.
+    Raises CheckpointError if the store refuses the files, as MLflow does for links that lead out of it.
     """
     with answering(uri):
         location = mlflow_client(uri).get_model_version_download_uri(found.name, found.version)
@@ -114,21 +114,21 @@ def download(uri: str, found: Version, folder: Path) -> Path:
     except UnknownModelError as error:
         why = redact(" ".join(str(error.__cause__).split()))
         raise CheckpointError(
-            f"the files of {found.name} version {found.version} are not all there, or not those that were stored "
-            f"({why}); register the model again with: aib promote"
+            f"files of {found.name} version {found.version} are missing or were changed ({why}); register the model "
+            "again with: aib promote"
         ) from None
     if not (exported / CONFIG).is_file():
         raise CheckpointError(
-            f"{found.name} version {found.version} holds no model that aib exported; choose another version (aib "
+            f"{found.name} version {found.version} contains no model exported by aib; choose another version (see: aib "
             "models), or register it again with: aib promote"
         )
     return exported
 
 
 def fetch(uri: str, location: str, folder: Path) -> Path:
-    """Downloads what is stored at an artifact location; its path, somewhere under `folder`.
+    """Downloads the artifacts at a location and returns their path, which is below `folder`.
 
-    By location, since for `models:/` addresses MLflow's helper knows the registry only as a process-wide setting.
+    By location, because for `models:/` addresses MLflow takes the registry from a process-wide setting.
     """
     configure_mlflow()
     import mlflow.artifacts
@@ -137,9 +137,9 @@ def fetch(uri: str, location: str, folder: Path) -> Path:
 
 
 def split_reference(reference: str) -> tuple[str, str | None, str | None]:
-    """(name, alias, number) of NAME, NAME@alias, NAME/number, each with or without `models:/`.
+    """Splits NAME, NAME@alias or NAME/number, each with or without `models:/`, into (name, alias, number).
 
-    Raises ConfigError for what no registered model of ours can be called.
+    Raises ConfigError for a reference that cannot name a registered model.
     """
     plain = reference.removeprefix("models:/")
     name, at, alias = plain.partition("@")
@@ -154,13 +154,13 @@ def split_reference(reference: str) -> tuple[str, str | None, str | None]:
             raise ValueError(f"has the version {number[:80]!a}; allowed: a whole number")
     except ValueError as error:
         raise ConfigError(
-            f"a registered model is called NAME, NAME@ALIAS or NAME/NUMBER, and a part of it {error}."
+            f"a registered model is named NAME, NAME@ALIAS or NAME/NUMBER, and a part of this name {error}."
         ) from None
     return name, None if number is not None else alias, number
 
 
 def to_version(found: Any, alias: str | None) -> Version:
-    """MLflow's entity as ours."""
+    """Converts MLflow's entity."""
     return Version(
         found.name,
         str(found.version),
@@ -173,12 +173,12 @@ def to_version(found: Any, alias: str | None) -> Version:
 
 @contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """MLflow's refusals as UnknownModelError or DeniedModelError, its failures as PreflightError."""
+    """Turns MLflow's refusals into UnknownModelError or DeniedModelError, and its failures into PreflightError."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    # Artifacts are fetched without MLflow's own error type: what requests raises is an OSError.
+    # OSError: MLflow does not convert the errors of `requests` when it downloads artifacts.
     except (MlflowException, OSError) as error:
         said = redact(first_line(error))
         code = getattr(error, "error_code", "")

@@ -1,4 +1,4 @@
-"""Between a client and a real MLflow server: a proxy on loopback whose next answers can be spoilt in a chosen way."""
+"""A proxy between a client and a real MLflow server that can spoil answers in a chosen way."""
 
 import http.client
 import socket
@@ -10,14 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
 Fault = Literal["none", "status", "unanswered", "late", "cut", "slow", "login page"]
-"""`status`: answered with `status` by the proxy itself. `unanswered`: the server takes the request and answers, and the
-connection is dropped instead. `late`: dropped first, and the server gets the request `delay_s` afterwards. `cut`: half
-of the answer arrives. `slow`: the answer waits `delay_s`. `login page`: 200 and HTML, as a proxy that wants a password
-gives."""
+"""The ways to spoil an answer.
+
+`status`: the proxy itself answers with `status`. `unanswered`: the server answers, but the connection is dropped.
+`late`: the connection is dropped, and the server gets the request `delay_s` later. `cut`: half of the answer arrives.
+`slow`: the answer is delayed by `delay_s`. `login page`: status 200 and HTML, as from a proxy that requires a password.
+"""
 
 
 class FaultyProxy:
-    """`fault` holds for requests for which `applies(path)` is true; `requests` are the paths that came, in order."""
+    """Applies `fault` to requests for which `applies(path)` is true; `requests` lists the requested paths in order."""
 
     def __init__(self, server_port: int) -> None:
         self.fault: Fault = "none"
@@ -42,7 +44,7 @@ class FaultyProxy:
 
 @contextmanager
 def faulty_proxy(server_port: int) -> Iterator[tuple[FaultyProxy, str]]:
-    """The proxy and its address."""
+    """Yields the proxy and its address."""
     proxy = FaultyProxy(server_port)
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,7 +89,7 @@ def faulty_proxy(server_port: int) -> Iterator[tuple[FaultyProxy, str]]:
             self.connection.shutdown(socket.SHUT_RDWR)
 
         def log_message(self, *args: object) -> None:
-            """Silent."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

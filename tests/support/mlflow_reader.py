@@ -1,4 +1,4 @@
-"""Reads a store back with a client of its own: what a user would see, duplicates included."""
+"""Reads the runs of a store with a separate client, as a user sees them, duplicates included."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 
 def read_runs(uri: str, study: str) -> dict[str | None, dict[str, Any]]:
-    """Trial (None: the study) to its run; fails if two runs stand for one trial."""
+    """Returns the run of each trial (None: of the study); fails if a trial has two runs."""
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(study)
     runs: dict[str | None, dict[str, Any]] = {}

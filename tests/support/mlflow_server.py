@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback, to be stopped, killed and started again."""
+"""A real MLflow server on loopback that a test can stop, kill and start again."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ START_S = 600
 
 @contextmanager
 def mlflow_server(port: int, root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Over ROOT/mlflow.db, in a process group of its own, whose number is the process's; ended by it."""
+    """Serves ROOT/mlflow.db in its own process group, which ends with the block; the process's id is the group's."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
         "--backend-store-uri",
@@ -24,7 +24,7 @@ def mlflow_server(port: int, root: Path) -> Iterator[subprocess.Popen[bytes]]:
         str(root / "served"),
     ]
     with open(root / "server.log", "a") as log:
-        # Its runners of background jobs, eight processes, do nothing here.
+        # Background jobs would start eight processes that do nothing here.
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, env=environment, start_new_session=True)
     try:

@@ -1,10 +1,11 @@
-"""Publishes, and is killed before the n-th call of MLflow's client, for every n; reports what was left and what a retry
-makes of it, one JSON object a line.
+"""For every n: publishes, is killed before the n-th call of MLflow's client, and retries.
+
+Prints one JSON object per n: what the kill left, and the result of the retry.
 
 python publishing_process.py ROOT RUN_ID FOLDER [CALL...]
 
-ROOT holds mlflow.db with a champion already. Where calls are named, only those are counted. Every step is a fork of a
-process that has imported MLflow and touched no store, so that a hundred steps cost no hundred imports.
+ROOT contains mlflow.db with a champion. If calls are named, only they are counted. Every step is a fork of one process
+that has imported MLflow and has not used a store, so that MLflow is imported only once.
 """
 
 import json
@@ -32,7 +33,7 @@ NAME = "tiny-model"
 def main(root: Path, run_id: str, folder: Path, *counted: str) -> None:
     uri = local_tracking_uri(root)
     packaged = package(folder, root / "packaged", random_images(1))
-    # Packaging is no step of the registry, and the slowest: done once.
+    # Packaging is the slowest part and makes no call of the registry, so it is done once.
     publishing.package = lambda _folder, target, _example: Path(shutil.copytree(packaged, target))  # type: ignore[assignment]
     shutil.copyfile(root / "mlflow.db", root / "before.db")
 
@@ -56,7 +57,7 @@ def main(root: Path, run_id: str, folder: Path, *counted: str) -> None:
 
 
 def _registry(uri: str) -> dict[str, Any]:
-    """Aliases, and of every version the manifest it was registered with; fails where its files are not whole."""
+    """The aliases, and every version's registered manifest; fails if a version's files are incomplete."""
     client = MlflowClient(uri)
     manifests = {}
     for found in client.search_model_versions(f"name = '{NAME}'"):
@@ -69,7 +70,7 @@ def _registry(uri: str) -> dict[str, Any]:
 
 
 def _die_before(n: int, called: Path, counted: tuple[str, ...]) -> None:
-    """SIGKILL before the n-th call, whose name is written down."""
+    """Sends SIGKILL before the n-th call and writes down the call's name."""
     calls = count(1)
 
     def dying(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,7 +90,7 @@ def _die_before(n: int, called: Path, counted: tuple[str, ...]) -> None:
 
 
 def _forked(action: Callable[[], object]) -> bool:
-    """Whether the action, in a process of its own, was killed; AssertionError where it failed."""
+    """Runs the action in a child process; returns whether it was killed, raises AssertionError if it failed."""
     child = os.fork()
     if child == 0:
         try:

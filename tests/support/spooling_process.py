@@ -1,4 +1,4 @@
-"""A process to kill: opens a study and logs epochs of two trials for ever, printing each once its call returned.
+"""A process to kill: logs epochs of two trials without end, and prints each epoch after its call has returned.
 
 python spooling_process.py ROOT FIRST_EPOCH
 """

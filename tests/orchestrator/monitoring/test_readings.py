@@ -1,4 +1,4 @@
-"""Readings of a study, without Ray."""
+"""The metrics read from a study's state, without Ray."""
 
 from orchestrator.monitoring.readings import METRICS, record_readings, slot_readings, study_readings
 from orchestrator.ray_cluster.metric import Reading
@@ -13,7 +13,7 @@ def of(readings: list[Reading], name: str, **labels: str) -> float:
 
 
 def state() -> StudyState:
-    """Two trials: one ended after two epochs of 100 images, one in its first."""
+    """Two trials: one ended after two epochs of 100 images, the other one runs after its first epoch."""
     found = StudyState()
     for trial in ("t00000", "t00001"):
         found.apply(

@@ -1,4 +1,4 @@
-"""Real models of a few thousand weights, and a registry of each test's own with one run to link them to."""
+"""Real models of a few thousand weights, and one registry per test with a run to link models to."""
 
 import shutil
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def registry(empty_mlflow_db: Path, tmp_path: Path) -> Registry:
 
 @pytest.fixture
 def stored_files() -> Callable[[Registry, Version], Path]:
-    """Where a local store keeps the exported model of a version, for tests that damage it."""
+    """Locates the stored files of a version in a local store, for tests that damage them."""
 
     def locate(registry: Registry, found: Version) -> Path:
         location = mlflow_client(registry.uri).get_model_version_download_uri(found.name, found.version)

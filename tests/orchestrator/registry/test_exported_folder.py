@@ -1,4 +1,4 @@
-"""The folder that travels: whole, unaltered, nothing in it is run."""
+"""An exported folder loads only if it is complete and unchanged, and loading runs no code from it."""
 
 import hashlib
 import json
@@ -95,7 +95,7 @@ def _list_manifest(folder: Path) -> None:
 
 
 def _edit(folder: Path, name: str, content: bytes) -> None:
-    """Another file under a manifest that matches it: somebody who knows how we check."""
+    """Changes a file and its manifest entry, as an attacker who knows the check would."""
     (folder / name).write_bytes(content)
     (folder / "manifest.json").unlink()
     write_manifest(folder)
@@ -145,7 +145,7 @@ def _lead_to_root(folder: Path) -> None:
 
 
 def _huge_header(folder: Path) -> None:
-    """Eight bytes say that a header of 2^62 bytes follows."""
+    """Eight bytes that announce a header of 2^62 bytes."""
     _edit(folder, "model.safetensors", (2**62).to_bytes(8, "little") + b"{}")
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_folder_is_refused_and_the_file_named(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError, match=re.escape(named)):
         load_exported(exported)
-    # Kilobytes: none of them costs more than what its own files may have.
+    # ru_maxrss is in kB. No damaged folder may cost more memory than valid files of the allowed size.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000
 
 
@@ -237,7 +237,7 @@ class Poison:
 def test_a_pickle_in_the_folder_is_never_run(exported: Path, tmp_path: Path, name: str) -> None:
     canary = tmp_path / "canary"
     (exported / name).write_bytes(pickle.dumps(Poison(canary)))
-    if name != "python_model.pkl":  # a poisoner who knows the manifest
+    if name != "python_model.pkl":  # an attacker who knows the manifest
         manifest = json.loads((exported / "manifest.json").read_text())
         content = (exported / name).read_bytes()
         manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

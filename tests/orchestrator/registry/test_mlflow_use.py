@@ -1,4 +1,4 @@
-"""The registered model in the hands of MLflow alone: loaded, and served, away from this checkout."""
+"""MLflow alone loads and serves the registered model, without this checkout."""
 
 import json
 import os
@@ -38,7 +38,7 @@ print(json.dumps({"plain": plain, "fewer": fewer, "code": trainables.__file__}))
 
 
 def environment(registry: Registry) -> dict[str, str]:
-    """No path to this checkout, no pickles."""
+    """An environment without a path to this checkout, in which MLflow refuses pickles."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
     return {
         **kept,

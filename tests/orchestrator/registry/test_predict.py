@@ -177,7 +177,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sep="\\n")
 
 
 def test_hostile_images_are_refused_in_bounded_time_and_memory(tmp_path: Path) -> None:
-    """In a process of its own, whose peak memory says what they cost together; a pipe and a device among them."""
+    """Decodes them, with a pipe and a device among them, in one process whose peak memory is measured."""
     hostile = {
         "claims.png": _claiming(50_000),
         "text.png": _text_bomb(),

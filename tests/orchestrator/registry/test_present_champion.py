@@ -1,4 +1,4 @@
-"""Whom a challenger is compared with."""
+"""The champion that a challenger is compared with."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.orchestrator.registry.test_gate import candidate
 
 
 def register(registry: Registry, tags: dict[str, str]) -> None:
-    """As any MLflow program does it."""
+    """Registers a model as any MLflow program does."""
     client: Any = mlflow_client(registry.uri)
     client.create_registered_model("m")
     version = client.create_model_version("m", source="file:///nowhere", run_id=registry.run_id, tags=tags)

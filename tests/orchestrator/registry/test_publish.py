@@ -1,4 +1,4 @@
-"""Registering: what a version says, which alias it gets, and what is left when something breaks on the way."""
+"""Publishing: the tags of a version, its alias, and what a failure or a kill leaves behind."""
 
 import json
 import os
@@ -153,7 +153,7 @@ def test_a_kill_before_any_call_leaves_a_verified_champion_and_a_retry_finishes(
     assert {moment["before"] for moment in moments} >= set(met)
     for moment in moments:
         left, retried = moment["left"], moment["retried"]
-        # Every version that is there was read back whole by the script, whatever alias it has.
+        # The script has read back every version completely, whatever its alias.
         assert set(left["aliases"].values()) <= set(left["manifests"]), moment
         assert left["aliases"]["champion"] in (["2"] if len(left["manifests"]) == 2 else ["2", "3"]), moment
         assert retried["aliases"] == {"champion": "3", "previous": "2"}, moment
@@ -163,7 +163,7 @@ def test_a_kill_before_any_call_leaves_a_verified_champion_and_a_retry_finishes(
 def test_files_that_the_store_altered_are_never_registered(registry: Registry, tmp_path: Path) -> None:
     publish_tiny(registry, export_tiny(tmp_path / "old", seed=1))
     ended = in_a_process(_CORRUPTION, registry, export_tiny(tmp_path / "new", seed=2))
-    assert "gave back other files" in ended.stderr
+    assert "returned other files" in ended.stderr
     assert "artifacts/exported/model.safetensors" in ended.stderr
     assert [version.version for version in list_versions(registry.uri)] == ["1"]
     assert aliases(registry) == {"champion": "1"}

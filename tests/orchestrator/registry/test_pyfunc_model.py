@@ -1,4 +1,4 @@
-"""What a served model answers, with a map and without."""
+"""The answers of a served model with a map and of one without."""
 
 from pathlib import Path
 from types import SimpleNamespace

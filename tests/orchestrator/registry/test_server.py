@@ -1,4 +1,4 @@
-"""The same registry behind an MLflow server that keeps the artifacts itself."""
+"""The registry behind an MLflow server that stores the artifacts itself."""
 
 import shutil
 from collections.abc import Iterator

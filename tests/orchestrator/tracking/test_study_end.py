@@ -93,7 +93,7 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     said = text.getvalue()
     assert "5 records wait on disk for the tracking server" in said
     assert "the same command with --resume sends them" in said
-    # The request that waited for the lock goes through; then its thread leaves.
+    # The request that waited for the lock succeeds; then its thread ends.
     for thread in threading.enumerate():
         if thread.name == "tracking-delivery":
             thread.join(60)

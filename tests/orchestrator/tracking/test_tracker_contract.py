@@ -1,4 +1,4 @@
-"""What every Tracker promises, checked on each of them."""
+"""The contract of a Tracker, tested on every implementation."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a finished trial leaves in the record, with maps and without."""
+"""The files that a completed trial logs, with attention maps and without."""
 
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ SMALL = {"data__train_images": 40, "data__val_images": 20, "data__test_images": 
 
 
 def logged_of(checkpoints: CheckpointStore, report: EpochReport) -> dict[str, bytes]:
-    """What is in the record of a trial that completed with this report, by path."""
+    """The logged files, by path, of a trial that completed with this report."""
     record = TrialRecord(
         trial="t00000", kind="search", params={}, seed=0, state="completed", history=[dict(report.metrics)]
     )
@@ -62,8 +62,10 @@ def test_figures_of_maps_are_left_out_where_there_are_none(
 
 
 class ClearedAway(FolderStore):
-    """Another worker group writes the last epoch once more, and removes what has just been chosen: all of it, or the
-    weights so far."""
+    """A store where another worker group writes the last epoch again and removes files of the chosen checkpoint.
+
+    `left` names the files that stay.
+    """
 
     def __init__(self, folder: Path, report: EpochReport, left: list[str]) -> None:
         super().__init__(folder)
@@ -95,7 +97,7 @@ def test_a_checkpoint_that_is_cleared_away_while_it_is_read_is_chosen_again(
 
 
 class Driver:
-    """One driver after another on the same journal and record; each is told the end of the trial, or resumes."""
+    """Drivers on the same journal and tracker, one after another: the first ends the trial, the others resume."""
 
     def __init__(self, folder: Path, report: EpochReport) -> None:
         self.folder, self.report, self.tracker = folder, report, RecordingTracker()
@@ -103,7 +105,7 @@ class Driver:
         self.config = tiny_trial(**SMALL)
 
     def ends(self, checkpoints: CheckpointStore) -> TrialRecord:
-        """The trial as it is in the journal then."""
+        """Runs one driver; returns the trial's journal entry afterwards."""
         journal = Journal(self.folder / "journal.jsonl")
         data = DatasetInput(name="d", digest="0", source="s", num_train=1)
         recorder = Recorder(

@@ -277,7 +277,7 @@ class _Unavailable(BaseHTTPRequestHandler):
     do_POST = do_PATCH = do_GET
 
     def log_message(self, *args: object) -> None:
-        """Silent."""
+        """Logs nothing."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The format of the spool's lines: it stays as it is, so that records of an earlier version still arrive."""
+"""The format of the spool's lines never changes, so records that an earlier version wrote still arrive."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_spool_that_the_first_version_left_is_delivered(tmp_path: Path) -> Non
     spool = tmp_path / "spool"
     (spool / "files" / "0a1b").mkdir(parents=True)
     (spool / "files" / "0a1b" / "map.png").write_bytes(b"png")
-    # One copy belongs to one record; the second line of the two would find its file removed.
+    # Without the second artifact: the delivery of the first one removes their file.
     lines = [line.replace("FILES", str(spool / "files")) for line in LINES if '"seq":6' not in line]
     (spool / "0000000001.jsonl").write_text("".join(f"{line}\n" for line in lines))
     (spool / "delivered").write_text("1")

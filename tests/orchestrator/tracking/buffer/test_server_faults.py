@@ -1,4 +1,4 @@
-"""A real MLflow server that fails in every way a network and a server can: nothing is lost, nothing is doubled."""
+"""Faults of the network and of a real MLflow server: no record is lost and none is stored twice."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ FLUSH_S = 120
 class Served(NamedTuple):
     process: subprocess.Popen[bytes]
     uri: str
-    """Of the server itself."""
+    """The server's own address."""
     proxy: FaultyProxy
     proxy_uri: str
 
@@ -74,7 +74,7 @@ def wait_for(what: Callable[[], object], why: str) -> None:
 
 
 def tell(tracker: BufferedTracker, epochs: range, trial: str = "t1") -> float:
-    """Logs epochs; the longest time in seconds that a call took."""
+    """Logs epochs; returns the longest time of a call in seconds."""
     slowest = 0.0
     for epoch in epochs:
         before = time.monotonic()
@@ -111,7 +111,7 @@ def test_an_outage_of_any_kind_costs_no_record_and_no_waiting(
         tracker.write(OpenTrial("t2", "t2", {}, {}, None))
         tell(tracker, range(3), "t2")
         tracker.write(CloseTrial("t1", "completed", {}, {}))
-        # More than the attempts after which a poison record would be set aside; what is only slow needs no second one.
+        # More attempts than a poison record gets before it is set aside; a slow answer needs only one attempt.
         wait_for(lambda: proxy.spoilt > (2 if fault == "slow" else 8), "the fault was never met")
         if fault != "slow":
             assert tracker.num_pending > 0
@@ -166,7 +166,7 @@ def test_a_stopped_server_that_goes_on_with_what_it_had_taken_doubles_nothing(
             assert tell(tracker, range(10)) < 0.5
             tracker.write(OpenTrial("t2", "t2", {}, {}, None))
             wait_for(lambda: tracker.last_error is not None, "a server that is stopped seemed to answer")
-            time.sleep(2)  # so that further requests, too, wait where the kernel keeps them for the server
+            time.sleep(2)  # so that more requests wait in the kernel for the server
         finally:
             os.killpg(served.process.pid, signal.SIGCONT)
         tell(tracker, range(10, 20))
@@ -180,7 +180,7 @@ def test_a_stopped_server_that_goes_on_with_what_it_had_taken_doubles_nothing(
 
 
 def test_a_kill_after_any_request_of_a_replay_loses_and_doubles_nothing(served: Served, tmp_path: Path) -> None:
-    """For every n: the process that replays is killed when its n-th request has been answered, and another goes on."""
+    """For every n: kills the replaying process after the answer to its n-th request; another process continues."""
     kills = 0
     while True:
         study, spool = f"replay-{kills}", tmp_path / f"replay-{kills}"
@@ -202,7 +202,7 @@ def test_a_kill_after_any_request_of_a_replay_loses_and_doubles_nothing(served: 
 
 
 def _left_behind(study: str, folder: Path) -> None:
-    """The spool of a study that ran while its server was away."""
+    """Leaves the spool of a study that ran while its server was away."""
     away = RecordingTracker()
     away.fail_with = TrackerUnavailableError("away")
     figure = folder.with_name("map.png")
@@ -218,10 +218,10 @@ def _left_behind(study: str, folder: Path) -> None:
 
 
 def _replayed(uri: str, spool: Path, die_after: int | None) -> bool:
-    """Replays in a process of its own; whether it was killed."""
+    """Replays in a child process; returns whether it was killed."""
     child = os.fork()
     if child == 0:
-        # Connections that the parent has open are not the child's to use.
+        # The child must not use the open connections of its parent.
         request_utils._cached_get_request_session.cache_clear()
         if die_after is not None:
             _die_after(die_after)

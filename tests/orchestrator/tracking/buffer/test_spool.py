@@ -16,7 +16,7 @@ def test_spool_gives_back_in_order_what_a_lost_process_left(tmp_path: Path) -> N
     for x in range(5):
         spool.append({"x": x})
     spool.mark_delivered(2)
-    spool._lock.close()  # what the kernel does for a killed process
+    spool._lock.close()  # as the kernel does for a killed process
     assert pending(Spool(tmp_path)) == [(3, 2), (4, 3), (5, 4)]
 
 

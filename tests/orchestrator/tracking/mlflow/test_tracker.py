@@ -60,7 +60,7 @@ def test_another_process_goes_on_with_the_run_in_use_and_removes_its_twins(
 ) -> None:
     tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
     used = tracker.run_id("t1")
-    for _ in range(4):  # of which some come before the run in use, whatever the store sorts by
+    for _ in range(4):  # enough that some sort before the run in use
         tracker._create("t1", "t1", {"aib.study": "study", "aib.trial": "t1"}, 1)
     other = MlflowTracker(store_uri, system_metrics=False)
     other.write(OpenStudy("study", "s1", {}, {}))
@@ -200,7 +200,7 @@ def test_prepare_store_creates_database_and_experiment_once(store_uri: str, tmp_
 
 def test_an_experiment_that_another_driver_made_in_between_is_used(store_uri: str, tmp_path: Path) -> None:
     class Slower(MlflowClient):  # type: ignore[misc]
-        """Loses the race between looking for the experiment and making it."""
+        """Another driver creates the experiment between this one's search for it and its own attempt."""
 
         made: str | None = None
 
@@ -250,7 +250,7 @@ def test_a_locked_database_is_unavailable_not_rejected(
     tracker: MlflowTracker, store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker.write(OpenTrial("t1", "t1", {}, {}, None))
-    # MLflow waits 20 s for a lock; here SQLite refuses at once, as it would then.
+    # MLflow waits 20 s for a lock; here SQLite refuses after 0.1 s.
     monkeypatch.setattr("mlflow.store.db.utils.sql.text", _without_busy_timeout())
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as locker:
         locker.execute("BEGIN EXCLUSIVE")
@@ -287,7 +287,7 @@ def test_system_metrics_are_sampled_on_the_run_and_continue_after_a_restart(
 def test_system_metrics_that_died_in_an_outage_come_back(tracker: MlflowTracker, store_uri: str) -> None:
     run_id = str(tracker.run_id(None))
     metrics = SystemMetrics(store_uri, sample_s=0.1, samples=1)
-    metrics.start("0" * 32)  # no such run: the monitor gives up, as it does when the store is away
+    metrics.start("0" * 32)  # no such run: the monitor ends, as it does in an outage
     time.sleep(0.5)
     assert not metrics.running
     metrics._run_id = run_id
