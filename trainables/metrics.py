@@ -1,4 +1,4 @@
-"""Every metric's name, once. `{split}_{quantity}_{unit}`; logged with step = epoch."""
+"""The names of all metrics: `{split}_{quantity}_{unit}`, logged with step = epoch."""
 
 from trainables.models.traits import Traits
 
@@ -20,9 +20,9 @@ PER_EPOCH = (
     "num_workers",
     "lr",
 )
-"""Reported after every epoch, as far as the model has it (`searchable`). Losses are per image; `val_attention_std` is
-the mean over images of one map's standard deviation over its cells; `val_attention_entropy` the mean entropy of one map
-normalised to sum 1, over ln(H W): 1 is flat."""
+"""Reported after every epoch, if the model has them (`searchable`). Losses are per image. `val_attention_std` is a
+map's standard deviation over its cells, `val_attention_entropy` the entropy of the map normalised to sum 1, divided by
+ln(H W) (1 is flat); both are means over images."""
 
 OCCLUSION_SIZES_PX = (4, 8, 12, 16)
 HIGH_RADIUS, LOW_RADIUS = 4, 12
@@ -35,15 +35,15 @@ MODIFICATIONS = (*COLOR_OCCLUSIONS, *IMAGE_OCCLUSIONS, HIGH_FREQUENCIES, LOW_FRE
 `NAME_consistent_pct` the share of prediction-consistent samples."""
 
 INTERP_READINGS = ("minmax", "raw", "centered")
-"""How two maps are compared (`interpretability.consistency`); `minmax` is the paper comparison and has no infix."""
+"""How two maps are compared (`interpretability.consistency`). `minmax` compares with the paper and has no infix."""
 INTERP_CHANCE = "interp_chance"
-"""Subject of the control: maps of different clean images instead of one image and its modification."""
+"""Subject of the control: compares maps of different clean images, not of one image and its modification."""
 INTERP_CURVE = {"t85_pct": 0.85, "t90_pct": 0.9, "t95_pct": 0.95}
-"""Quantity -> threshold on the cosine; the list left over in the released code."""
+"""Quantity -> threshold on the cosine; an unused list in the released code."""
 
 
 def interp_metric(subject: str, reading: str, quantity: str = "pct") -> str:
-    """Name of one agreement figure: `{subject}_{reading_}{quantity}`, for chance `interp_{reading_}chance_{quantity}`.
+    """Name of one agreement metric: `{subject}_{reading_}{quantity}`, for chance `interp_{reading_}chance_{quantity}`.
 
     subject: one of MODIFICATIONS or INTERP_CHANCE. quantity: `pct` (share at `evaluation.interp_threshold`), a key of
     INTERP_CURVE (share at that threshold) or `mean_cosine`.
@@ -56,8 +56,8 @@ INTERP_MEANS = {"minmax": "interpretability_pct", "raw": "interp_raw_pct", "cent
 """Reading -> name of the mean of the ten scores."""
 
 INTERP_MAPS = ("interp_map_std", "interp_map_variation", "interp_map_entropy")
-"""Of the clean maps, means over images: standard deviation over the cells, that over the map's mean, entropy over
-ln(H W). A map that is nearly constant scores 100 % whatever the image shows."""
+"""Contrast of the clean maps, means over images: standard deviation over the cells; the same divided by the map's mean;
+entropy divided by ln(H W). A nearly constant map scores 100 % for any image."""
 
 INTERP_SUMMARY = (
     *INTERP_MEANS.values(),
@@ -76,25 +76,25 @@ INTERPRETABILITY = (
         if (subject, quantity) != (INTERP_CHANCE, "pct")
     ),
 )
-"""Everything `interpretability.score` returns."""
+"""All metrics that `interpretability.score` returns."""
 
 INTERP_FURTHER_SUMMARY = (*INTERP_MEANS.values(), *INTERP_MAPS)
 INTERP_FURTHER = (*INTERP_FURTHER_SUMMARY, *(interp_metric(name, "minmax") for name in MODIFICATIONS))
-"""What is reported of a model's further maps, each name with the map's and a slash in front (`of_map`)."""
+"""Metrics of a model's further maps, each prefixed with the map's name and a slash (`of_map`)."""
 
 
 def of_map(name: str, metric: str) -> str:
-    """`l2/interp_centered_pct`: a figure of a map that is not the model's headline map."""
+    """`l2/interp_centered_pct`: a metric of a map other than the model's headline map."""
     return f"{name}/{metric}"
 
 
 def without_map(metric: str) -> str:
-    """The inverse: `interp_centered_pct` of whichever map."""
+    """The inverse: the metric without the map's name."""
     return metric.rsplit("/", 1)[-1]
 
 
 def on_test(metric: str) -> str:
-    """The same figure on test images: `test_interp_centered_pct`, of a further map `l2/test_interp_centered_pct`."""
+    """The same metric on test images: `test_interp_centered_pct`, for a further map `l2/test_interp_centered_pct`."""
     head, slash, name = metric.rpartition("/")
     return f"{head}{slash}test_{name}"
 
@@ -110,9 +110,9 @@ FINAL = (
     "best_test_epoch_error_pct",
     "inference_ms_per_image",
 )
-"""Reported once, with the last epoch: the weights of the best validation epoch under many-sample evaluation.
-`best_test_epoch_error_pct` is the paper's own convention, the lowest per-epoch test error; `inference_ms_per_image`
-the time of one image alone with one draw of each kind, on the trial's own device."""
+"""Reported once, with the last epoch: many-sample evaluation of the weights of the best validation epoch.
+`best_test_epoch_error_pct` is the paper's convention, the lowest test error of any epoch. `inference_ms_per_image` is
+the time of a batch of one image with one draw of each kind, on the trial's device."""
 
 LOCALIZATION = (
     "attention_in_mask_pct",
@@ -121,16 +121,15 @@ LOCALIZATION = (
     "attention_in_mask_minmax_pct",
     "attention_in_mask_minmax_ratio",
 )
-"""Share of the attention inside the object's mask, the mask's share of the area, and the one over the other; the
-same with each map first stretched to [0, 1], since learned maps are mostly on."""
+"""Share of the attention inside the object's mask, the mask's share of the area, and the first divided by the second;
+the same with each map min-max scaled to [0, 1], because learned maps are mostly on."""
 
 VAL_LOCALIZATION = "val_attention_in_mask_ratio"
-"""`attention_in_mask_ratio` on validation images after every epoch, where the data has masks."""
+"""`attention_in_mask_ratio` on validation images after every epoch, if the data has masks."""
 
 CROSS_DOMAIN_READINGS = ("", "index_", "shared_")
-"""How a prediction on another data set is judged: by the class's name, a class that the model does not have being
-always an error; by the bare label number, as the STL10 columns of Table 1 imply; by name over the shared
-classes only."""
+"""How a prediction on another data set is judged: by class name, where a class that the model lacks is always an
+error; by label number, as the STL10 columns of Table 1 imply; by class name over images of the shared classes only."""
 
 
 def cross_domain_metric(dataset: str, split: str, reading: str) -> str:
@@ -141,14 +140,14 @@ def cross_domain_metric(dataset: str, split: str, reading: str) -> str:
 CROSS_DOMAIN = tuple(
     cross_domain_metric("stl10", split, reading) for split in ("train", "test") for reading in CROSS_DOMAIN_READINGS
 )
-"""Reported with FINAL by models trained on CIFAR-10 where STL-10 is prepared at their image size."""
+"""Reported with FINAL by models trained on CIFAR-10 if STL-10 is prepared at their image size."""
 
 RAW_AND_AVERAGED = ("val_raw_error_pct", "val_ema_error_pct", "test_raw_error_pct", "test_ema_error_pct")
-"""After every epoch where `optim.ema_decay` is above 0: the errors of the weights as they are and of their average.
-The plain names then belong to the weights with the lower validation error, the ones that may be kept as the best."""
+"""Reported after every epoch if `optim.ema_decay` is above 0: the errors of the raw and of the averaged weights. The
+plain names then belong to the weights with the lower validation error; these may be kept as the best."""
 
 SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
-"""What an objective, a constraint or a scheduler may name: known after every epoch."""
+"""Metrics that an objective, a constraint or a scheduler may name: they are known after every epoch."""
 
 _OF_BOTTLENECK = ("train_kl_nats", "val_kl_nats")
 _OF_QUANTIZER = ("train_codebook", "train_commitment")
@@ -157,9 +156,9 @@ _OF_MAP = ("val_attention_std", "val_attention_entropy", VAL_LOCALIZATION, *INTE
 
 
 def searchable(has: Traits) -> tuple[str, ...]:
-    """Those of SEARCHABLE that a model reports, and those of its further maps.
+    """The metrics of SEARCHABLE that a model reports, plus those of its further maps.
 
-    A figure of what a model has not is absent from its reports, not 0.
+    A metric of a part that the model lacks is absent from its reports, not 0.
     """
     absent = {
         *(() if has.maps else _OF_MAP),

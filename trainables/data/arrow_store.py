@@ -1,4 +1,4 @@
-"""Prepared data sets: Arrow files of uint8 arrays, memory-mapped read-only and shared by all trials on a node.
+"""Reads prepared data sets: Arrow files of uint8 arrays, memory-mapped read-only, shared by all trials on a node.
 
     DATA_ROOT/cifar10-32/meta.json                 names the files and carries the digest
                         /train-<digest>.arrow      one record batch: image, label [, mask] [, group]
@@ -33,7 +33,7 @@ _HASHED_BYTES = 2**24
 
 
 class Split(NamedTuple):
-    """Arrays of one split, or of a piece of it on its way into a store."""
+    """Arrays of one split, or of a piece of it before it is written."""
 
     images_NHWC: np.ndarray
     """uint8, RGB."""
@@ -42,11 +42,11 @@ class Split(NamedTuple):
     masks_NHW: np.ndarray | None = None
     """uint8: 1 on the object, 0 elsewhere."""
     groups_N: np.ndarray | None = None
-    """int64: images of one group share source material, so validation is carved by whole groups."""
+    """int64: images of one group share source material, so validation takes whole groups."""
 
 
 class SplitFile(NamedTuple):
-    """What the meta file says of one split's Arrow file."""
+    """The meta file's entry for one split's Arrow file."""
 
     file: str
     num_images: int
@@ -55,7 +55,7 @@ class SplitFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Meta:
-    """A prepared data set's description, as stored beside its arrays."""
+    """A prepared data set's description, stored beside its arrays."""
 
     name: str
     image_size: int
@@ -65,7 +65,7 @@ class Meta:
     source: str
     splits: Mapping[str, SplitFile]
     skipped: tuple[str, ...] = ()
-    """Rows of the source that could not be used and were left out: file and row, and why."""
+    """Unusable rows of the source that were left out: file, row and reason."""
 
     @property
     def num_images(self) -> dict[str, int]:
@@ -77,7 +77,7 @@ class Meta:
 
     @staticmethod
     def from_json(text: str) -> "Meta":
-        """Raises ValueError, KeyError or TypeError for anything `to_json` did not write."""
+        """The inverse of `to_json`; raises ValueError, KeyError or TypeError for any other text."""
         fields: dict[str, Any] = json.loads(text)
         version = fields.pop("format_version")
         if version != FORMAT_VERSION:
@@ -86,7 +86,7 @@ class Meta:
         if tuple(splits) != SPLITS:
             raise ValueError(f"its splits are {list(splits)}, not {list(SPLITS)}")
         if stray := [entry.file for entry in splits.values() if not _FILE.fullmatch(entry.file)]:
-            # Files are replaced and removed by these names.
+            # These names are used to replace and remove files.
             raise ValueError(f"it names the file {stray[0][:80]!r}, which is not a plain name")
         lists = {"class_names": tuple(fields["class_names"]), "skipped": tuple(fields.get("skipped", ()))}
         return Meta(**fields | lists | {"splits": splits})
@@ -109,7 +109,7 @@ class Store:
 
 
 def store_folder(data_root: Path, name: str, image_size: int) -> Path:
-    """Where a data set is; ConfigError for a name that could lead elsewhere."""
+    """The folder of a data set; ConfigError for a name that could lead to another folder."""
     if not NAME.fullmatch(name):
         raise ConfigError(f"data set name {name[:80]!a}; allowed: 1 to 64 letters, digits, '.', '_' and '-'.")
     return data_root / f"{name}-{image_size}"
@@ -118,8 +118,8 @@ def store_folder(data_root: Path, name: str, image_size: int) -> Path:
 def open_store(data_root: Path, name: str, image_size: int, verify: bool = False) -> Store:
     """Maps a prepared data set; `verify` also reads every byte and recomputes the digest.
 
-    Raises DataError when it is not prepared, or truncated, or altered; ConfigError for a name that is neither
-    prepared nor known.
+    Raises DataError where it is not prepared, truncated or altered; ConfigError for a name that is neither prepared
+    nor known.
     """
     folder = store_folder(data_root, name, image_size)
     meta = read_meta(folder)
@@ -128,7 +128,7 @@ def open_store(data_root: Path, name: str, image_size: int, verify: bool = False
     try:
         splits = _map_splits(folder, meta)
     except FileNotFoundError:
-        # Prepared anew between reading the meta file and opening what it named: the new one names other files.
+        # The data set was prepared again after the meta file was read: the new meta file names other files.
         meta = read_meta(folder) or meta
         splits = _map_splits(folder, meta, missing_is_damage=True)
     if verify and _digest(meta, splits) != meta.digest:
@@ -138,13 +138,13 @@ def open_store(data_root: Path, name: str, image_size: int, verify: bool = False
 
 
 def list_prepared(data_root: Path) -> tuple[Meta, ...]:
-    """The meta data of every prepared data set under a folder, by name and size; DataError for a damaged one."""
+    """The metadata of every prepared data set under a folder, by name and size; DataError for a damaged one."""
     metas = (read_meta(path.parent) for path in sorted(data_root.glob(f"*/{META_FILE}")) if path.parent.name[0] != ".")
     return tuple(meta for meta in metas if meta is not None)
 
 
 def read_meta(folder: Path) -> Meta | None:
-    """The meta file of a prepared data set, None where there is none; DataError for an unreadable one."""
+    """The meta file of a prepared data set, None if there is none; DataError for an unreadable one."""
     path = folder / META_FILE
     name, _, size = folder.name.rpartition("-")
     try:
@@ -159,7 +159,7 @@ def read_meta(folder: Path) -> Meta | None:
 
 
 def begin_digest(image_size: int, class_names: tuple[str, ...]) -> "hashlib._Hash":
-    """sha256 of what a data set is beside its arrays, which are to be added split by split in the order of fields."""
+    """Starts a data set's sha256 with all but its arrays; add these with `hash_array`, by split, then by field."""
     return hashlib.sha256(json.dumps([FORMAT_VERSION, image_size, class_names]).encode())
 
 
@@ -193,9 +193,9 @@ def _digest(meta: Meta, splits: Mapping[str, _Mapped]) -> str:
 
 
 def _map_splits(folder: Path, meta: Meta, missing_is_damage: bool = False) -> dict[str, _Mapped]:
-    """The arrays of the files a meta file names; DataError for a damaged one.
+    """Maps the files that a meta file names; DataError for a damaged file.
 
-    FileNotFoundError for an absent one, unless `missing_is_damage`.
+    Raises FileNotFoundError for a missing file, or DataError with `missing_is_damage`.
     """
     splits = {}
     for split, entry in meta.splits.items():
@@ -237,7 +237,7 @@ def _map_split(path: Path, meta: Meta, entry: SplitFile) -> _Mapped:
 
 
 def _column(batch: Any, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """A column's mapped bytes as an array of this shape, without a copy."""
+    """A column's mapped bytes as an array of a given shape, without a copy."""
     column = batch.column(name)
     count = math.prod(shape)
     data = column.buffers()[1]

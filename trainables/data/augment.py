@@ -1,4 +1,4 @@
-"""Augmentation and normalisation of whole batches of uint8 images, on the device they are on.
+"""Augments and normalises batches of uint8 images on their own device.
 
 Legend: B batch, H, W image, C = 3 channels.
 """
@@ -13,7 +13,7 @@ from trainables.errors import ConfigError
 
 
 class Normalization(NamedTuple):
-    """Per-channel constants for values in 0..1: (x - mean) / std."""
+    """Constants per channel for values in 0..1: (x - mean) / std."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -32,16 +32,16 @@ NORMALIZATIONS = {
 
 
 class CropAndFlip(NamedTuple):
-    """The random part of a batch's augmentation."""
+    """The random draws of a batch's augmentation."""
 
     rows_B: torch.Tensor
-    """Crop offsets, 0 to twice the padding and what the stored images are larger by."""
+    """Crop offsets, from 0 to twice the padding plus `stored_size - image_size`."""
     columns_B: torch.Tensor
     flips_B: torch.Tensor
 
 
 def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> CropAndFlip:
-    """Offsets and flips for a batch, from the generator alone, on its device."""
+    """Draws offsets and flips for a batch from the generator, on the generator's device."""
     device = generator.device
     span = 2 * data.crop_padding + _margin(data) + 1
     offsets_2B = torch.randint(span, (2, num_images), generator=generator, device=device)
@@ -52,9 +52,9 @@ def draw(num_images: int, data: DataConfig, generator: torch.Generator) -> CropA
 
 
 def augment(images_BHWC: torch.Tensor, data: DataConfig, generator: torch.Generator) -> torch.Tensor:
-    """Pad, random crop, random flip (where `data.flip`), normalise: uint8 (B, H, W, C) to float32 (B, C, h, w).
+    """Pads, crops at random, flips at random if `data.flip`, normalises: uint8 (B, H, W, C) to float32 (B, C, h, w).
 
-    h, w are H, W less what `data.stored_size` is above `data.image_size`.
+    h, w are H, W minus (`data.stored_size` - `data.image_size`).
     """
     draws = draw(len(images_BHWC), data, generator)
     return normalize(crop_and_flip(images_BHWC, data, CropAndFlip(*(d.to(images_BHWC.device) for d in draws))), data)
@@ -63,7 +63,7 @@ def augment(images_BHWC: torch.Tensor, data: DataConfig, generator: torch.Genera
 def crop_and_flip(images_BHWC: torch.Tensor, data: DataConfig, draws: CropAndFlip) -> torch.Tensor:
     """The augmented images, still uint8 (B, h, w, C).
 
-    Padding is never materialised: each pixel's source is computed and gathered.
+    Allocates no padded images: computes the source of each pixel and gathers it.
     Raises ConfigError for a reflection wider than the image.
     """
     num, height, width, channels = images_BHWC.shape
@@ -97,7 +97,7 @@ def normalize(images_BHWC: torch.Tensor, data: DataConfig) -> torch.Tensor:
 
 @lru_cache
 def _affine(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(x / 255 - mean) / std as x * scale + shift; (C, 1, 1) each."""
+    """Scale and shift, (C, 1, 1) each: (x / 255 - mean) / std = x * scale + shift."""
     mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in NORMALIZATIONS[name])
     return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
 
@@ -107,7 +107,7 @@ def _margin(data: DataConfig) -> int:
 
 
 def _inside(index: torch.Tensor, size: int) -> torch.Tensor:
-    """Indices reflected into 0..size-1 without repeating the border pixel."""
+    """Reflects indices into 0..size-1 without repeating the border pixel."""
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 

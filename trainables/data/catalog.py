@@ -1,4 +1,4 @@
-"""What is known of each data set of the contract before it is prepared: classes, default size, where to get it."""
+"""The catalogue of known data sets: classes, default size, and where to get the images."""
 
 import difflib
 import shlex
@@ -10,22 +10,22 @@ DIGITS = tuple("0123456789")
 
 
 class KnownDataset(NamedTuple):
-    """A data set known by name."""
+    """One entry of the catalogue."""
 
     name: str
     num_classes: int
     class_names: tuple[str, ...] | None
-    """Index = label; None where the source must name them."""
+    """Index = label; None: the source names them."""
     image_size: int
-    """Default side of the prepared square images, in pixels; birds are cropped to 224 when they are used."""
+    """Default side of the prepared square images, in pixels; CUB-200's are cropped to 224 when they are used."""
     obtain: str
-    """Where the images come from."""
+    """Where to get the images."""
     official: str | None
-    """The official files that `aib data prepare --from PATH` takes; None where it takes nothing."""
+    """The official files that `aib data prepare --from PATH` accepts; None: the data set needs no files."""
 
     @property
     def accepts(self) -> str | None:
-        """All that `--from PATH` may be."""
+        """Everything that `--from PATH` may be."""
         return f"{self.official}; or {PARQUET}" if self.official else None
 
 
@@ -80,7 +80,7 @@ KNOWN_DATASETS = {
 
 
 def known_dataset(name: str) -> KnownDataset:
-    """The catalogue entry; ConfigError with the nearest name and all of them for any other name."""
+    """The catalogue's entry; for any other name a ConfigError with the nearest name and all names."""
     if name in KNOWN_DATASETS:
         return KNOWN_DATASETS[name]
     near = difflib.get_close_matches(name, KNOWN_DATASETS, n=1)
@@ -93,12 +93,12 @@ def known_dataset(name: str) -> KnownDataset:
 
 
 def default_image_size(name: str) -> int:
-    """Side in pixels that a data set is prepared at unless told otherwise."""
+    """Default side in pixels of a data set's prepared images."""
     return KNOWN_DATASETS[name].image_size if name in KNOWN_DATASETS else 32
 
 
 def prepare_command(name: str, image_size: int) -> str:
-    """The command that prepares a data set, ready to paste but for PATH."""
+    """The command that prepares a data set, ready to paste after PATH is filled in."""
     words = ["aib data prepare", shlex.quote(name)]
     if name != "cluttered-digits":
         words.append("--from PATH")

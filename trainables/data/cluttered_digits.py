@@ -1,10 +1,10 @@
-"""The embedded data set: real handwritten digits on colour scenes with clutter, with the digit's exact mask.
+"""The embedded data set: real handwritten digits on cluttered colour scenes, with the digit's exact mask.
 
 The 1,797 digits of scikit-learn's `load_digits` (8 x 8 pixels, UCI "Optical Recognition of Handwritten Digits") are
-dealt into blocks before anything is composed. All that a scene shows, the fragments of other digits in its clutter
-too, comes from one block; blocks are train's or test's, and validation is carved by whole blocks (`Split.groups_N`).
+divided into blocks first. A scene shows digits of one block only, also in its clutter. A block belongs to train or to
+test, and validation takes whole blocks of train (`Split.groups_N`).
 
-Only elementwise arithmetic and uniform draws are used, no sums and no transcendental functions, so that every CPU
+The arithmetic is elementwise, with uniform draws, and without sums and transcendental functions, so that every CPU
 composes the same bytes. Legend: B scenes of a piece, S scene side in pixels; lengths are shares of S unless said.
 """
 
@@ -24,15 +24,15 @@ SMALLEST_PX = 16
 
 DIGIT_SIZE = (0.7, 0.9)
 FRAGMENT_CELLS = 4
-"""A fragment shows 4 x 4 of another digit's 8 x 8 cells: strokes of the same kind, not a second digit to read."""
+"""A fragment shows 4 x 4 of another digit's 8 x 8 cells: similar strokes, but not a second readable digit."""
 NUM_BLOBS, NUM_FRAGMENTS = 1, 1
 BASE = (0.1, 0.5)
 """The scene's base colour, of a range of 1."""
 CONTRAST = (0.4, 0.7)
-"""How much brighter than the scene's base the ink is, of a range of 1."""
+"""How much brighter the ink is than the scene's base colour, of a range of 1."""
 NOISE = 0.03
 MASK_COVERAGE = 0.5
-"""A pixel belongs to the object where ink covers at least this share of it."""
+"""A pixel belongs to the object if ink covers at least this share of it."""
 _PIECE = 500
 
 
@@ -60,7 +60,7 @@ def load_digit_images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def deal_blocks(seed: int) -> dict[str, np.ndarray]:
-    """Indices of source digits (blocks, 10 classes, k): each digit is in one block, some of them twice in it."""
+    """Divides the source digits into blocks: indices (blocks, 10 classes, k). A digit is in one block, some twice."""
     labels_D = load_digit_images()[1]
     num_blocks = sum(NUM_BLOCKS.values())
     rng = np.random.default_rng(stream_seed("cluttered-digits", seed, "blocks"))
@@ -75,7 +75,7 @@ def deal_blocks(seed: int) -> dict[str, np.ndarray]:
 def compose(
     scenes_B: np.ndarray, digits_Dhw: np.ndarray, blocks: np.ndarray, side: int, rng: np.random.Generator
 ) -> Split:
-    """Scenes by number: the number fixes class and block, so that both are dealt out evenly; the rest is drawn."""
+    """Composes scenes by number. The number decides class and block, so that both are balanced; the rest is random."""
     num = len(scenes_B)
     labels_B, blocks_B = scenes_B % 10, scenes_B // 10 % len(blocks)
     canvas = _Canvas(num, side, rng)
@@ -101,7 +101,7 @@ def compose(
 
 
 class _Canvas:
-    """B square scenes, float32 in 0..1, painted over from back to front."""
+    """B square scenes, float32 in 0..1, painted from back to front."""
 
     def __init__(self, num: int, side: int, rng: np.random.Generator) -> None:
         self._num, self._side, self._rng = num, side, rng
@@ -114,7 +114,7 @@ class _Canvas:
         return unit * np.float32(high - low) + np.float32(low)
 
     def paint_background(self, base_B3: np.ndarray) -> None:
-        """A base colour that drifts smoothly across the scene."""
+        """Paints a base colour that changes smoothly across the scene."""
         grid = base_B3[:, None, None] + self.draw(-0.2, 0.2, 4, 4, 3)
         at_BS = np.broadcast_to(self._centers_S * np.float32(3), (self._num, self._side))
         self._image_BSS3 = _bilinear(grid, at_BS, at_BS)
@@ -129,7 +129,7 @@ class _Canvas:
     def glyph(
         self, ink_Bhw: np.ndarray, top_B: np.ndarray, left_B: np.ndarray, height_B: np.ndarray, width_B: np.ndarray
     ) -> np.ndarray:
-        """Coverage (B, S, S) of small ink images stretched over boxes; nothing outside the boxes."""
+        """Coverage (B, S, S) of small ink images scaled to boxes; 0 outside the boxes."""
         cells = ink_Bhw.shape[1]
         bordered = np.pad(ink_Bhw, ((0, 0), (1, 1), (1, 1)))
         half = np.float32(0.5)
@@ -140,7 +140,7 @@ class _Canvas:
         return coverage
 
     def lay(self, coverage_BSS: np.ndarray, color_B3: np.ndarray, opacity_B: np.ndarray) -> None:
-        """Paints a colour over the scenes where there is coverage."""
+        """Paints a colour over the scenes, weighted by coverage and opacity."""
         share = (coverage_BSS * opacity_B[:, None, None])[..., None]
         self._image_BSS3 += share * (color_B3[:, None, None] - self._image_BSS3)
 
@@ -153,7 +153,7 @@ class _Canvas:
 
 
 def _bilinear(grid_Bhwc: np.ndarray, down_BS: np.ndarray, across_BS: np.ndarray) -> np.ndarray:
-    """Values (B, S, S, c) of grids at row and column coordinates in cells, held at the border beyond it."""
+    """Bilinear values (B, S, S, c) of grids at row and column coordinates in cells, clamped at the border."""
 
     def blend(grid: np.ndarray, at_BS: np.ndarray, axis: int) -> np.ndarray:
         last = grid.shape[axis] - 1

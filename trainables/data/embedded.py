@@ -1,4 +1,4 @@
-"""The data set that needs no files, composed where a trial uses it and it is not there yet."""
+"""Composes cluttered-digits, which needs no files, when a trial uses it and it is not prepared yet."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""An array that grows on the disk, then is read through a map whose pages are let go as soon as they were used.
+"""An array that grows in a file and is then memory-mapped; its pages are released soon after use.
 
-Mapped pages that stay count as the process's memory, and a large data set is larger than that may be.
+Mapped pages count as the process's memory, and a large data set would exceed the memory limit.
 """
 
 import io
@@ -15,7 +15,7 @@ BLOCK_BYTES = 2**24
 
 
 class GrowingArray:
-    """Rows of one kind, appended in pieces to a file."""
+    """Rows of equal shape and type, appended to a file in pieces."""
 
     def __init__(self, file: BinaryIO, first: np.ndarray) -> None:
         self._file, self._dtype, self._row_shape = file, first.dtype, first.shape[1:]
@@ -27,20 +27,20 @@ class GrowingArray:
         self._num_rows += len(array)
 
     def array(self) -> np.ndarray:
-        """All rows, mapped read-only; nothing may be appended any more."""
+        """All rows, mapped read-only; append nothing after this."""
         if self._map is None:
             self._file.flush()
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.frombuffer(self._map, self._dtype).reshape(self._num_rows, *self._row_shape)
 
     def release_pages(self) -> None:
-        """Gives the map's pages back; they are read anew when they are asked for again."""
+        """Releases the mapped pages; a later access reads them from the file again."""
         if self._map is not None:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 class PageReleasingFile(io.RawIOBase):
-    """A file for writing what spools hold: pieces in, and their pages out of memory."""
+    """An output file for the arrays' content: releases the arrays' pages after each block that it writes."""
 
     def __init__(self, path: Path, spools: Sequence[GrowingArray]) -> None:
         self._file, self._spools = path.open("wb"), spools

@@ -1,9 +1,9 @@
-"""One copy of each prepared data set per node, on the node's own disk, shared by all workers there.
+"""Copies prepared data sets to the node's own disk, once per node, for all workers there.
 
     CACHE/data/<root's hash>/cifar10-32/meta.json, train-<digest>.arrow, test-<digest>.arrow
 
-A copy is a data root like the one it was made from: files are named by digest, verified, and become the data set by
-their meta file, in one step. Whoever comes first copies; the others wait for its lock.
+The copy is a data root like the original: files are named by digest and verified, and the meta file makes them the
+data set in one step. The first worker copies; the others wait for its lock.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from trainables.runtime.progress import advance
 from trainables.runtime.scratch import scratch_folder
 
 UNUSED_S = 7 * 24 * 3600.0
-"""A copy that no trial has opened for so long makes room for a new one."""
+"""A copy that no trial has opened for this long is removed before a new copy is made."""
 
 _PIECE_BYTES = 2**24
 _TURN_S = 0.05
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 def copy_to_node(data_root: Path, cache: Path, wanted: Iterable[tuple[str, int]]) -> Path:
-    """A data root on this node that holds copies of the wanted data sets (name, image size), as they are now.
+    """Returns a data root on this node with up-to-date copies of the wanted data sets (name, image size).
 
-    What is not prepared is left out, for whoever opens it to complain of. Where a copy cannot be made, for want of room
-    or because it does not give the digest, the root itself is returned: slower, and right.
+    Leaves out data sets that are not prepared; opening them raises the error. Where a copy fails, for lack of space or
+    because its digest is wrong, returns `data_root` itself: slower, but correct.
     """
     near = cache / "data" / hashlib.sha256(str(data_root).encode()).hexdigest()[:16]
     try:
@@ -49,7 +49,7 @@ def copy_to_node(data_root: Path, cache: Path, wanted: Iterable[tuple[str, int]]
             else:
                 shutil.rmtree(store_folder(near, name, image_size), ignore_errors=True)
     except (OSError, DataError) as error:
-        logger.warning("no copy of the data on this node, %s is read instead: %s", data_root, error)
+        logger.warning("cannot copy the data to this node; reads %s instead: %s", data_root, error)
         return data_root
     return near
 
@@ -67,14 +67,14 @@ def _copy(source: Path, meta: Meta, near: Path) -> None:
                 (made / META_FILE).write_text(meta.to_json(), encoding="utf-8")
                 for path in made.iterdir():
                     sync(path)
-                # Every byte, once: what a network or a disk changed on the way would train every later trial.
+                # Verifies every byte once: a byte that the network or the disk changed would affect all later trials.
                 open_store(scratch, meta.name, meta.image_size, verify=True)
                 put_in_place(made, meta, folder)
         os.utime(folder / META_FILE)
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Piece by piece, so that a copy that takes long is seen to go on."""
+    """Copies piece by piece and counts progress, so that a long copy does not look hung."""
     with source.open("rb") as given, target.open("wb") as taken:
         while piece := given.read(_PIECE_BYTES):
             taken.write(piece)
@@ -94,8 +94,10 @@ def _is_there(folder: Path, meta: Meta) -> bool:
 
 @contextmanager
 def _turn(lock: Path) -> Iterator[None]:
-    """One process of this node at a time. A dead one's turn ends with it. Whoever waits its turn is not stuck: that is
-    said of the one whose turn it is."""
+    """Lets one process of this node into the block at a time; a process that dies releases its lock.
+
+    A waiting process counts progress, because it is not hung; only the process that copies may be.
+    """
     descriptor = open_lock_file(lock)
     try:
         while not _taken(descriptor):
@@ -115,7 +117,7 @@ def _taken(descriptor: int) -> bool:
 
 
 def _remove_unused(copies: Path) -> None:
-    """Removes data sets whose meta file was not touched for long; those who have one mapped keep what they mapped."""
+    """Removes copies not opened for `UNUSED_S`; a process that has one mapped keeps its mapping."""
     for meta_file in copies.glob(f"*/*/{META_FILE}"):
         with suppress(OSError):
             if not meta_file.parent.name.startswith(".") and time.time() - meta_file.stat().st_mtime > UNUSED_S:

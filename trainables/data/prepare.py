@@ -1,7 +1,7 @@
 """Turns a source of images into a prepared data set, all or nothing.
 
-The data set is made in a temporary folder that is then renamed. Over an older one, the new files move in beside the
-old ones, and replacing the meta file, one atomic step, makes them the data set: a reader finds the old or the new.
+Makes the data set in a temporary folder and renames it. If an older one is in place, the new files move in beside the
+old files; replacing the meta file, one atomic step, makes them the data set. A reader finds the old or the new one.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from trainables.errors import ConfigError, DataError
 from trainables.runtime.scratch import scratch_folder
 
 Progress = Callable[[int, int | None], None]
-"""Told (images done, images in all) after every piece."""
+"""Called with (images done, images in all) after every piece."""
 
 SMALLEST_PX, LARGEST_PX = 8, 512
 
@@ -35,12 +35,12 @@ def prepare(
     bad_rows: BadRows | None = None,
     extra: bool = False,
 ) -> Store:
-    """Prepares a data set under `data_root` and opens it; the same images prepared again leave it untouched.
+    """Prepares a data set under `data_root` and opens it; preparing the same images again changes nothing.
 
-    `source`: a folder of Parquet files, or a known data set's official files in any form that they are published or
-    unpacked in. None downloads them, and is how cluttered-digits is made.
-    `bad_rows`: what to do with rows that cannot be used, and where they are listed; they end the preparing by default.
-    `extra`: whether SVHN's additional training images join its training split.
+    `source`: a folder of Parquet files, or a known data set's official files, as an archive or unpacked. None downloads
+    the official files, or composes cluttered-digits.
+    `bad_rows`: skips and lists unusable rows, or stops at the first one, which is the default.
+    `extra`: whether to add SVHN's additional training images to its training split.
     Raises DataError for a missing, damaged or unsuitable source, ConfigError for a name or size out of range.
     """
     bad_rows = bad_rows or BadRows()
@@ -61,7 +61,7 @@ def prepare(
 
 
 def check_image_size(image_size: int) -> None:
-    """ConfigError for a side in pixels that no data set is prepared at."""
+    """ConfigError for a side in pixels outside the allowed range."""
     if not SMALLEST_PX <= image_size <= LARGEST_PX:
         raise ConfigError(f"--image-size is {image_size} px; allowed: {SMALLEST_PX} to {LARGEST_PX}.")
 

@@ -1,4 +1,4 @@
-"""Makes a finished folder the data set: renamed into place, or, over an older one, put in by its meta file at last."""
+"""Installs a finished data set folder: by a rename, or over an older one file by file with the meta file last."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from trainables.runtime.atomic_file import sync
 
 
 def put_in_place(made: Path, meta: Meta, folder: Path) -> None:
-    """Moves `made` to `folder`, unless the data set in place is sound and equal: a reader finds the old or the new."""
+    """Moves `made` to `folder`, unless an equal, undamaged data set is there. A reader finds the old or the new one."""
     try:
         made.rename(folder)
     except OSError:

@@ -1,6 +1,6 @@
-"""The images of the present trial on its device, kept for the next trial of the same process.
+"""Keeps a trial's images on its device for the next trial of the same process.
 
-A search trains hundreds of trials on the same images: copied once, they cost the others nothing.
+A search trains hundreds of trials on the same images; only the first trial copies them.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ from trainables.data.splits import Subset, Subsets, select
 
 
 class Resident(NamedTuple):
-    """Read by trials, never written to."""
+    """A trial's images; read only, because later trials share them."""
 
     subsets: Subsets
     images_NHWC: torch.Tensor
@@ -23,7 +23,7 @@ class Resident(NamedTuple):
 
 
 class _ByDigest:
-    """A store as a key of the cache: two stores of one digest hold the same images."""
+    """A store as a cache key: two stores with the same digest hold the same images."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -36,13 +36,15 @@ class _ByDigest:
 
 
 def resident(store: Store, data: DataConfig, device: torch.device) -> Resident:
-    """The subsets of a trial, and its training images on the device; ConfigError as `select` raises it."""
+    """The subsets of a trial, and its training images on the device. Raises ConfigError as `select` does."""
     return _resident(_ByDigest(store), data, device)
 
 
 def evaluation_tensors(subset: Subset, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """`Subset.tensors`, to be read only: those of validation and test stay on a GPU from epoch to epoch. On the
-    processor they are copied for the pass, and otherwise stay in the store's file, which all processes share."""
+    """`Subset.tensors`, cached on a GPU from epoch to epoch; read only.
+
+    On the CPU they are copied for each pass instead; the store's file stays shared by all processes.
+    """
     return subset.tensors(device) if device.type == "cpu" else _evaluation_tensors(subset, device)
 
 

@@ -1,4 +1,4 @@
-"""Which images of a prepared data set train, select and test: fixed by the split seed, stratified by class.
+"""Selects the training, validation and test images of a prepared data set, by the split seed and stratified by class.
 
 Legend: N images of a split, B of a batch; "positions" count within a subset, "indices" within its split.
 """
@@ -16,42 +16,42 @@ from trainables.errors import ConfigError, DataError
 from trainables.runtime.randomness import stream_seed
 
 VALIDATION_SHARE = 10
-"""One training image in so many is set aside unless `data.val_images` says otherwise."""
+"""By default one training image in this many becomes a validation image; `data.val_images` overrides it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Some images of one split, in the split's order. Equal to itself alone, so that it can be a key."""
+    """Some images of one split, in the split's order. Compares by identity, so that it can be a cache key."""
 
     split: Split
     indices_N: np.ndarray
     side: int | None = None
-    """Images and masks are cropped to so many central pixels; None: as stored."""
+    """Side in pixels of the central crop of images and masks; None: no crop."""
 
     def __len__(self) -> int:
         return len(self.indices_N)
 
     def batch(self, positions_B: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (B, H, W, C) uint8 and labels (B) int64 at some positions; copies, free to be written to."""
+        """Images (B, H, W, C) uint8 and labels (B) int64 at some positions; copies that may be written to."""
         rows_B = self.indices_N[positions_B]
         return self._pixels(self.split.images_NHWC, rows_B), torch.from_numpy(self.split.labels_N[rows_B])
 
     def masks(self, positions_B: np.ndarray | None = None) -> torch.Tensor:
-        """Object masks (B, H, W) uint8, 0 or 1, of all images or at some positions; DataError where there are none."""
+        """Object masks (B, H, W) uint8, 0 or 1, of all images or at some positions; DataError if there are none."""
         if self.split.masks_NHW is None:
             raise DataError("this data set has no object masks; cluttered-digits has them.")
         rows_B = self.indices_N if positions_B is None else self.indices_N[positions_B]
         return self._pixels(self.split.masks_NHW, rows_B)
 
     def head(self, limit: int | None) -> "Subset":
-        """At most so many of the images, stratified by class and always the same ones; None: all."""
+        """At most `limit` of the images, stratified by class, always the same ones; None: all images."""
         if limit is None or limit >= len(self):
             return self
         order_N = stratified_order(self.split.labels_N[self.indices_N], np.random.default_rng(0))
         return Subset(self.split, self.indices_N[np.sort(order_N[:limit])], self.side)
 
     def tensors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """All images (N, H, W, C), kept as uint8, and labels (N) int64, on a device."""
+        """All images (N, H, W, C) uint8 and labels (N) int64 on a device."""
         images_NHWC, labels_N = self.batch(np.arange(len(self)))
         return images_NHWC.to(device), labels_N.to(device)
 
@@ -69,10 +69,10 @@ class Subsets(NamedTuple):
 def select(store: Store, data: DataConfig) -> Subsets:
     """Sets validation images aside from the training split, then applies the limits.
 
-    Training images keep their stored size, since augmentation crops them; the others are cropped at the centre.
-    The validation images depend on the split seed and `val_images` alone, and a smaller limit's images are among a
-    larger one's. Where the store knows groups, no group lends images to both training and validation.
-    Raises ConfigError when more images are asked for than there are.
+    Training images keep their stored size, because augmentation crops them; the others are cropped at the centre.
+    The validation images depend only on the split seed and `val_images`. The images of a smaller limit are a subset of
+    those of a larger one. If the store has groups, no group has images in both training and validation.
+    Raises ConfigError for a limit above the number of images.
     """
     train, test = store.splits["train"], store.splits["test"]
     num_val = data.val_images if data.val_images is not None else max(1, len(train.labels_N) // VALIDATION_SHARE)
@@ -89,14 +89,14 @@ def select(store: Store, data: DataConfig) -> Subsets:
 
 
 def stratified_order(labels_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random order of the rows (N) whose every beginning has the classes in the proportions of the whole."""
+    """A random order of the rows (N) in which every prefix has the class proportions of the whole."""
     shuffled_N = rng.permutation(len(labels_N))
     by_class_N = shuffled_N[np.argsort(labels_N[shuffled_N], kind="stable")]
     counts = np.bincount(labels_N)
     starts = np.cumsum(counts) - counts
     classes_N = labels_N[by_class_N]
     rank_N = np.arange(len(labels_N)) - starts[classes_N]
-    # The k-th of n images of a class stands at (k + 1/2) / n of the way; equal stands fall in random class order.
+    # The k-th of n images of a class is at position (k + 1/2) / n; equal positions are in random class order.
     turn = rng.permutation(len(counts))
     order: np.ndarray = by_class_N[np.lexsort((turn[classes_N], (rank_N + 0.5) / counts[classes_N]))]
     return order
@@ -123,7 +123,7 @@ def _set_aside(train: Split, num_val: int, seed: int) -> tuple[np.ndarray, np.nd
 def _whole_groups(
     labels_N: np.ndarray, groups_N: np.ndarray, wanted_N: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows of randomly chosen groups that together hold at least the classes of the wanted rows."""
+    """Rows of randomly chosen groups that together have at least the classes of the wanted rows."""
     missing = np.bincount(labels_N[wanted_N], minlength=labels_N.max() + 1)
     names, group_of_N = np.unique(groups_N, return_inverse=True)
     counts = np.zeros((len(names), len(missing)), np.int64)

@@ -1,4 +1,4 @@
-"""Writes one prepared data set into an empty folder, holding one piece of it in memory at a time."""
+"""Writes one prepared data set into an empty folder, with one piece of it in memory at a time."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +27,8 @@ def write_store(
 ) -> Meta:
     """Spools, joins and hashes a source's arrays; every file is on the disk when this returns.
 
-    `advance` is told the number of images of each piece; `skipped` lists the rows left out, once the source is read.
-    The Arrow files carry the digest in their names, so that two versions of a data set can lie side by side.
+    Calls `advance` with the number of images of each piece. `skipped` lists the rows left out; reading the source fills
+    it. The digest is in the names of the Arrow files, so that two versions of a data set can be in one folder.
     """
     digest = begin_digest(image_size, source.class_names)
     written = {split: _write_split(folder, split, source.chunks(split), advance, digest) for split in SPLITS}
@@ -47,7 +47,7 @@ def write_store(
 def _write_split(
     folder: Path, split: str, chunks: Iterator[Split], advance: Callable[[int], None], digest: "hashlib._Hash"
 ) -> SplitFile:
-    """Arrow wants a split's rows in one batch for them to be one array; the pieces meet in spool files first."""
+    """Writes one split. Collects the pieces in spool files first, because one Arrow array needs one record batch."""
     spools: dict[str, GrowingArray] = {}
     path = folder / f"{split}.arrow"
     num_images = 0

@@ -1,4 +1,4 @@
-"""An exported, registered or just trained model measured on a prepared data set."""
+"""Measures an exported, registered or just trained model on a prepared data set."""
 
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,20 @@ from trainables.runtime.runtime import Runtime
 def evaluate_model(
     loaded: LoadedModel, data_root: Path, dataset: str | None, with_interpretability: bool
 ) -> dict[str, Any]:
-    """The keys of `aib evaluate --json`: the test split of a data set under the model's final draws.
+    """The keys of `aib evaluate --json`: errors on a test split with the model's final draws.
 
-    On the data set the model was trained on, its own test images; on another one all of its test images, at the
-    model's stored size. Where the other one numbers or names its classes differently (STL-10 for CIFAR-10 models),
-    both of its splits, class by class as they are called. Raises ConfigError for other classes, or where the score of
-    a model without maps is asked for; DataError where not prepared.
+    On the model's own data set: the trial's test images. On another data set with the same classes: all its test
+    images, at the model's stored size. On a data set that numbers or names its classes differently (STL-10 for
+    CIFAR-10 models): both splits, with classes paired by name.
+    Raises ConfigError for a data set with other classes, or for interpretability of a model without maps; DataError
+    for a data set that is not prepared.
     """
     config, runtime = loaded.config, _runtime(data_root)
     if with_interpretability and not loaded.model.map_sizes:
         raise ConfigError(f"{config.model.name} has no spatial map to score; leave out --interpretability.")
     numerics.apply(config, runtime.device)
     name = dataset or config.data.name
-    # Every byte, here and below: a figure of damaged images would look like the model's.
+    # Verifies every byte, here and below: the error on damaged images would look like the model's.
     store = open_store(data_root, name, config.data.stored_size, verify=True)
     if with_interpretability:
         occluder_store(config, data_root, verify=True)
@@ -56,7 +57,7 @@ def evaluate_model(
 
 
 def validation_error_pct(folder: Path, data_root: Path) -> float:
-    """The validation error of an exported folder, as its trial measured it at its end."""
+    """The validation error of an exported folder, measured as at the end of its trial."""
     loaded, runtime = load_exported(folder), _runtime(data_root)
     config = loaded.config
     numerics.apply(config, runtime.device)
@@ -75,7 +76,7 @@ def _whole_test(store: Store, side: int) -> Subset:
 
 
 def _other_classes(loaded: LoadedModel, store: Store) -> bool:
-    """Whether the data set's labels have to be translated to the model's; ConfigError where they cannot be."""
+    """Whether labels must be translated between data set and model; ConfigError where that is impossible."""
     num_classes = len(loaded.class_names)
     model_label_F = class_map(loaded.class_names, store.class_names)
     if model_label_F.tolist() == list(range(num_classes)):
@@ -92,6 +93,6 @@ def _other_classes(loaded: LoadedModel, store: Store) -> bool:
 
 
 def _numbered(name: str, class_names: tuple[str, ...]) -> bool:
-    """Whether the classes were prepared without names: numbers stand for whatever the labels mean."""
+    """Whether the data set was prepared without class names, so that its classes are only numbers."""
     has_names = name in KNOWN_DATASETS and KNOWN_DATASETS[name].class_names is not None
     return not has_names and class_names == tuple(map(str, range(len(class_names))))

@@ -1,4 +1,4 @@
-"""What a trained model says about images: probabilities and where it looked. One image, one answer."""
+"""Predicts images with a trained model: probabilities and attention maps, each image independent of the others."""
 
 from typing import NamedTuple
 
@@ -13,16 +13,16 @@ from trainables.runtime.randomness import stream
 
 class Inference(NamedTuple):
     probabilities_NC: np.ndarray
-    """float32; softmax of the logits averaged over the draws."""
+    """float32; softmax of the logits, which are averaged over the draws."""
     maps_Nhw: np.ndarray | None
-    """float32 headline map, without noise; None of a model without maps."""
+    """float32 headline map, without noise; None for a model without maps."""
 
 
 def infer(loaded: LoadedModel, images_NHWC: np.ndarray, draws: Draws | None = None) -> Inference:
     """Predicts raw RGB images, uint8 at the model's image size; ConfigError for any other shape or type.
 
-    `draws` defaults to those of the final evaluation. Every image is given the same noise, so that its answer does
-    not depend on the images beside it.
+    `draws` defaults to those of the final evaluation. Every image gets the same noise, so that its result does not
+    depend on the other images.
     """
     size = loaded.config.data.image_size
     if images_NHWC.dtype != np.uint8 or images_NHWC.ndim != 4 or images_NHWC.shape[1:] != (size, size, 3):
@@ -43,7 +43,7 @@ def infer(loaded: LoadedModel, images_NHWC: np.ndarray, draws: Draws | None = No
 
 
 def _one(loaded: LoadedModel, image_HWC: np.ndarray, draws: Draws) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    # One image a pass: convolutions of another batch size may differ in the last digits.
+    # One image per pass, because convolutions of another batch size may differ in the last digits.
     image_1HWC = torch.from_numpy(np.array(image_HWC))[None]
     generator = stream(loaded.config.seed, "inference")
     logits_1C, output = predict_batch(loaded.model, image_1HWC, loaded.config, draws, generator)

@@ -1,7 +1,7 @@
-"""What a finished model said of every test image: small arrays beside the checkpoint, so that confusion, the worst
-errors and what another model got right can be shown later without running anything.
+"""Stores a finished model's predictions for every test image as small arrays in the checkpoint.
 
-N test images in the subset's order, M of them kept with their maps, W worst errors, h w map size, Q anchors.
+From them the report shows the confusion matrix, the worst errors and comparisons with other models, without running a
+model. N test images in the subset's order, M of them kept with their maps, W worst errors, h w map size, Q anchors.
 """
 
 from collections.abc import Mapping
@@ -23,30 +23,30 @@ from trainables.models.quantizer import nearest_anchor
 
 NUM_WORST = 8
 NUM_MAPS = 512
-"""Maps are kept of the first so many test images: half a megabyte at 32 x 32 cells, one byte a cell."""
+"""Number of test images whose maps are kept, the first ones: half a megabyte at 32 x 32 cells, one byte per cell."""
 NUM_BINS = 40
 LEAST_SPAN = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """`maps_Mhw` and `worst_maps_Whw` are each stretched to their own range over 0 to 255."""
+    """Predictions of a model. Each map in `maps_Mhw` and `worst_maps_Whw` is min-max scaled to 0..255."""
 
     labels_N: NDArray[np.int16]
     predicted_N: NDArray[np.int16]
     worst_W: NDArray[np.int32]
     """Positions of the errors with the highest cross-entropy, highest first."""
     worst_probability_W: NDArray[np.float32]
-    """What the model gave the class that it predicted."""
+    """The model's probability of the class that it predicted."""
     worst_images_WHWC: NDArray[np.uint8]
     maps_Mhw: NDArray[np.uint8] | None = None
     worst_maps_Whw: NDArray[np.uint8] | None = None
     score_counts: NDArray[np.int64] | None = None
-    """Cells of all N headline maps by score, before they are quantised, over `score_edges`."""
+    """Histogram, with bins `score_edges`, of the cells of all N headline maps before quantisation."""
     score_edges: NDArray[np.float32] | None = None
     anchors_Q: NDArray[np.float32] | None = None
     anchor_counts_Q: NDArray[np.int64] | None = None
-    """Cells of all N maps that each anchor is nearest to."""
+    """Number of cells of all N maps for which each anchor is the nearest."""
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The arrays by name, for a safetensors file."""
@@ -83,14 +83,14 @@ class VerdictCollector:
         if self._scores_Nhw is not None:
             headline_BHW = next(iter(output.maps.values()))
             scores_BHW = headline_BHW if output.attention is None else output.attention.mean_BHW
-            # A model that diverged is refused by its metrics, not by what is kept to be looked at.
+            # NaN becomes 0 here; a diverged model is refused because of its metrics.
             self._scores_Nhw[rows] = scores_BHW.detach().float().nan_to_num().cpu()
 
     def verdicts(self, subset: Subset, world_size: int) -> Verdicts:
-        """Over all ranks' images, the same on every rank; collective. `subset` is the one that was evaluated."""
+        """The predictions for all ranks' images, the same on every rank; collective. `subset` is the evaluated one."""
         seen = [self._predicted_N, self._probability_N, self._nll_N]
         for rows in [*seen, *([] if self._scores_Nhw is None else [self._scores_Nhw])] if world_size > 1 else []:
-            # Every other rank holds zeros in these rows, so the sum is exact.
+            # All other ranks hold zeros in these rows, so the sum is exact.
             dist.all_reduce(rows)
         labels_N = torch.from_numpy(subset.split.labels_N[subset.indices_N])
         errors = (self._predicted_N != labels_N).nonzero()[:, 0]
@@ -118,10 +118,10 @@ class VerdictCollector:
 
 
 def score_histogram(scores_N: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """How many scores lie in each of `NUM_BINS` equal bins, and the bins' edges.
+    """Histogram of the scores in `NUM_BINS` equal bins, and the bins' edges.
 
-    A dead map has (nearly) one score everywhere: its bins still span a thousandth of it, since float32 has no 40
-    numbers between two that are closer.
+    A dead map has (nearly) the same score everywhere. Its bins still span a thousandth of the score, because float32
+    has too few numbers for 40 narrower bins.
     """
     lowest, highest = float(scores_N.min()), float(scores_N.max())
     span = max(highest - lowest, LEAST_SPAN * max(1.0, abs(lowest)))

@@ -1,4 +1,4 @@
-"""How long a model takes for one image: Table 4's last columns, on the machine at hand."""
+"""Measures a model's time for one image on this machine: the last columns of Table 4."""
 
 import statistics
 import time
@@ -14,9 +14,9 @@ _WARM_UP, _REPEATS = 3, 15
 
 
 def ms_per_image(model: Classifier, config: TrialConfig, device: torch.device) -> float:
-    """Median milliseconds of one image alone, with one draw of a and one of z, normalisation included.
+    """Median milliseconds for a batch of one image, with one draw of a and one of z, normalisation included.
 
-    The first passes choose algorithms and are not counted.
+    The first passes choose algorithms and do not count.
     """
     model.eval()
     side = config.data.image_size

@@ -1,15 +1,15 @@
 """Attention consistency of §4.4: the cosine of two maps, "flattened and normalized".
 
-The article does not say which normalisation. Scaling cannot change a cosine, so only the offset matters, and there are
+The article does not say which normalisation. Scaling does not change a cosine, so only the offset matters. There are
 three readings:
 
-raw       the maps as they are. Unrelated maps that are mostly on agree almost perfectly.
-minmax    each map stretched to [0, 1] first: what the authors' map post-processing does, the paper comparison.
-centered  each map minus its mean (Pearson): unrelated maps agree near 0.
+raw       the maps unchanged. Unrelated maps that are mostly on have a cosine of almost 1.
+minmax    each map min-max scaled to [0, 1], as in the authors' map post-processing; the comparison with the paper.
+centered  each map minus its mean (Pearson): unrelated maps have a cosine near 0.
 
-A map without contrast says nothing about where to look. Under `minmax` and `centered` it becomes the zero vector, and
-the cosine with a zero vector is defined as 0: flat agrees with nothing, not even with flat, so that dead attention
-cannot win. Under `raw` two flat maps agree fully, as the plain cosine has it; an all-zero map agrees with nothing.
+A flat map says nothing about where the model looks. Under `minmax` and `centered` it becomes the zero vector, and the
+cosine with a zero vector is defined as 0, even between two flat maps, so that dead attention cannot win. Under `raw`
+two flat maps have cosine 1, as the plain cosine says; an all-zero map has cosine 0 with every map.
 """
 
 from typing import Literal
@@ -20,7 +20,7 @@ from torch import Tensor
 Reading = Literal["minmax", "raw", "centered"]
 
 FLAT_RELATIVE_RANGE = 1e-6
-"""A map whose range is below this share of its largest magnitude is flat: about eight roundings of float32."""
+"""A map is flat if its range is below this share of its largest magnitude: about eight float32 roundings."""
 
 
 def cosine(first_BHW: Tensor, second_BHW: Tensor, reading: Reading) -> Tensor:
@@ -30,7 +30,7 @@ def cosine(first_BHW: Tensor, second_BHW: Tensor, reading: Reading) -> Tensor:
 
 
 def minmax_scale(maps_BHW: Tensor) -> Tensor:
-    """Each map min-max scaled to [0, 1], float64 (B, H*W); a flat map becomes 0 everywhere."""
+    """Scales each map to [0, 1] by its minimum and maximum, float64 (B, H*W); a flat map becomes 0 everywhere."""
     cells = maps_BHW.flatten(1).double()
     lowest, highest = cells.amin(dim=1, keepdim=True), cells.amax(dim=1, keepdim=True)
     span = highest - lowest
@@ -41,7 +41,7 @@ def minmax_scale(maps_BHW: Tensor) -> Tensor:
 def _offset(maps_BHW: Tensor, reading: Reading) -> Tensor:
     if reading == "raw":
         return maps_BHW.flatten(1).double()
-    stretched = minmax_scale(maps_BHW)  # before centring too: no digits are lost on a map that is nearly constant
+    stretched = minmax_scale(maps_BHW)  # before centring too, so that a nearly constant map loses no digits
     return stretched if reading == "minmax" else stretched - stretched.mean(dim=1, keepdim=True)
 
 

@@ -1,4 +1,4 @@
-"""How much a map says: its spread over the cells. Published beside every score, since constant maps always agree.
+"""Contrast of a map: its spread over the cells. Reported with every score, because constant maps always agree.
 
 B maps, H W map size.
 """
@@ -21,9 +21,9 @@ def variation(maps_BHW: Tensor) -> Tensor:
 
 
 def entropy(maps_BHW: Tensor) -> Tensor:
-    """Entropy of the map normalised to sum 1, over ln(H W), float64 (B,): 1 is flat, 0 is one cell.
+    """Entropy of the map normalised to sum 1, divided by ln(H W), float64 (B,): 1 is flat, 0 is a single cell.
 
-    Draws of the attention may fall below 0 and count as 0; a map without any mass, or of one cell, is flat.
+    Negative values, which draws of the attention may have, count as 0. A map without mass, or of one cell, is flat.
     """
     mass = maps_BHW.flatten(1).double().clamp_min(0)
     totals = mass.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""A few images with their modifications, predictions and maps as plain arrays: small, picklable, drawn elsewhere.
+"""Example panels: a few images with their modifications, predictions and maps, as small picklable arrays.
 
 N examples, K columns (the clean image first), H W image size, h w map size.
 """
@@ -21,7 +21,7 @@ from trainables.runtime.randomness import stream
 
 CLEAN = "clean"
 SHOWN = ("interp_color_p8", "interp_svhn_p8", metrics.HIGH_FREQUENCIES, metrics.LOW_FREQUENCIES)
-"""Modifications shown: one of each kind, at the window size where learned maps begin to move."""
+"""Modifications shown: one of each kind, at the smallest window size that changes learned maps."""
 _ARRAYS = ("images_NKHWC", "maps_NKhw", "predicted_NK", "minmax_cosine_NK", "centered_cosine_NK", "labels_N")
 
 
@@ -33,7 +33,7 @@ class Panels:
     maps_NKhw: NDArray[np.float32]
     predicted_NK: NDArray[np.int64]
     minmax_cosine_NK: NDArray[np.float64]
-    """Of each map with the clean image's; the paper comparison."""
+    """Cosine of each map with the clean image's map; the comparison with the paper."""
     centered_cosine_NK: NDArray[np.float64]
     labels_N: NDArray[np.int64] | None
     threshold: float
@@ -60,7 +60,7 @@ def example_panels(
     seed: int,
     count: int = 8,
 ) -> Panels:
-    """Panels of the first `count` images, five passes of the model; `labels` are class indices (N,) or None.
+    """Panels of the first `count` images, in five passes of the model; `labels` are class indices (N,) or None.
 
     Raises ConfigError as `score_interpretability` does.
     """

@@ -20,7 +20,7 @@ def modify(
     filtered_range: Literal["minmax", "clip"],
     generator: torch.Generator,
 ) -> Tensor:
-    """Modified copies of raw uint8 images (B, H, W, C); `name` is one of `metrics.MODIFICATIONS`."""
+    """Returns modified copies of raw uint8 images (B, H, W, C); `name` is one of `metrics.MODIFICATIONS`."""
     if name in _COLOR_SIZES_PX:
         return occlusion.occlude_with_color(images_BHWC, _COLOR_SIZES_PX[name], generator)
     if name in _IMAGE_SIZES_PX:
@@ -33,7 +33,7 @@ def modify(
 
 
 def require_modifiable(images_BHWC: Tensor, occluders_MHWC: Tensor) -> None:
-    """Raises ConfigError unless all ten modifications exist for such images and occluders."""
+    """Raises ConfigError unless all ten modifications are possible with these images and occluders."""
     if images_BHWC.ndim != 4 or 0 in images_BHWC.shape or images_BHWC.dtype != torch.uint8:
         raise ConfigError(
             f"the images to modify are {images_BHWC.dtype} of shape {tuple(images_BHWC.shape)}; allowed: raw uint8 "

@@ -13,7 +13,7 @@ from trainables.errors import ConfigError
 def occlude_with_color(images_BHWC: Tensor, size_px: int, generator: torch.Generator) -> Tensor:
     """Covers one window per image with one colour, uniform over RGB, at a uniform position fully inside.
 
-    A window as large as the image covers it whole. Raises ConfigError when it is larger.
+    A window as large as the image covers all of it. Raises ConfigError for a larger window.
     """
     colors_BC = torch.randint(0, 256, (images_BHWC.shape[0], images_BHWC.shape[3]), generator=generator)
     patches = colors_BC.to(torch.uint8)[:, None, None, :].expand(-1, size_px, size_px, -1)
@@ -25,8 +25,8 @@ def occlude_with_images(
 ) -> Tensor:
     """Covers one window per image with a random occluder resized to p x p, at a uniform position fully inside.
 
-    The resize is bilinear and antialiased, as image libraries do it, so that a 4 x 4 window shows the whole occluder.
-    Raises ConfigError when the window is larger than the image.
+    The resize is bilinear and antialiased, so that a 4 x 4 window shows the whole occluder.
+    Raises ConfigError for a window larger than the image.
     """
     chosen_B = torch.randint(0, occluders_MHWC.shape[0], (images_BHWC.shape[0],), generator=generator)
     occluders_BCHW = occluders_MHWC[chosen_B].permute(0, 3, 1, 2).float()

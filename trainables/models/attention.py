@@ -1,4 +1,4 @@
-"""The attention module p(a|x) = N(a | mu, sigma^2) of one score per cell, and what the scores do to the features.
+"""The attention module p(a|x) = N(a | mu, sigma^2), with one score per cell; the scores modulate the features.
 
 B batch, C channels, H W map size, S attention draws.
 """
@@ -15,7 +15,7 @@ Modulation = Literal["residual", "product"]
 
 
 class SpatialAttention(nn.Module):
-    """Mean and standard deviation of the map from the features: sigmoid of the mean path; a convolution of the mean."""
+    """Computes the map's mean (sigmoid of the mean path) and standard deviation (a convolution of the mean)."""
 
     def __init__(self, mean_path: nn.Module, sigma_kernel: int, sigma_offset: float) -> None:
         """`mean_path` maps (B, C, H, W) to (B, 1, H, W).
@@ -35,7 +35,7 @@ class SpatialAttention(nn.Module):
 
 
 def modulate(f_BCHW: Tensor, scores_SBHW: Tensor, how: Modulation) -> Tensor:
-    """The features under every draw of the map, (S*B, C, H, W), draw by draw.
+    """The features modulated by every draw of the map, (S*B, C, H, W), draw by draw.
 
     `residual` is f + a f of the released code, `product` a f; the paper says "attention-modulated".
     """

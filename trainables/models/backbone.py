@@ -1,4 +1,4 @@
-"""What a backbone's file offers to the models that are put together from it."""
+"""The interface of a backbone module: the parts from which models are built."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Backbone(Protocol):
-    """A module such as `vgg` or `wrn`; `width` scales every channel count."""
+    """A Python module such as `vgg` or `wrn`; `width` scales every channel count."""
 
     @property
     def HAS_DROPOUT(self) -> bool: ...  # noqa: N802

@@ -1,6 +1,6 @@
-"""Diagonal Gaussians, drawn by reparametrisation: the attention p(a|x), the latent p(z|x, a), and its KL to the prior.
+"""Diagonal Gaussians by reparametrisation: the attention p(a|x), the latent p(z|x, a), and its KL to the prior.
 
-K latent size; `...` any leading dimensions. Everything here runs in float32 or finer, under autocast too.
+K latent size; `...` any leading dimensions. Everything here runs in float32 or finer, also under autocast.
 """
 
 from typing import Literal
@@ -36,12 +36,12 @@ def latent_posterior(h_2K: Tensor) -> tuple[Tensor, Tensor]:
 def kl_nats(mean_K: Tensor, std_K: Tensor, kind: KL = "exact") -> Tensor:
     """KL of the latent to r(z) = N(0, I) in nats, summed over K: (..., K) to (...).
 
-    `exact` is D_KL[N(mean, std^2) || N(0, I)] of Eq. 10. `released` is the authors' code, which evaluates the
-    divergence at scale exp(std) although z is drawn at scale std; it is never smaller than mean^2 / 2, and has its
-    minimum at std = 0.
+    `exact` is D_KL[N(mean, std^2) || N(0, I)] of Eq. 10. `released` is the authors' code, which computes the
+    divergence at scale exp(std) although it draws z at scale std; it is at least mean^2 / 2, with its minimum at
+    std = 0.
     """
     if kind == "exact":
-        # Where softplus underflows to 0, the divergence is as large as float32 can tell, not infinite.
+        # If softplus underflows to 0, the divergence is the largest that float32 can represent, not infinite.
         log_std_K = std_K.clamp_min(torch.finfo(std_K.dtype).tiny).log()
         return 0.5 * (mean_K.square() + std_K.square() - 1 - 2 * log_std_K).sum(-1)
     return 0.5 * (mean_K.square() + (2 * std_K).exp() - 1 - 2 * std_K).sum(-1)

@@ -1,7 +1,7 @@
-"""What every model of the project offers: a forward pass with its noise given, and maps without noise.
+"""The interface of every model: a forward pass that receives its noise, and maps without noise.
 
 B batch, C classes, h w map size, K latent size, S attention draws, T latent draws for each of them; S and T are 1
-where the model draws none.
+for a model without these draws.
 """
 
 from abc import ABC, abstractmethod
@@ -13,54 +13,56 @@ from torch import Tensor, nn
 
 
 class NoiseShapes(NamedTuple):
-    """Shapes of the fields of `Noise`; None for what the model does not draw."""
+    """Shapes of the fields of `Noise`; None for noise that the model does not need."""
 
     attention_SBHW: tuple[int, ...] | None
     latent_STBK: tuple[int, ...] | None
 
 
 class Noise(NamedTuple):
-    """Standard normal draws. An argument of the forward pass, so that ranks, retries and compilers see the same."""
+    """Standard normal draws; an argument of the forward pass, so that all ranks, retries and compilers use the same."""
 
     attention_SBHW: Tensor | None
     latent_STBK: Tensor | None
 
 
 class AttentionDraws(NamedTuple):
-    """Spatial attention p(a|x) and what was drawn from it."""
+    """The spatial attention p(a|x) and its draws."""
 
     draws_SBHW: Tensor
     """a = mu + sigma * noise, never clamped."""
     modulation_SBHW: Tensor
-    """What multiplies the features: a, or its quantised values with the straight-through gradient."""
+    """The scores that modulate the features: a, or its quantised values with the straight-through gradient."""
     quantized_SBHW: Tensor | None
-    """The anchors' values with the gradient to the anchors; None without a quantiser."""
+    """The anchors' values, with the gradient to the anchors; None without a quantiser."""
     mean_BHW: Tensor
     std_BHW: Tensor
 
 
 class Latent(NamedTuple):
-    """The bottleneck's Gaussian, one for every attention draw."""
+    """The bottleneck's Gaussians, one per attention draw."""
 
     mean_SBK: Tensor
     std_SBK: Tensor
 
 
 class Output(NamedTuple):
-    """One forward pass; everything in float32 or finer."""
+    """The result of one forward pass; everything in float32 or finer."""
 
     logits_STBC: Tensor
     maps: dict[str, Tensor]
-    """Where the model looks, (B, h, w) by name, the headline map first; empty without spatial maps. Without noise and
-    without gradient: a score must not see draws, which make dead maps look alive, and alike under equal noise."""
+    """The model's attention maps, (B, h, w) by name, the headline map first; empty without spatial maps.
+
+    They have no noise and no gradient. A score must not see draws: noise makes dead maps look alive, and equal noise
+    makes them look alike."""
     attention: AttentionDraws | None = None
     latent: Latent | None = None
     auxiliary_logits_BC: Tensor | None = None
-    """Logits of a second head that is trained beside the first and predicts nothing."""
+    """Logits of a second head, which is trained with the first but not used for predictions."""
 
 
 class Classifier(nn.Module, ABC):
-    """An image classifier. Only `forward` trains, so it is all that DDP has to wrap."""
+    """An image classifier. Training calls only `forward`, so that DDP can wrap it."""
 
     def __init__(
         self,
@@ -69,9 +71,9 @@ class Classifier(nn.Module, ABC):
         draws_attention: bool = False,
         latent_dim: int | None = None,
     ) -> None:
-        """`map_sizes`: height and width at the trial's image size of each of `Output.maps`, in its order.
+        """`map_sizes`: height and width of each of `Output.maps` at the trial's image size, in the same order.
 
-        `draws_attention` says that the headline map is the mean of a distribution that is drawn from.
+        `draws_attention`: the headline map is the mean of a distribution from which the model draws.
         """
         super().__init__()
         self.map_sizes = dict(map_sizes or {})
@@ -80,7 +82,7 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_BCHW: Tensor, noise: Noise) -> Output:
-        """Logits of every draw, the maps, and what the loss needs."""
+        """Computes the logits of every draw, the maps, and the terms of the loss."""
 
     def noise_shapes(self, num_images: int, num_attention: int, num_latent: int) -> NoiseShapes:
         """(S, B, h, w) and (S, T, B, K)."""

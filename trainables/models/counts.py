@@ -1,4 +1,4 @@
-"""Size and cost of a trial's model, from shapes alone: nothing is allocated or computed."""
+"""Counts the parameters and the cost of a trial's model from shapes alone, without memory or computation."""
 
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ from trainables.models.classifier import Noise
 
 class ModelCounts(NamedTuple):
     parameters: int
-    """Trainable parameters: Table 3, but for its VGG-aib rows."""
+    """Trainable parameters: Table 3, except its VGG-aib rows."""
     parameters_with_buffers: int
     """Everything in the state dict, BatchNorm statistics included: Table 3's VGG-aib rows."""
     macs: int
-    """Multiply-accumulates of convolutions and linear layers, one image, one draw of a and one of z.
+    """Multiply-accumulates of convolutions and linear layers for one image, one draw of a and one of z.
 
-    Table 4 calls them FLOPs; its WRN rows count modules that were registered twice several times over.
+    Table 4 calls them FLOPs; its WRN rows count modules several times that were registered twice.
     """
     map_sizes: dict[str, tuple[int, int]]
     """Height and width of the model's maps by name, the headline map first."""

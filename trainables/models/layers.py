@@ -1,4 +1,4 @@
-"""Pieces that both backbones use."""
+"""Layers that several models share."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def scaled(channels: int, width: float) -> int:
-    """A channel count of the paper at another width: rounded half up, at least 1."""
+    """A channel count of the paper scaled to another width, rounded half up, at least 1."""
     return max(1, math.floor(channels * width + 0.5))
 
 
@@ -24,13 +24,15 @@ class GlobalMean(nn.Module):
 
 
 def at_least_fp32(x: Tensor) -> Tensor:
-    """The tensor in its own precision or float32, whichever is finer: what must not run in bf16 starts here."""
+    """The tensor in its own precision or float32, whichever is finer; for computations that must not run in bf16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class Fp32Linear(nn.Linear):
-    """A linear layer in float32 or finer, under autocast too: the ones around z, whose noise is at the start no larger
-    than bf16's last digit."""
+    """A linear layer in float32 or finer, also under autocast.
+
+    Used around z, because at the start of training its noise is no larger than bf16's last digit.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         # Autocast does not know the meta device, on which models are counted.
@@ -43,8 +45,8 @@ class Fp32Linear(nn.Linear):
 class GridMean(nn.Module):
     """Means over a grid of `side` x `side` windows, (B, C, H, W) to (B, C, side, side).
 
-    The windows of AdaptiveAvgPool2d, which overlap where the sides do not divide and may repeat cells of small maps;
-    its backward is not deterministic on GPUs, that of slices is.
+    The windows are those of AdaptiveAvgPool2d: they overlap if the sides do not divide, and may repeat cells of small
+    maps. Its backward is not deterministic on GPUs; the backward of slices is.
     """
 
     def __init__(self, side: int) -> None:

@@ -1,7 +1,7 @@
-"""ImageNet weights for the backbones that have them: where the file is looked for, what it must be, where it goes.
+"""Downloads, checks and loads ImageNet weights for the backbones that have them.
 
-The files are torchvision's (`IMAGENET1K_V1`, those of the released code), in torch's own cache. Their names carry the
-beginning of their SHA-256, which is checked at every use: a file that is cut short or altered is refused.
+The files are torchvision's (`IMAGENET1K_V1`, as in the released code), in torch's own cache. Their names contain the
+first digits of their SHA-256, which is checked at every use: a truncated or altered file is refused.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ _PIECE_BYTES = 1 << 20
 
 
 class ImageNetWeights(NamedTuple):
-    """A weight file and how its names become ours."""
+    """A weight file, and how its tensor names map to ours."""
 
     entry: str
     """Name of the weights in torchvision's catalogue."""
     file: str
     """Name of the file: `NAME-HASH.pth`, with the first digits of its SHA-256."""
     prefixes: Mapping[str, str]
-    """Beginning of a tensor's name in the file -> in our model. What begins otherwise, the classifier, is not used."""
+    """Prefix of a tensor's name in the file -> prefix in our model. All other tensors (the classifier) are not used."""
 
 
 _STEM_AND_GROUPS = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")
@@ -48,7 +48,7 @@ WEIGHTS = {
 
 
 def require_pretrainable(model: ModelConfig) -> None:
-    """ConfigError where a model asks for weights that its backbone or its width cannot have."""
+    """ConfigError where a model asks for weights that do not exist for its backbone or its width."""
     if model.pretrained == "none":
         return
     if model.backbone not in WEIGHTS:
@@ -64,14 +64,14 @@ def require_pretrainable(model: ModelConfig) -> None:
 
 
 def weight_file(model: ModelConfig) -> Path:
-    """Where the model's weight file is looked for: under TORCH_HOME, as torchvision does."""
+    """The path of the model's weight file: under TORCH_HOME, as in torchvision."""
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[model.backbone].file
 
 
 def fetch(model: ModelConfig) -> Path | None:
-    """The model's checked weight file, downloaded where it is not there yet; None where it asks for none.
+    """Returns the model's checked weight file, and downloads it if missing; None if the model needs none.
 
-    Raises DataError for a damaged file, and where the machine cannot download it.
+    Raises DataError for a damaged file, and where the download fails.
     """
     if model.pretrained == "none":
         return None
@@ -102,7 +102,7 @@ def load_imagenet(network: nn.Module, model: ModelConfig) -> None:
         for theirs, ours in prefixes.items()
         if name.startswith(theirs)
     }
-    # Files older than BatchNorm's batch counter lack it; it starts at 0 and is not used with a fixed momentum.
+    # Old files lack BatchNorm's batch counter. It starts at 0, and a fixed momentum does not use it.
     wanted = {
         name for name in own if name.startswith(tuple(prefixes.values())) and not name.endswith("num_batches_tracked")
     }
@@ -118,7 +118,7 @@ def load_imagenet(network: nn.Module, model: ModelConfig) -> None:
 
 
 def _download(model: ModelConfig, path: Path) -> None:
-    """All or nothing: several processes may download at a time, and the last one's file stays."""
+    """Downloads all or nothing; if several processes download at the same time, the last file stays."""
     url = _url(model)
     aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
     try:

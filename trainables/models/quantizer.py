@@ -1,4 +1,4 @@
-"""Attention score quantisation (§3.3): every cell of the map takes the nearest of Q learnable anchor values.
+"""Quantises attention scores (§3.3): every cell of the map takes the nearest of Q learnable anchor values.
 
 Q anchors; the map may have any shape.
 """
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 
 class Quantized(NamedTuple):
-    """Two tensors of equal values and different gradients, in the shape of the map."""
+    """Two tensors with equal values and different gradients, in the shape of the map."""
 
     straight_through: Tensor
-    """What goes on to the encoder; its gradient passes to the map unaltered, and none to the anchors."""
+    """Input of the encoder; its gradient passes to the map unchanged, and not to the anchors."""
     values: Tensor
-    """The anchors' values; their gradient goes to the anchors and none to the map."""
+    """The anchors' values; their gradient passes to the anchors, and not to the map."""
 
 
 class AnchorQuantizer(nn.Module):
@@ -41,14 +41,14 @@ class AnchorQuantizer(nn.Module):
 def nearest_anchor(a: Tensor, anchors_Q: Tensor) -> Tensor:
     """Index of each cell's nearest anchor, ties to the lower index (Eq. 9), int64 in the shape of `a`.
 
-    O(log Q) a cell, where comparing with every anchor would hold Q distances a cell. Anchors may be in any order and
-    equal to each other. Distances are compared in float64, in which differences of float32 values do not round.
-    NaN, in the map or the anchors, gives some valid index: the loss reports it, not this look-up.
+    O(log Q) per cell; comparing with every anchor would need memory for Q distances per cell. Anchors may be in any
+    order and may be equal. Compares distances in float64, where differences of float32 values do not round.
+    NaN, in the map or the anchors, gives some valid index; the loss reports NaN, not this function.
     """
     last = len(anchors_Q) - 1
     cells = a.double().contiguous()
     sorted_Q, order_Q = torch.sort(anchors_Q.double(), stable=True)
-    # Equal anchors are adjacent and in order of index: the first of them stands for all.
+    # Equal anchors are adjacent, in order of index; the first one represents all of them.
     first_Q = torch.searchsorted(sorted_Q, sorted_Q).clamp_max(last)
     position = torch.searchsorted(sorted_Q, cells)
     below, above = first_Q[(position - 1).clamp_min(0)], first_Q[position.clamp_max(last)]

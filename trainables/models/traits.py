@@ -1,4 +1,4 @@
-"""What each model by name has and has not: known without building it, so that a search can be refused at once."""
+"""The parts that each model has, by name, known without building it, so that a search can be refused at once."""
 
 import difflib
 from typing import NamedTuple
@@ -11,10 +11,10 @@ class Traits(NamedTuple):
     """Names of `Output.maps`, the headline map first."""
     draws_attention: bool = False
     latent: bool = False
-    """A bottleneck, so a KL term."""
+    """A bottleneck, and so a KL term."""
     quantized: bool = False
     auxiliary: bool = False
-    """A second head with a cross-entropy of its own."""
+    """A second head with its own cross-entropy."""
 
 
 _AIB = Traits(maps=("attention",), draws_attention=True, latent=True)
@@ -84,7 +84,7 @@ _FIELDS_OF: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def traits(name: str) -> Traits:
-    """Raises ConfigError for an unknown `model.name`, naming those there are."""
+    """The traits of a model; ConfigError for an unknown `model.name`, with the valid names."""
     if name not in TRAITS:
         near = difflib.get_close_matches(name, MODELS, n=1)
         hint = f"did you mean '{near[0]}'? Allowed" if near else "allowed"
@@ -93,6 +93,6 @@ def traits(name: str) -> Traits:
 
 
 def fields_without_effect(name: str) -> dict[str, str]:
-    """Fields of a trial that change nothing for a model, each with what the model lacks. Raises as `traits`."""
+    """Fields of a trial that have no effect on a model -> the part that the model lacks. Raises as `traits`."""
     has = traits(name)._asdict()
     return {field: lacks for trait, (lacks, fields) in _FIELDS_OF.items() if not has[trait] for field in fields}

@@ -1,8 +1,8 @@
 """The VGG of the article (after Jetley et al., 2018): fifteen 3x3 convolutions and a 1x1 one, in parts.
 
-Conv blocks of 64, 128, 256 | 512, 512, 512, 512 channels. Pools come late: none before the last layer of `features`,
-so that the map has half the image's side. `width` scales every channel count. There is no dropout: the parameter is
-there because every backbone's parts are called alike.
+Conv blocks of 64, 128, 256 | 512, 512, 512, 512 channels. The first pool is the last layer of `features`, so that the
+map has half the image's side. `width` scales every channel count. There is no dropout; the parameter exists because all
+backbones have the same interface.
 """
 
 import math
@@ -28,18 +28,18 @@ def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Module:
 
 
 def fourth_block(width: float) -> list[nn.Module]:
-    """Three units of 512 channels on the features, and a pool that halves the side."""
+    """Three units of 512 channels after the features, then a pool that halves the side."""
     return [*_block(scaled(256, width), scaled(512, width), 3), _pool()]
 
 
 def fifth_block(width: float, *, pooled: bool = True) -> list[nn.Module]:
-    """Three more, with their pool or without."""
+    """Three more units, with or without their pool."""
     c = scaled(512, width)
     return [*_block(c, c, 3), *_pools(pooled)]
 
 
 def last_block(width: float, *, pooled: bool = True) -> list[nn.Module]:
-    """Two units with a pool after each, or none, and the 1x1 convolution that stands for a dense layer."""
+    """Two units, each with or without a pool after it, and the 1x1 convolution that replaces a dense layer."""
     c = scaled(512, width)
     return [*_block(c, c, 1), *_pools(pooled), *_block(c, c, 1), *_pools(pooled), nn.Conv2d(c, c, 1)]
 
@@ -97,5 +97,5 @@ def _pools(wanted: bool) -> list[nn.Module]:
 
 
 def _pool() -> nn.MaxPool2d:
-    # ceil_mode leaves a map of one cell as it is, which makes images under 32 pixels possible; no effect at 32.
+    # ceil_mode keeps a map of one cell, so that images under 32 pixels are possible; no effect at 32.
     return nn.MaxPool2d(2, ceil_mode=True)

@@ -1,6 +1,6 @@
 """VGG-16 without BatchNorm (Simonyan and Zisserman, 2015) as the article uses it on CUB-200-2011, in parts.
 
-Thirteen 3x3 convolutions and four pools: torchvision's `features` less its last pool, with the same indices, so that
+Thirteen 3x3 convolutions and four pools: torchvision's `features` without its last pool, with the same indices, so that
 ImageNet weights fit by name. The map has a sixteenth of the image's side: 14 x 14 at 224 pixels. There is no dropout.
 """
 
@@ -23,7 +23,7 @@ def features(width: float, dropout: float) -> nn.Sequential:
     c_in = 3
     for number, (channels, depth) in enumerate(_BLOCKS):
         if number:
-            # ceil_mode lets any side through; no effect at multiples of 16.
+            # ceil_mode allows any side; no effect at multiples of 16.
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
         for _ in range(depth):
             c_out = scaled(channels, width)
@@ -35,7 +35,7 @@ def features(width: float, dropout: float) -> nn.Sequential:
 def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequential:
     """Mean path before the sigmoid: three more convolutions, then Conv(3x3, 1).
 
-    The released code has the three in aib-qt only; Tables 3 and 4 hold for both models with them.
+    The released code has these three in aib-qt only; Tables 3 and 4 fit both models with them.
     """
     c = scaled(512, width)
     more = [layer for _ in range(3) for layer in (nn.Conv2d(c, c, 3, padding=1), nn.ReLU(inplace=True))]
@@ -59,5 +59,5 @@ def map_side(image_side: int) -> int:
 
 
 def initialize(model: nn.Module, generator: torch.Generator) -> None:
-    """Sets every parameter as the released code does, the same way as in `vgg`: Xavier-uniform, zero bias."""
+    """Sets every parameter as the released code does and as in `vgg`: Xavier-uniform, zero bias."""
     vgg.initialize(model, generator)

@@ -44,7 +44,7 @@ def features(width: float, dropout: float) -> nn.Sequential:
 
 
 def class_maps(width: float, num_classes: int, dropout: float) -> list[nn.Module]:
-    """Features to one map per class, (B, C, side/2, side/2), none below 0: a group, BN, Conv(1x1, C), BN, ReLU."""
+    """Features to one non-negative map per class, (B, C, side/2, side/2): a group, BN, Conv(1x1, C), BN, ReLU."""
     c = scaled(640, width)
     return [
         _group(scaled(320, width), c, 1, dropout),
@@ -61,7 +61,7 @@ def map_of_classes(num_classes: int) -> list[nn.Module]:
 
 
 def attention_mean(width: float, num_classes: int, dropout: float) -> nn.Sequential:
-    """Mean path before the sigmoid: Supplement C's "extra residual block", in the released code a whole group.
+    """Mean path before the sigmoid: Supplement C's "extra residual block", which is a whole group in the released code.
 
     It is the attention branch of ABN (Fukui et al., 2019) without its classifier.
     """

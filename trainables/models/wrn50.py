@@ -1,8 +1,8 @@
 """WRN-50-2 (ResNet-50 with bottlenecks twice as wide) as the article uses it on CUB-200-2011, in parts.
 
-Stem and first three groups are the features, the fourth group the encoder, and a fourth group of stride 1 the
-attention module. Names are torchvision's, so that ImageNet weights fit. The map has a sixteenth of the image's side:
-14 x 14 at 224 pixels. `width` scales every channel count; there is no dropout.
+The features are the stem and the first three groups, the encoder is the fourth group, and the attention module is
+another fourth group with stride 1. Names are torchvision's, so that ImageNet weights fit. The map has a sixteenth of
+the image's side: 14 x 14 at 224 pixels. `width` scales every channel count; there is no dropout.
 
 The article's 130.73 M parameters include a second third group (20 736 000) that the released code registers and
 never runs; without it the network has 109 990 675.
@@ -87,7 +87,7 @@ def map_side(image_side: int) -> int:
 
 
 def initialize(model: nn.Module, generator: torch.Generator) -> None:
-    """Sets every parameter and buffer as the released code does, the same way as in `wrn`: normal by outputs."""
+    """Sets every parameter and buffer as the released code does and as in `wrn`: normal, scaled by outputs."""
     wrn.initialize(model, generator)
 
 

@@ -43,7 +43,7 @@ TABLE_3_INPUTS: dict[tuple[int, int], tuple[str, ...]] = {
     (32, 100): ("cifar100",),
     (224, 200): ("cub200",),
 }
-"""Side of the input in pixels and number of classes -> data sets of that shape: one network a row of Table 3."""
+"""(Side of the input in pixels, number of classes) -> data sets of that shape. Each shape is a row of Table 3."""
 
 # Tables 3 and 4 by (side of the input in pixels, number of classes): millions of parameters; "FLOPs" in G and ms per
 # image for the AIB models.
@@ -89,7 +89,7 @@ _COSTS: dict[tuple[int, int], dict[str, tuple[float, float]]] = {
 
 
 class PublishedSize(NamedTuple):
-    """One model's row of Tables 3 and 4; None where the article gives none."""
+    """One model's row of Tables 3 and 4; None: the article gives no number."""
 
     parameters_M: float
     flops_G: float | None
@@ -99,18 +99,18 @@ class PublishedSize(NamedTuple):
 
 
 def published_error_pct(model: str, dataset: str) -> float | None:
-    """Table 1's error; `stl10-train` and `stl10-test` are for models trained on CIFAR-10. None where not given."""
+    """Error in Table 1, or None; `stl10-train` and `stl10-test` are errors of models trained on CIFAR-10."""
     row = dict(zip(TABLE_1_COLUMNS, _ERRORS_PCT.get(model, ()), strict=False))
     return row.get(dataset)
 
 
 def published_interpretability_pct(model: str, dataset: str) -> dict[str, float]:
-    """Table 2's ten scores by the names of `metrics.MODIFICATIONS`; empty where the article gives none."""
+    """The ten scores in Table 2 by the names of `metrics.MODIFICATIONS`; empty if the article gives none."""
     return dict(zip(MODIFICATIONS, _SCORES_PCT.get((model, dataset), ()), strict=False))
 
 
 def published_size(model: str, image_size: int, num_classes: int) -> PublishedSize | None:
-    """Tables 3 and 4 for a model at an input size; None where neither has it."""
+    """The row of Tables 3 and 4 for a model at an input size; None if neither has it."""
     parameters_M = _PARAMETERS_M.get((image_size, num_classes), {}).get(model)
     if parameters_M is None:
         return None

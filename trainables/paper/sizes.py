@@ -1,4 +1,4 @@
-"""A model's counted size beside the article's Tables 3 and 4, with the reason wherever the two differ."""
+"""Compares a model's counted size with the article's Tables 3 and 4, and explains each difference."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from trainables.models.counts import ModelCounts
 from trainables.paper.published import published_size
 
 UNUSED_LAYER3 = 20_736_000
-"""A second copy of WRN-50-2's third group: registered by the released code, never run, counted in Table 3."""
+"""Parameters of a second copy of WRN-50-2's third group: the released code registers it and never runs it, and Table 3
+counts it."""
 
 TIMED_ON = "TITAN Xp"
 
@@ -17,9 +18,9 @@ _SHAPING = ("bottleneck.latent_dim", "attention.num_anchors")
 
 
 def compare_sizes(config: TrialConfig, num_classes: int, counts: ModelCounts) -> dict[str, Any] | None:
-    """What `aib describe` gives under `paper`; None where Table 3 has no such model, or the width is another one.
+    """The content of `paper` in `aib describe`; None if Table 3 lacks the model, or the width is not 1.
 
-    `parameters_counted_alike` counts our network as the table counts its own.
+    `parameters_counted_alike` counts our network by the table's convention.
     """
     side, name = config.data.image_size, config.model.name
     published = published_size(name, side, num_classes)
@@ -47,7 +48,7 @@ def compare_sizes(config: TrialConfig, num_classes: int, counts: ModelCounts) ->
 
 
 def _counted_alike(name: str, side: int, counts: ModelCounts) -> tuple[int, str]:
-    """Our parameters by the convention of the model's row in Table 3, and the convention in words."""
+    """Our parameters by the convention of the model's row in Table 3, and that convention in words."""
     if "aib" in name and name.startswith("vgg") and side == 32:
         why = (
             "Table 3 counts BatchNorm statistics in its VGG-aib rows at 32 x 32: compare with parameters_with_buffers."

@@ -1,4 +1,4 @@
-"""Official archives: found where users keep them, and unpacked file by file, never trusting what a member claims."""
+"""Finds official archives and unpacks them file by file, without trusting the members' names and sizes."""
 
 import shutil
 import tarfile
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trainables.errors import DataError
 
 MAX_UNPACKED_BYTES = 4 * 2**30
-"""More than any official archive holds; a bomb stops here."""
+"""No official archive unpacks to more; stops an archive bomb."""
 _MAX_HEADER_BYTES = 2**16
 _HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
@@ -23,30 +23,30 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
 class Layout(NamedTuple):
-    """How a data set lies on disk: as the archive it is published in, and as the folder that comes out of it."""
+    """A data set's official archive, and the folder that it unpacks to."""
 
     archive: str
     folder: str
     files: tuple[str, ...]
-    """What is needed of the folder, by names relative to it; the first one marks it."""
+    """Needed files, relative to the folder; the first one identifies the folder."""
     subfolder: str | None = None
-    """A folder in it that is needed with everything below."""
+    """A sub-folder that is needed with all its content."""
 
     @property
     def advice(self) -> str:
         return f"Fetch {self.archive} again."
 
     def find(self, path: Path) -> Path | None:
-        """The folder or an archive, given either of them or the folder that holds one; None if neither."""
+        """Finds the folder or the archive at `path`, or in the folder `path`; None if neither is there."""
         for place in (path / self.folder, path, path / self.archive):
             if (place / self.files[0]).is_file() or (place.is_file() and place.name.endswith((".tar.gz", ".tgz"))):
                 return place
         return None
 
     def unpacked(self, place: Path, scratch: Path) -> Path:
-        """The folder at a found place; an archive's files are written below `scratch` first.
+        """The folder at a found place; unpacks an archive into `scratch` first.
 
-        Raises DataError for a damaged archive, and for one with links or with names that lead elsewhere.
+        Raises DataError for a damaged archive, and for one with links or with names that lead out of it.
         """
         if place.is_dir():
             return place
@@ -64,7 +64,7 @@ class Layout(NamedTuple):
         missing = set(self.files)
         left = MAX_UNPACKED_BYTES
         for member, inside in _members(place, archive):
-            # What is not needed is inflated as well, on the way to what is.
+            # Unneeded members count too, because they are decompressed as well.
             left -= member.size
             if left < 0:
                 raise DataError(f"{place} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes. {self.advice}")
@@ -78,7 +78,7 @@ class Layout(NamedTuple):
             with content, target.open("xb") as out:
                 shutil.copyfileobj(content, out, 2**20)
             missing.discard(name)
-            # What follows the last needed file can be gigabytes.
+            # Members after the last needed file can be gigabytes.
             if not missing and self.subfolder is None:
                 return
 
@@ -87,7 +87,7 @@ class Layout(NamedTuple):
 
 
 class _Member(tarfile.TarInfo):
-    """Refuses names and attributes of more than `_MAX_HEADER_BYTES`: tarfile would read them into memory whole."""
+    """Refuses names and attributes above `_MAX_HEADER_BYTES`, because tarfile reads them into memory whole."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _HEADERS and self.size > _MAX_HEADER_BYTES:
@@ -100,7 +100,7 @@ def _members(place: Path, archive: tarfile.TarFile) -> Iterator[tuple[tarfile.Ta
     for member in archive:
         inside = PurePosixPath(member.name)
         if inside.is_absolute() or ".." in inside.parts or "\\" in member.name:
-            raise DataError(f"{place}: member {member.name!r} leads out of the archive; nothing of it is used.")
+            raise DataError(f"{place}: member {member.name!r} leads out of the archive; the archive is not used.")
         if not (member.isfile() or member.isdir()):
             raise DataError(f"{place}: member {member.name!r} is a link or a device; no official archive holds one.")
         yield member, inside

@@ -1,4 +1,4 @@
-"""Files compared with their published MD5: against damage and mix-ups, not against malice."""
+"""Compares files with their published MD5, against damage and mix-ups (MD5 does not protect against attacks)."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from trainables.errors import DataError
 
 
 def check_md5(path: Path, published: str, advice: str) -> None:
-    """DataError, naming both digests, for a file of other bytes than the published ones, or one that is missing."""
+    """Raises DataError for a missing file, or one with another MD5; the message names both digests."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

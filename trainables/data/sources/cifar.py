@@ -1,6 +1,6 @@
-"""CIFAR-10's and CIFAR-100's official Python batches.
+"""Reads CIFAR-10 and CIFAR-100 from their official Python batches.
 
-The batches are pickles. Each is checked against its published MD5, then read by an unpickler that can rebuild numpy
+The batches are pickles. Each is checked against its published MD5, then read by an unpickler that can build numpy
 arrays and nothing else.
 """
 
@@ -38,7 +38,7 @@ class Cifar(NamedTuple):
     labels_key: str
     num_classes: int
     class_names: tuple[str, ...] | None
-    """None where a file of the folder tells them."""
+    """None: a file of the folder names them."""
     names_file: str | None
     names_key: str
     md5: Mapping[str, str]
@@ -101,11 +101,11 @@ class Cifar(NamedTuple):
         check_md5(path, self.md5[path.name], self.layout.advice)
         try:
             with path.open("rb") as file:
-                # As bytes: a batch of text would be a second copy of its images.
+                # As bytes, because decoding to text would copy all images.
                 content = _ArraysOnly(file, encoding="bytes").load()
             return {_text(key): _texts(value) for key, value in content.items()}
         except Exception as error:
-            # A hostile or broken pickle may raise anything; none of it is worth more than the file and the reason.
+            # A malicious or damaged pickle may raise any exception.
             raise self._unreadable(path, error) from error
 
     def _unreadable(self, path: Path, error: Exception) -> DataError:
@@ -121,7 +121,7 @@ def _texts(value: Any) -> Any:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Refuses every name but the three that rebuild a numpy array."""
+    """Refuses all names except the three that build a numpy array."""
 
     _ALLOWED: Mapping[tuple[str, str], Any] = {
         ("numpy", "ndarray"): np.ndarray,

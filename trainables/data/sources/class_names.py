@@ -1,4 +1,4 @@
-"""The classes of a folder of Parquet files: as its metadata names them, as the catalogue does, or as numbered."""
+"""Names the classes of a folder of Parquet files: from its metadata, from the catalogue, or as numbers."""
 
 import json
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ Metadata = Mapping[bytes, bytes]
 def parquet_class_names(
     name: str, metadata: Mapping[Path, Metadata], labels: Mapping[Path, np.ndarray]
 ) -> tuple[str, ...]:
-    """Index = label. DataError where files disagree, or name another number of classes than a known data set has.
+    """Class names; index = label. DataError where files disagree, or have another number than a known data set.
 
-    Fewer classes than known are taken where the metadata says what `subset` they are.
+    Accepts fewer classes than known if the metadata says under `subset` which they are.
     """
-    told: dict[tuple[str, ...], Path] = {}
+    named: dict[tuple[str, ...], Path] = {}
     for path, entries in metadata.items():
         if b"class_names" in entries:
-            told.setdefault(_parsed(path, entries[b"class_names"]), path)
-    if len(told) > 1:
-        first, second = list(told.values())[:2]
+            named.setdefault(_parsed(path, entries[b"class_names"]), path)
+    if len(named) > 1:
+        first, second = list(named.values())[:2]
         raise DataError(f"{first} and {second} name different classes in their metadata 'class_names'; make them one.")
-    for names, path in told.items():
+    for names, path in named.items():
         known = KNOWN_DATASETS[name].num_classes if name in KNOWN_DATASETS else len(names)
         if len(names) > known or (len(names) < known and b"subset" not in metadata[path]):
             raise DataError(

@@ -1,4 +1,4 @@
-"""CUB-200-2011 from the official archive or its folder: official split, each image cropped to its bird's box."""
+"""Reads CUB-200-2011 from the official archive or folder: official split, each image cropped to its bird's box."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ LAYOUT = Layout("CUB_200_2011.tgz", "CUB_200_2011", LISTS, "images")
 
 class Photo(NamedTuple):
     number: int
-    """As the lists count images, from 1."""
+    """Number of the image in the lists, from 1."""
     path: Path
     label: int
     box: tuple[float, ...]
@@ -30,7 +30,7 @@ class Photo(NamedTuple):
 
 
 class Cub200(NamedTuple):
-    """What the official files hold."""
+    """The size and the address of the official data set."""
 
     download: Download
     num_classes: int
@@ -40,7 +40,7 @@ class Cub200(NamedTuple):
         return LAYOUT.find(path)
 
     def source(self, place: Path, request: Request) -> ImageSource:
-        """Raises DataError for an archive of another MD5, and for lists that do not fit together."""
+        """Raises DataError for an archive with another MD5, and for inconsistent lists."""
         if place.is_file():
             check_md5(place, self.download.md5, f"{LAYOUT.advice} A repacked one has to be unpacked: give its folder.")
         folder = LAYOUT.unpacked(place, request.scratch)
@@ -91,7 +91,7 @@ class Cub200(NamedTuple):
 
 
 def _table(path: Path, num_fields: int) -> dict[int, list[str]]:
-    """Lines of a number and some fields."""
+    """Reads lines of a number and `num_fields` fields."""
     table: dict[int, list[str]] = {}
     try:
         if path.stat().st_size > MAX_LIST_BYTES:

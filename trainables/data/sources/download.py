@@ -1,4 +1,4 @@
-"""Official files from their official addresses, each compared with its published MD5."""
+"""Downloads official files from their official addresses and checks their published MD5."""
 
 import hashlib
 import http.client
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from trainables.errors import DataError
 
 STALL_S = 30.0
-"""A server that is silent for so long has stopped."""
+"""The download fails if the server is silent for this long."""
 
 
 class Download(NamedTuple):
@@ -22,7 +22,7 @@ class Download(NamedTuple):
 
 
 def download(title: str, files: tuple[Download, ...], folder: Path, advice: str) -> None:
-    """Writes the files into a folder; DataError, with the advice for doing without a network, when it cannot."""
+    """Writes the files into a folder; a failure raises DataError with the advice for a machine without a network."""
     for file in files:
         try:
             _fetch(file, folder / file.file)
@@ -40,4 +40,4 @@ def _fetch(file: Download, target: Path) -> None:
             digest.update(block)
             out.write(block)
     if digest.hexdigest() != file.md5:
-        raise ValueError(f"what came has MD5 {digest.hexdigest()}, published is {file.md5}")
+        raise ValueError(f"the download has MD5 {digest.hexdigest()}, published is {file.md5}")

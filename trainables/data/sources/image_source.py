@@ -1,4 +1,4 @@
-"""What a data set must offer to be prepared: its classes, and each split's images in pieces."""
+"""The interface of a data set's reader: the classes, and each split's images in pieces."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,29 +9,29 @@ from trainables.data.sources.bad_rows import BadRows
 
 
 class Request(NamedTuple):
-    """How a source is to be read."""
+    """Options for reading a source."""
 
     image_size: int
-    """Side of the square images to give, in pixels."""
+    """Side of the square images to return, in pixels."""
     scratch: Path
-    """A folder for files on the way, removed afterwards; on the disk that will hold the data set."""
+    """A folder for temporary files, on the data set's disk; removed afterwards."""
     bad_rows: BadRows
     extra: bool = False
-    """Whether SVHN's additional training images join its training split."""
+    """Whether to add SVHN's additional training images to its training split."""
 
 
 class ImageSource(NamedTuple):
-    """Readers raise DataError for a damaged file, and hand each bad record, by file and row, to the bad rows."""
+    """Readers raise DataError for a damaged file, and add each bad row to the request's `BadRows`."""
 
     class_names: tuple[str, ...]
     description: str
-    """Where the images came from, kept in the meta file."""
+    """Origin of the images, stored in the meta file."""
     num_images: Mapping[str, int]
-    """Images of each split; fewer come where bad rows are skipped."""
+    """Number of images of each split, before bad rows are skipped."""
     chunks: Callable[[str], Iterator[Split]]
-    """Pieces of one split, in order; all of them have the same optional columns."""
+    """Pieces of one split, in order; all have the same optional columns."""
 
 
 def rows_per_piece(image_size: int) -> int:
-    """Rows whose images together take about 16 MiB."""
+    """Number of rows whose images take about 16 MiB."""
     return max(1, min(1024, 2**24 // (3 * image_size**2)))

@@ -1,7 +1,7 @@
-"""MATLAB's level 5 .mat files read in pieces: scipy loads a variable whole, and SVHN's `extra` is 1.6 GB.
+"""Reads MATLAB's level 5 .mat files in pieces; scipy loads a variable whole, and SVHN's `extra` is 1.6 GB.
 
 The format: 128 bytes of header, then elements of a tag (type, bytes) and a body. A variable is a matrix element, alone
-or inside a zlib-compressed one, made of elements itself: flags, shape, name, values in column-major order.
+or inside a zlib-compressed element. It consists of elements: flags, shape, name, values in column-major order.
 Source: MathWorks, MAT-File Format (version 5).
 """
 
@@ -22,7 +22,7 @@ _MAX_HEAD_BYTES = 4096
 _BLOCK_BYTES = 2**18
 
 DAMAGED = (ValueError, EOFError, OSError, struct.error, zlib.error)
-"""What reading a damaged file raises."""
+"""Exceptions that reading a damaged file raises."""
 
 
 class Variable(NamedTuple):
@@ -33,12 +33,12 @@ class Variable(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
-    """As stored, which may be narrower than the variable's class."""
+    """Type of the stored values; may be narrower than the variable's class."""
 
     def pieces(self, num_values: int) -> Iterator[np.ndarray]:
-        """The values as flat arrays of at most so many, in column-major order.
+        """The values as flat arrays of at most `num_values`, in column-major order.
 
-        Raises one of DAMAGED for a damaged file; after the last piece too, where the checksum is.
+        Raises one of DAMAGED for a damaged file, also after the last piece, because the checksum comes last.
         """
         left = math.prod(self.shape)
         with self.path.open("rb") as file:
@@ -53,7 +53,7 @@ class Variable(NamedTuple):
 
 
 def read_variables(path: Path) -> dict[str, Variable]:
-    """The numeric arrays of a file, by name, without their values; one of DAMAGED for what is not such a file."""
+    """The numeric arrays of a file, by name, without their values; raises one of DAMAGED for any other file."""
     found = {}
     with path.open("rb") as file:
         end = file.seek(0, 2)
@@ -81,11 +81,11 @@ class _Body(Protocol):
     """The bytes inside a matrix element."""
 
     def read(self, count: int) -> bytes:
-        """Exactly so many further bytes; EOFError where there are fewer."""
+        """Exactly `count` further bytes; EOFError if there are fewer."""
         ...
 
     def finish(self) -> None:
-        """Told after the last value."""
+        """Called after the last value."""
         ...
 
 
@@ -115,11 +115,11 @@ class _Plain:
         return _exactly(self._file, count)
 
     def finish(self) -> None:
-        """Nothing follows that could be checked."""
+        """Does nothing: an uncompressed element has no checksum."""
 
 
 class _Inflated:
-    """A zlib stream of known length in a file, inflated no further than asked for."""
+    """A zlib stream of known length in a file, decompressed only as far as it is read."""
 
     def __init__(self, file: BinaryIO, num_bytes: int) -> None:
         self._file, self._left, self._zlib = file, num_bytes, zlib.decompressobj()
@@ -133,7 +133,7 @@ class _Inflated:
         return bytes(out)
 
     def finish(self) -> None:
-        """Passes the padding and compares the checksum, which follows it."""
+        """Skips the padding and lets zlib check the checksum, which follows it."""
         padding = 0
         while not self._zlib.eof:
             padding += len(self._some(8))
@@ -152,14 +152,14 @@ class _Inflated:
 
 
 class _Head(NamedTuple):
-    """What stands before a matrix's values."""
+    """The description before a matrix's values."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype | None
-    """None where the values are no plain numbers."""
+    """None: the values are not plain numbers."""
     inline: bytes | None
-    """Up to four bytes of values, which the format keeps inside the tag."""
+    """Up to four bytes of values, which the format stores inside the tag."""
 
 
 def _read_head(body: _Body, order: str) -> _Head:
@@ -178,7 +178,7 @@ def _read_head(body: _Body, order: str) -> _Head:
 
 
 def _element(body: _Body, order: str) -> bytes:
-    """A small element's content, its padding to eight bytes passed."""
+    """A small element's content; skips its padding to eight bytes."""
     _, num_bytes, inline = _tag(body, order)
     if inline is not None:
         return inline
@@ -188,7 +188,7 @@ def _element(body: _Body, order: str) -> bytes:
 
 
 def _tag(body: _Body, order: str) -> tuple[int, int, bytes | None]:
-    """Type, number of bytes and, where the bytes stand in the tag itself, these."""
+    """Type, number of bytes, and the bytes themselves if they are inside the tag."""
     tag = body.read(8)
     kind, num_bytes = struct.unpack(f"{order}II", tag)
     if kind >> 16:

@@ -1,4 +1,4 @@
-"""The official files of each data set: how they are found, read and downloaded."""
+"""The registry of official files: how to find, read and download each data set."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ from trainables.data.sources.svhn import SVHN
 class Official(NamedTuple):
     title: str
     find: Callable[[Path], Path | None]
-    """Where the files are, given what a user gives; None where they are not."""
+    """The files at or in a path that the user gives; None if they are not there."""
     source: Callable[[Path, Request], ImageSource]
-    """Reads what `find` found."""
+    """Reads the files that `find` returned."""
     downloads: tuple[Download, ...]
     extra: tuple[Download, ...] = ()
-    """Fetched on request only."""
+    """Downloaded on request only."""
 
 
 OFFICIAL: Mapping[str, Official] = {

@@ -1,4 +1,4 @@
-"""Images from Parquet: columns `image` (encoded bytes, plain or in a struct) and `label` (whole number)."""
+"""Reads images from Parquet: columns `image` (encoded bytes, plain or in a struct) and `label` (whole number)."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +19,21 @@ from trainables.errors import DataError
 MAX_ROWS = 50_000_000
 _ROWS = 256
 _BATCH_BYTES = 2**28
-"""Encoded images that are held at a time, as far as the file's own figures tell."""
+"""Encoded images in memory at a time, estimated from the file's metadata."""
 _DAMAGED = (pa.ArrowException, OSError)
 
 
 def parquet_files(folder: Path, split: str) -> list[Path]:
-    """`train.parquet`, or the shards `train-*.parquet` in the order of their names; empty where there are none."""
+    """`train.parquet`, or the shards `train-*.parquet` sorted by name; empty if there are none."""
     whole = folder / f"{split}.parquet"
     return [whole] if whole.is_file() else sorted(folder.glob(f"{split}-*.parquet"))
 
 
 def parquet_source(name: str, folder: Path, request: Request) -> ImageSource:
-    """Checks files, columns and all labels of a folder; the images are decoded as they are asked for.
+    """Checks files, columns and all labels of a folder; decodes the images later, piece by piece.
 
-    Images are cropped where a file's metadata has `bounding_boxes` (JSON: path to left, top, width and height in
-    pixels), and resized bilinearly to squares. `extra` asks for the split of that name too.
+    Crops images if a file's metadata has `bounding_boxes` (JSON: path to left, top, width and height in pixels), and
+    resizes them bilinearly to squares. With `Request.extra`, also reads the split `extra`.
     """
     parts = {split: parquet_files(folder, split) for split in (*SPLITS, *(("extra",) if request.extra else ()))}
     for part, paths in parts.items():
@@ -60,22 +60,22 @@ def parquet_source(name: str, folder: Path, request: Request) -> ImageSource:
 
 
 class _Shard(NamedTuple):
-    """One file, its columns checked."""
+    """One file with checked columns."""
 
     path: Path
     file: pq.ParquetFile
     metadata: Mapping[bytes, bytes]
     labels_N: np.ndarray
-    """int64; 0 where there is none."""
+    """int64; 0 where the label is null."""
     null_N: np.ndarray
-    """bool: rows without a label."""
+    """bool: the label is null."""
     boxes: Mapping[str, Sequence[float]] | None
-    """By the images' paths; None where whole images are wanted."""
+    """Path of an image -> its box; None: images are not cropped."""
 
 
 def _shard(path: Path) -> _Shard:
     try:
-        # Not pre-buffered: a whole row group's images would be held at once.
+        # Without pre-buffering, which would hold all images of a row group in memory.
         file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
         schema = file.schema_arrow
     except _DAMAGED as error:
@@ -87,7 +87,7 @@ def _shard(path: Path) -> _Shard:
         given = schema.field(column).type
         if not (_holds_bytes(given) if column == "image" else pa.types.is_integer(given)):
             raise DataError(f"{path}: column '{column}' is of type {given}; it must hold {kind}.")
-    # A few kB can claim billions of equal labels.
+    # A file of a few kB can declare billions of equal labels.
     if max(file.metadata.num_rows, sum(_group_rows(file))) > MAX_ROWS:
         raise DataError(f"{path} claims {file.metadata.num_rows:,} rows, allowed are {MAX_ROWS:,}; split the file.")
     try:
@@ -125,7 +125,7 @@ def _boxes(path: Path, image: Any, metadata: Mapping[bytes, bytes]) -> dict[str,
 
 
 def _good(shard: _Shard, num_classes: int, bad_rows: BadRows) -> np.ndarray:
-    """Rows (N, bool) whose label can be used."""
+    """Mask (N, bool) of the rows with a usable label."""
     for row in np.flatnonzero(shard.null_N):
         bad_rows.add(f"{shard.path}, row {row}", "the label is null", "Give it a label")
     advice = "Correct the row, or `class_names` in the file's metadata"
@@ -155,7 +155,7 @@ def _images(shard: _Shard, good_N: np.ndarray, request: Request) -> Iterator[Spl
 
 
 def _largest_row(file: pq.ParquetFile) -> int:
-    """Bytes of a row, in the row group where it is largest on average."""
+    """Largest average number of bytes per row of any row group."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     return max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=1) or 1
 

@@ -1,4 +1,4 @@
-"""One image's pixels as a data set keeps them: decoded with care, cropped to a box, resized to a square."""
+"""Decodes one untrusted image, crops it to a box and resizes it to a square."""
 
 import io
 import math
@@ -13,16 +13,16 @@ from PIL import Image
 MAX_BYTES = 64 * 2**20
 """Larger files are refused before they are read."""
 MAX_PIXELS = 50_000_000
-"""Larger images are refused before they are decoded: a few kB can claim gigapixels."""
+"""Larger images are refused before they are decoded: a file of a few kB can declare gigapixels."""
 MAX_SCANS = 100
-"""A progressive JPEG has about ten; each of thousands would cost a pass over all pixels."""
+"""A progressive JPEG has about ten scans. Each scan costs a pass over all pixels."""
 _START_OF_SCAN = b"\xff\xda"
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 def read_encoded(path: Path) -> bytes:
-    """An image file's bytes; ValueError for what is no plain file or too large, OSError where it cannot be read."""
+    """An image file's bytes; ValueError if it is not a plain file or is too large, OSError if it cannot be read."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there") if not path.exists() else ValueError("it is no plain file")
     with path.open("rb") as file:
@@ -33,17 +33,17 @@ def read_encoded(path: Path) -> bytes:
 
 
 def decode_image(encoded: bytes | None, image_size: int, box: Sequence[float] | None = None) -> np.ndarray:
-    """One encoded image as uint8 RGB (image_size, image_size, 3); ValueError says why it cannot be used.
+    """Decodes one image to uint8 RGB (image_size, image_size, 3); a ValueError says why it cannot be used.
 
-    `box` (left, top, width, height), in pixels, is cut out first, rounded to whole pixels and to the image's edges.
+    Crops to `box` (left, top, width, height in pixels) first, rounded to whole pixels and clipped to the image.
     """
     if not encoded:
         raise ValueError("the image is null" if encoded is None else "the image has no bytes")
     if len(encoded) > MAX_BYTES:
         raise ValueError(f"the image has {len(encoded):,} bytes, allowed are {MAX_BYTES:,}")
     try:
-        # Only formats decoded inside the process and without external programs. What Pillow warns of (sizes that we
-        # refuse anyway, transparency that is dropped) is not the user's to act on.
+        # Only formats that Pillow decodes without external programs. The user cannot act on Pillow's warnings: sizes
+        # that we refuse anyway, and dropped transparency.
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
             _check_header(image, encoded)
             image.load()
@@ -60,13 +60,13 @@ def decode_image(encoded: bytes | None, image_size: int, box: Sequence[float] | 
 
 
 def _check_header(image: Image.Image, encoded: bytes) -> None:
-    """ValueError for what would take too much time or memory, or would show something else than the file."""
+    """ValueError for an image that would take too much time or memory, or whose pixels would be misread."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"the image claims {width} x {height} pixels, allowed are {MAX_PIXELS:,}")
     if image.mode not in _MODES:
         raise ValueError(f"the image has mode {image.mode}; allowed: 8-bit grey or colour")
-    # A JPEG's further frames are a phone's depth map or preview, and are passed over.
+    # A JPEG's further frames are a phone's depth map or preview; they are skipped.
     if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
         raise ValueError(f"the image is an animation of {getattr(image, 'n_frames', 1)} frames; give one of them")
     if image.format in ("JPEG", "MPO") and encoded.count(_START_OF_SCAN) > MAX_SCANS:
@@ -74,7 +74,7 @@ def _check_header(image: Image.Image, encoded: bytes) -> None:
 
 
 def resize_images(images_NHWC: np.ndarray, image_size: int) -> np.ndarray:
-    """uint8 RGB images as squares of another side, bilinearly; the same array where they have that side already."""
+    """Resizes uint8 RGB images to squares bilinearly; returns the same array if they already have this side."""
     if images_NHWC.shape[1:3] == (image_size, image_size):
         return np.ascontiguousarray(images_NHWC)
     resized_NHWC = np.empty((len(images_NHWC), image_size, image_size, 3), np.uint8)

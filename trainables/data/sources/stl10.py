@@ -1,4 +1,4 @@
-"""STL-10's labelled images from the official binary files; the unlabelled ones are passed over."""
+"""Reads STL-10's labelled images from the official binary files; skips the unlabelled ones."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SVHN's cropped digits from the official .mat files: train, test and, on request, extra."""
+"""Reads SVHN's cropped digits from the official .mat files: train, test and, on request, extra."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ SIDE_PX = 32
 
 
 class Digits(NamedTuple):
-    """One file's variables: X uint8 (height, width, channel, N), so that an image is contiguous; y (N, 1)."""
+    """One file's variables: X uint8 (height, width, channel, N), column-major, so an image is contiguous; y (N, 1)."""
 
     path: Path
     images: Variable
@@ -34,7 +34,7 @@ class Svhn(NamedTuple):
     downloads: Mapping[str, Download]
 
     def find(self, path: Path) -> Path | None:
-        """The folder of the files, given it or one of them."""
+        """The folder of the files, from the folder itself or the path of one file."""
         folder = path if path.is_dir() else path.parent
         names = {self.downloads[part].file for part in ("train", "test")}
         given = path.is_dir() or path.name in {download.file for download in self.downloads.values()}
@@ -63,12 +63,12 @@ class Svhn(NamedTuple):
         except DAMAGED as error:
             raise _unreadable(path, error) from error
         images, num = found["X"], len(labels_N)
-        # MATLAB keeps no trailing side of one.
+        # MATLAB drops a trailing dimension of size one.
         shape = images.shape + (1,) * (4 - len(images.shape))
         if images.dtype != np.uint8 or shape != (SIDE_PX, SIDE_PX, 3, num):
             raise _unreadable(path, ValueError(f"X is {images.dtype} {shape}, not uint8 (32, 32, 3, {num})"))
         labels_N = np.where(np.isfinite(labels_N) & (labels_N == np.floor(labels_N)), labels_N, -1).astype(np.int64)
-        # A label of 0 would be the digit that the files call 10.
+        # The files call digit 0 "10", so a label of 0 is invalid.
         return Digits(path, images, np.select([labels_N == 10, labels_N == 0], [0, -1], labels_N))
 
 

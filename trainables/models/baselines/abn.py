@@ -1,4 +1,4 @@
-"""Attention branch network (Fukui et al., 2019): a branch that classifies by itself yields the map.
+"""Attention branch network (Fukui et al., 2019): its attention branch has its own classifier and produces the map.
 
 B batch, C classes, H W map size.
 """
@@ -12,9 +12,9 @@ from trainables.models.layers import GlobalMean, at_least_fp32
 
 
 class AttentionBranchNetwork(Classifier):
-    """Features, an attention branch with a classifier of its own, a perception branch on f + a f.
+    """Features, an attention branch with its own classifier, a perception branch on f + a f.
 
-    Its map `attention` is a = sigmoid of the branch's map; the branch's logits are the auxiliary ones.
+    Its map `attention` is a = sigmoid of the branch's map; the branch's logits are the auxiliary logits.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class AttentionBranchNetwork(Classifier):
         num_classes: int,
         map_size: tuple[int, int],
     ) -> None:
-        """`class_maps` maps features to (B, C, H, W), `attention_map` those to (B, 1, H, W), `perception` modulated
+        """`class_maps`: features to (B, C, H, W). `attention_map`: class maps to (B, 1, H, W). `perception`: modulated
         features to (B, C)."""
         super().__init__(map_sizes={"attention": map_size})
         self.features = features

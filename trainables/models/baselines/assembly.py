@@ -1,4 +1,4 @@
-"""The baselines put together from a backbone's parts, at a trial's width, dropout and image size."""
+"""Builds the baselines from a backbone's parts, at a trial's width, dropout and image size."""
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from trainables.models.classifier import Classifier
 from trainables.models.layers import half, scaled
 
 SCORE_CHANNELS = 128
-"""Of the score nets of VGG-PAN. Ours: at the features' own width they would add a quarter of the network."""
+"""Width of VGG-PAN's score nets. Our choice: at the features' width they would add a quarter of the network."""
 
 
 def plain(backbone: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
@@ -50,7 +50,7 @@ def vgg_gap(_: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
 
 
 def vgg_pan(_: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
-    """Gates after the first three pools; without the last two, which would leave the last attention one cell."""
+    """Gates after the first three pools; without the last two pools, which would reduce the last map to one cell."""
     width = config.model.width
     stages = _pooled_stages(config)
     return ProgressiveAttention(
@@ -71,7 +71,7 @@ def vgg_att2(_: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
 
 
 def vgg_att3(_: Backbone, config: TrialConfig, num_classes: int) -> Classifier:
-    """Attends after the third block too, whose features are projected to the width of the global one."""
+    """Also attends after the third block, with its features projected to the width of the global feature."""
     return _attend(dict(zip(("l1", "l2", "l3"), _pooled_stages(config), strict=True)), config, num_classes)
 
 
@@ -99,7 +99,7 @@ def _attend(stages: dict[str, Stage], config: TrialConfig, num_classes: int) -> 
 
 
 def _pooled_stages(config: TrialConfig) -> list[Stage]:
-    """The VGG from pool to pool, up to its third."""
+    """The VGG cut after each of its first three pools."""
     width = config.model.width
     first, second, third = _sides(config)
     return [

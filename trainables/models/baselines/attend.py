@@ -1,6 +1,6 @@
 """Attention to local features by their compatibility with the global one (Jetley et al., 2018): VGG-att2, VGG-att3.
 
-The variant of the public code whose size Table 3 gives: local features after the pools, parametrised compatibility
+The variant of the public code that has the size in Table 3: local features after the pools, parametrised compatibility
 u^T (l + g), sigmoid weights, concatenation.
 B batch, C classes, D channels of the global feature, h w map size.
 """
@@ -14,10 +14,10 @@ from trainables.models.layers import GlobalMean, at_least_fp32
 
 
 class LocalAttention(nn.Module):
-    """Weights of one stage's cells, and the local features under them."""
+    """Weights the cells of one stage's local features."""
 
     def __init__(self, channels: int, global_channels: int) -> None:
-        """Local features of another number of channels than the global one are first projected to it."""
+        """Projects the local features first, if their number of channels differs from the global feature's."""
         super().__init__()
         same = channels == global_channels
         self.project = None if same else nn.Conv2d(channels, global_channels, 1, bias=False)
@@ -31,7 +31,7 @@ class LocalAttention(nn.Module):
 
 
 class Attend(Classifier):
-    """Classifies by the attended local features of every stage, whose weights are its maps, the deepest first."""
+    """Classifies by the attended local features of every stage. Its maps are the stages' weights, deepest first."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Attend(Classifier):
         global_channels: int,
         num_classes: int,
     ) -> None:
-        """`stages` by the name of their map; `after` maps the last one to (B, D, h, w), the global feature by cell."""
+        """`stages` by the name of their map. `after` maps the last one to (B, D, h, w); global feature: its mean."""
         super().__init__(map_sizes={name: stages[name].map_size for name in reversed(stages)})
         self.stages = nn.ModuleList(stage.layers for stage in stages.values())
         self.after = nn.Sequential(after, GlobalMean())

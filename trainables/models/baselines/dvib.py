@@ -1,8 +1,8 @@
 """Deep variational information bottleneck (Alemi et al., 2017): AIB without its attention.
 
-The article gives no details of its row VGG-DVIB. This is the control that differs from AIB in the attention alone: same
-encoder, decoder, prior N(0, I) and beta.
-B batch, C classes, K latent size, T latent draws; there is one attention draw, of nothing.
+The article gives no details of its row VGG-DVIB. This control differs from AIB in the attention alone: same encoder,
+decoder, prior N(0, I) and beta.
+B batch, C classes, K latent size, T latent draws; S = 1, because there is no attention to draw.
 """
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from trainables.models.layers import at_least_fp32
 
 
 class DVIB(Classifier):
-    """Features, encoder p(z|x), decoder q(y|z). It has no map."""
+    """Features, encoder p(z|x), decoder q(y|z); no map."""
 
     def __init__(self, *, features: nn.Module, encoder: nn.Module, decoder: nn.Module, latent_dim: int) -> None:
         """`encoder` maps features to (B, 2K), `decoder` (..., K) to (..., C)."""

@@ -1,8 +1,8 @@
-"""Progressive attention (Seo et al., 2018), without the query that its tasks have and classification has not.
+"""Progressive attention (Seo et al., 2018), without its query, which classification does not have.
 
-After every pool a score net gates the features with a sigmoid of each cell; a last attention, softmax over the cells,
-weights the last feature map, whose sum is classified. Seo et al. do not classify with this backbone; which pools it
-keeps, and the score nets' width, are ours.
+After every pool a score net gates each cell of the features with a sigmoid. A last attention, a softmax over the cells,
+weights the last feature map; its weighted sum is classified. Seo et al. do not use this backbone for classification:
+the pools that it keeps, and the score nets' width, are our choice.
 B batch, C classes, D channels of the last feature map, h w map size.
 """
 
@@ -17,7 +17,7 @@ from trainables.models.layers import at_least_fp32
 
 
 class ScoreNet(nn.Sequential):
-    """One score per cell: Conv (3x3 looks around, 1x1 at the cell alone), BN, ReLU, Conv(1x1, 1)."""
+    """One score per cell: Conv (3x3 includes the neighbours, 1x1 only the cell), BN, ReLU, Conv(1x1, 1)."""
 
     def __init__(self, channels: int, hidden: int, kernel: int, *, bias: bool) -> None:
         super().__init__(
@@ -29,7 +29,7 @@ class ScoreNet(nn.Sequential):
 
 
 class ProgressiveAttention(Classifier):
-    """Its maps are the last attention, `last`, and the gates from the deepest to the first, `gateN` ... `gate1`."""
+    """Its maps are the last attention, `last`, then the gates from the deepest to the first, `gateN` ... `gate1`."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class ProgressiveAttention(Classifier):
         score_channels: int,
         num_classes: int,
     ) -> None:
-        """Each of `stages` ends with a pool. `after` maps the last one's gated features to (B, D, h, w), where
+        """Each of `stages` ends with a pool. `after` maps the last stage's gated features to (B, D, h, w), where
         D = `channels` and h, w = `map_size`."""
         gates = {f"gate{number}": stage.map_size for number, stage in reversed(list(enumerate(stages, 1)))}
         super().__init__(map_sizes={"last": map_size, **gates})
         self.stages = nn.ModuleList(stage.layers for stage in stages)
         self.gates = nn.ModuleList(ScoreNet(stage.channels, score_channels, 3, bias=True) for stage in stages)
         self.after = after
-        # The softmax is the same for every bias.
+        # No bias, because a softmax ignores it.
         self.last = ScoreNet(channels, score_channels, 1, bias=False)
         self.normalize = nn.BatchNorm1d(channels)
         self.classifier = nn.Linear(channels, num_classes)

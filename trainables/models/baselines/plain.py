@@ -1,4 +1,4 @@
-"""A backbone alone, without attention or bottleneck: rows VGG and WRN of Table 1.
+"""A backbone without attention and bottleneck: rows VGG and WRN of Table 1.
 
 B batch, C classes.
 """
@@ -10,7 +10,7 @@ from trainables.models.layers import at_least_fp32
 
 
 class Plain(Classifier):
-    """Features and an encoder whose outputs are the logits. It has no map and draws nothing."""
+    """Features and an encoder whose outputs are the logits; no map, no draws."""
 
     def __init__(self, *, features: nn.Module, encoder: nn.Module) -> None:
         """`encoder` maps features to (B, C)."""

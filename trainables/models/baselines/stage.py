@@ -1,4 +1,4 @@
-"""A stretch of a network up to a place where attention looks at the features."""
+"""A section of a network that ends where attention reads the features."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import nn
 
 class Stage(NamedTuple):
     layers: nn.Module
-    """From the stage before, or the image, to (B, channels, h, w)."""
+    """Maps the image, or the previous stage's features, to (B, channels, h, w)."""
     channels: int
     map_size: tuple[int, int]
     """h and w at the trial's image size."""
