@@ -1,4 +1,4 @@
-"""Each way of varying a field: what it contains, lists, refuses, and how it is stored."""
+"""Each distribution: what it contains, lists and refuses, and how it is stored."""
 
 import re
 

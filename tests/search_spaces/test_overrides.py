@@ -1,4 +1,4 @@
-"""`--set key=value` before a specification is checked."""
+"""`--set key=value` changes a specification before it is checked."""
 
 import time
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_a_trial_field_that_is_set_leaves_the_space_and_the_first_points(path: P
     found = load_spec(path, ["bottleneck.beta=0.5"])
     assert found.trial["bottleneck.beta"] == 0.5
     assert list(found.space) == ["bottleneck.latent_dim"]
-    assert found.first == ({"bottleneck.latent_dim": 64},)  # the two points had differed in beta only
+    assert found.first == ({"bottleneck.latent_dim": 64},)  # the two points differed only in beta
 
 
 def test_fixing_everything_leaves_one_trial(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The reader takes plain documents and refuses, quickly and with a place, whatever else YAML can be."""
+"""The reader accepts plain documents; it refuses all other YAML quickly, and names the place."""
 
 import os
 import pickle
@@ -132,10 +132,10 @@ def test_a_pipe_is_read_while_something_comes_and_given_up_when_not(
     os.mkfifo(path)
     monkeypatch.setattr(reader, "PIPE_WAIT_S", 0.2)
     with pytest.raises(SpecError, match="nothing came out of it"):
-        read_file(path)  # nobody writes to it
+        read_file(path)  # a pipe without a writer
     reading, writing = os.pipe()
     try:
-        # As the shell's <(command) gives it.
+        # The path of the shell's <(command).
         with pytest.raises(SpecError, match="nothing came out of it"):
             read_file(f"/dev/fd/{reading}")
         os.write(writing, b"a: [1, 2]\n")
@@ -184,7 +184,7 @@ def test_a_file_that_moved_to_a_subfolder_is_named(tmp_path: Path, name: str) ->
 
 @pytest.fixture
 def unreadable(tmp_path: Path) -> Iterator[Path]:
-    """A file that this process may not read; root reads everything, so it is somebody else for the time of the test."""
+    """A file that this process may not read. Root may read all files, so the test runs as another user."""
     path = tmp_path / "spec.yaml"
     path.touch(mode=0o000)
     before = os.geteuid()

@@ -1,4 +1,4 @@
-"""A specification is complete after reading, and says everything that is wrong with it at once."""
+"""A specification is complete after reading; one error reports all its problems."""
 
 import json
 import pickle
@@ -58,7 +58,7 @@ def test_shipped_searches_load_and_match_the_json_schema(path: Path) -> None:
 def test_the_shipped_json_schema_is_up_to_date() -> None:
     shipped = (FOLDER / "search.schema.json").read_text(encoding="utf-8")
     assert shipped == json_schema_text(), (
-        "write it anew: python -c 'from search_spaces.schema import *; print(json_schema_text(), end=\"\")' "
+        "write it again: python -c 'from search_spaces.schema import *; print(json_schema_text(), end=\"\")' "
         "> search_spaces/search.schema.json"
     )
 

@@ -1,4 +1,4 @@
-"""Every search that is shipped, walked: it reads, resolves, and plans on data that is prepared."""
+"""Every shipped search can be read, resolved and planned on prepared data."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def shipped(stem: str) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root where every data set is prepared, two images of each class and a few more."""
+    """A root where every data set is prepared, with at least two images of each class."""
     root = tmp_path_factory.mktemp("root")
     for known in KNOWN_DATASETS.values():
         names = known.class_names or tuple(map(str, range(known.num_classes)))
@@ -143,4 +143,4 @@ def test_the_two_objective_search_trades_error_against_live_interpretability() -
     ]
     assert [(c.metric, c.at_least) for c in found.constraints] == [("val_attention_std", 0.02)]
     trial = resolve_trial(found, {})
-    assert trial.epochs % trial.evaluation.interp_every_epochs == 0, "the last epoch's maps have to be scored"
+    assert trial.epochs % trial.evaluation.interp_every_epochs == 0, "the last epoch's maps must be scored"

@@ -1,4 +1,4 @@
-"""Every model goes through a folder of files and answers as before."""
+"""Every model can be exported and loaded, and predicts the same afterwards."""
 
 from pathlib import Path
 

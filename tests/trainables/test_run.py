@@ -1,4 +1,4 @@
-"""A trial by itself: `python -m trainables.run`, stopped and continued, and under torchrun."""
+"""`python -m trainables.run`: stopped and continued, and under torchrun."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def test_a_trial_whose_disk_was_full_goes_on_where_it_left_and_ends_the_same(
         with disk.full():
             assert main(command) == 1
         failed = capsys.readouterr()
-        assert failed.out == "", "an epoch that is not stored is not told either"
+        assert failed.out == "", "an epoch that is not stored is not reported either"
         assert "epoch_000002 cannot be written" in failed.err
         assert main(command) == 0
         assert without_timings(lines(capsys.readouterr().out)[:1]) == without_timings(whole[1:2])

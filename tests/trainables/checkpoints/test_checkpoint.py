@@ -1,4 +1,4 @@
-"""Checkpoints are whole or passed over."""
+"""A checkpoint is whole, or it is skipped."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_an_epoch_written_again_is_added_before_the_former_copy_goes(tmp_path: P
     assert checkpoint.latest_checkpoint(tmp_path) == again[-1]
     checkpoint.prune_checkpoints(tmp_path)
     assert list((tmp_path / "checkpoints").iterdir()) == [again[-1]]
-    # A thousandth attempt is newer than the 999th, and the next epoch than both.
+    # The 1000th attempt is newer than the 999th; the next epoch is newer than both.
     for name in ("epoch_000001.999", "epoch_000001.1000"):
         shutil.copytree(again[-1], other / "checkpoints" / name)
     assert write(other, 1, 4.0).name == "epoch_000001.1001"

@@ -1,4 +1,4 @@
-"""Names of checkpoints: made and parsed alike, and ordered by the state that they hold."""
+"""Checkpoint names are parsed to the values they are made of, and ordered by the state that they hold."""
 
 import pytest
 

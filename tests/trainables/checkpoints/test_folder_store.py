@@ -1,4 +1,4 @@
-"""One contract for checkpoints in a folder and in an object store: whole or passed over, whatever interrupts."""
+"""One contract for folder and object store: a checkpoint is whole or is skipped, after any interruption."""
 
 import os
 import signal
@@ -124,7 +124,7 @@ def test_writers_that_fail_leave_nothing_that_is_read(store: CheckpointStore) ->
 def test_a_full_disk_costs_the_checkpoint_it_stops_and_no_other(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """The storage itself, and the node's cache that uploads go through."""
+    """Both for the storage and for the node's cache, through which uploads go."""
     with small_disk(kind, tmp_path / "disk") as disk:
         monkeypatch.setenv(CACHE_VARIABLE, str(disk.path / "cache"))
         in_bucket = ObjectStore(Bucket.from_uri(request.getfixturevalue("uri")), tmp_path.name)
@@ -216,14 +216,14 @@ def test_an_upload_killed_in_the_middle_is_never_read_and_is_cleared_away(
     store.prune()
     assert newest_epoch(store) == 2
     assert len({key.split("/")[0] for key in store.bucket.list(store.prefix)}) == 2
-    assert list(cache.glob(".preparing-*")) == [], "the dead writer's folder is removed by the next"
+    assert list(cache.glob(".preparing-*")) == [], "the next writer removes the dead writer's folder"
 
 
 def test_a_second_writer_of_the_same_epoch_mixes_nothing(uri: str, tmp_path: Path) -> None:
     ours = ObjectStore(Bucket.from_uri(uri), tmp_path.name)
 
     class Interleaved(Bucket):
-        """Between this writer's files, another one writes the whole checkpoint."""
+        """Another writer writes the whole checkpoint after each file of this one."""
 
         def put(self, file: Path, key: str) -> None:
             super().put(file, key)
@@ -277,7 +277,7 @@ def test_a_cache_that_others_may_write_is_refused(cache: Path) -> None:
 
 
 def change(store: CheckpointStore, name: str, damage: str) -> None:
-    """Damages a stored checkpoint behind the store's back."""
+    """Damages a stored checkpoint directly, without the store."""
     file = "model.safetensors" if damage in ("altered", "cut", "gone") else MANIFEST
     if isinstance(store, FolderStore):
         path = store.folder / "checkpoints" / name / file

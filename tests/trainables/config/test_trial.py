@@ -1,4 +1,4 @@
-"""A trial as a value: strict, round-trips, and filled in by its recipe."""
+"""The trial's configuration is strict, survives a round trip, and gets its defaults from the recipe."""
 
 import math
 

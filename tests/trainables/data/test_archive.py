@@ -1,4 +1,4 @@
-"""Archives that lie: names that lead elsewhere, links, devices, bombs, and ends that are missing."""
+"""Malicious and damaged archives: names that lead out, links, devices, bombs, truncated files."""
 
 import gzip
 import io

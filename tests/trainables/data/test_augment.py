@@ -18,7 +18,7 @@ def data(**changes: Any) -> DataConfig:
 
 
 def one_by_one(config: DataConfig, seed: int) -> torch.Tensor:
-    """The same augmentation, image by image, in numpy."""
+    """Reference: the same augmentation in numpy, image by image."""
     height, width = (side - (config.stored_size - config.image_size) for side in IMAGES.shape[1:3])
     draws = draw(len(IMAGES), config, torch.Generator().manual_seed(seed))
     mean, std = (np.array(values) for values in NORMALIZATIONS[config.normalization])

@@ -1,4 +1,4 @@
-"""The official batches: Python 2 pickles, checked by digest, read without running anything."""
+"""CIFAR's official batches: Python 2 pickles, checked by digest, read without running code."""
 
 import hashlib
 import io
@@ -30,7 +30,7 @@ def python2_batch(
     names: list[str] | None = None,
     key: bytes = b"labels",
 ) -> bytes:
-    """A batch byte for byte as Python 2's cPickle wrote the official ones: protocol 2, byte strings, memo marks."""
+    """A batch with the same bytes as Python 2's cPickle writes: protocol 2, byte strings, memo marks."""
     marks = itertools.count(1)
 
     def mark() -> bytes:
@@ -57,7 +57,7 @@ def python2_batch(
 
 
 def make_folder(root: Path) -> tuple[Path, Cifar, dict[str, tuple[np.ndarray, list[int]]]]:
-    """A folder of small batches, the description of its files, and what is in them."""
+    """A folder of small batches, the description of its files, and their content."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     digests, truth = {}, {}
@@ -157,7 +157,7 @@ def test_label_out_of_range_is_named_or_skipped(tmp_path: Path) -> None:
 
 
 class Hostile:
-    """Unpickled without care, it would write a file."""
+    """A normal unpickler would write a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -207,10 +207,10 @@ def test_missing_batch_and_broken_archive_are_named(tmp_path: Path) -> None:
 
 def test_failed_download_says_how_to_do_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nobody listens there
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # a port without a server
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "")
-    # It is made once a process, of the variables as they are then.
+    # Python builds it once per process, from the variables at that time.
     monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(DataError, match=r"could not download CIFAR-10.*aib data prepare cifar10 --from PATH"):
         prepare("cifar10", tmp_path / "data", 32)
@@ -218,7 +218,7 @@ def test_failed_download_says_how_to_do_without(tmp_path: Path, monkeypatch: pyt
 
 
 def test_real_images_as_official_batch_pass_the_published_digest(tmp_path: Path) -> None:
-    """The official test batch, rebuilt byte by byte from Parquet, passes the default check and reads back."""
+    """The official test batch, rebuilt from Parquet with the same bytes, passes the default check and is read."""
     table = pq.read_table(real_data("cifar10") / "test.parquet")
     images = np.stack([decode_image(record["bytes"], 32) for record in table.column("image").to_pylist()])
     names = [record["path"].rsplit("/")[-1] for record in table.column("image").to_pylist()]

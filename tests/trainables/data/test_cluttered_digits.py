@@ -24,7 +24,7 @@ def test_every_source_digit_is_in_one_block_and_blocks_are_of_one_split() -> Non
 
 
 def test_scene_shows_nothing_from_other_blocks() -> None:
-    """Blanking every digit outside the scenes' blocks changes no pixel; blanking those inside changes scenes."""
+    """Erasing all digits outside the scenes' blocks changes no pixel; erasing those inside changes scenes."""
     digits, _ = load_digit_images()
     whole = scenes(0, 16)
     used = np.unique(deal_blocks(0)["train"][np.unique(whole.groups_N)])

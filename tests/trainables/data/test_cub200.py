@@ -1,4 +1,4 @@
-"""CUB-200-2011: lists that must agree, the official split, and each bird cut out by its box."""
+"""CUB-200-2011: the lists must agree, the split is the official one, each bird is cropped by its box."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Downloads from a server of this test's own."""
+"""Downloads from a server that the test starts."""
 
 import hashlib
 import tarfile
@@ -26,7 +26,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder and the address that serves it."""
+    """A folder, and the address of a server for it."""
     monkeypatch.setenv("no_proxy", "*")
     (tmp_path / "served").mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "served"))) as http:

@@ -28,7 +28,7 @@ def test_arrays_are_read_as_scipy_wrote_them(tmp_path: Path, compressed: bool, n
     found = read_variables(tmp_path / "a.mat")
     assert found.keys() == written.keys()
     for name, array in written.items():
-        # A trailing side of one is not kept.
+        # MATLAB drops a trailing dimension of size one.
         assert np.array_equal(values(tmp_path / "a.mat", name).reshape(array.shape), array), name
 
 

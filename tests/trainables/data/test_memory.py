@@ -1,4 +1,4 @@
-"""Preparing holds a piece of a data set at a time, however large it is."""
+"""Preparing a data set of any size holds only one piece of it in memory."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from tests.trainables.data.test_svhn import make_svhn
 
 SMALL, LARGE = 2_000, 30_000
 ALLOWED_GROWTH_MIB = 40
-"""The large set's pixels alone are 88 MiB."""
+"""The pixels of the large data set are 88 MiB."""
 
 PREPARE = """
 import sys

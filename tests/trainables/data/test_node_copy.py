@@ -1,4 +1,4 @@
-"""One sound copy of the data per node, however many workers ask for it at once."""
+"""One undamaged copy of the data per node, for any number of workers at once."""
 
 import fcntl
 import multiprocessing
@@ -26,7 +26,7 @@ WANTED = [("cluttered-digits", 16)]
 
 @pytest.fixture
 def data_root(digits_root: Path, tmp_path: Path) -> Path:
-    """A root of this test's own, free to be damaged."""
+    """A data root that only this test uses, and may damage."""
     shutil.copytree(digits_root / "cluttered-digits-16", tmp_path / "shared" / "cluttered-digits-16")
     return tmp_path / "shared"
 
@@ -128,7 +128,7 @@ def test_a_copy_that_is_damaged_is_made_again(
         with monkeypatch.context() as patched:
             patched.setattr(node_copy, "_copy_file", flip)
             assert copy_to_node(data_root, tmp_path / "cache", WANTED) == data_root, (
-                "the root is read where no copy is sound"
+                "the root itself is read if the copy fails"
             )
         assert not folder.exists()
     open_store(copy_to_node(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
@@ -147,7 +147,7 @@ def test_data_prepared_anew_replaces_the_copy(data_root: Path, tmp_path: Path) -
     after = open_store(copy_to_node(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
     assert (after.source, after.class_names) == ("made here", ("a", "b"))
     assert len(list(store_folder(near, *WANTED[0]).glob("*.arrow"))) == 2, "the old version's files are gone"
-    assert before.splits["train"].images_NHWC.any(), "who has the old one mapped keeps it"
+    assert before.splits["train"].images_NHWC.any(), "a process that has the old version mapped keeps it"
 
 
 def test_what_is_not_prepared_is_left_for_the_trial_to_say(data_root: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every way a Parquet source can be wrong has a message that names file and row."""
+"""Every fault of a Parquet source gives a message that names file and row."""
 
 import io
 import struct
@@ -137,7 +137,7 @@ def test_missing_split_disagreeing_classes_and_bad_metadata_are_named(tmp_path: 
 
 
 def test_a_file_of_too_many_rows_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of a megabyte can claim billions of equal labels, which would fill the memory."""
+    """A file of a megabyte can declare billions of equal labels, which would fill the memory."""
     monkeypatch.setattr(parquet_module, "MAX_ROWS", 19)
     with pytest.raises(DataError, match=r"train\.parquet claims 20 rows, allowed are 19"):
         parquet_source("mine", parquet_folder(tmp_path), request(tmp_path, 8))

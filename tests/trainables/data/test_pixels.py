@@ -1,4 +1,4 @@
-"""Boxes cut out of images, to whole pixels and to the edges."""
+"""Boxes are cropped at whole pixels and clipped to the image."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Preparing and reading back: exact bytes, nothing half-made, damage found."""
+"""Preparing and reading back: exact bytes, nothing half finished, damage detected."""
 
 import json
 import signal
@@ -168,7 +168,7 @@ def test_a_meta_file_that_names_files_elsewhere_is_refused_and_removes_nothing(t
     meta.write_text(json.dumps(described))
     with pytest.raises(DataError, match="not a plain name"):
         open_store(tmp_path / "data", "pets", 8)
-    # Prepared over it, the old data set's files are cleared away by the names it gives.
+    # Preparing over it removes the old data set's files by the names in its meta file.
     prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "other", num=12))
     assert precious.read_text() == "mine"
     open_store(tmp_path / "data", "pets", 8, verify=True)

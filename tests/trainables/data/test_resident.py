@@ -1,4 +1,4 @@
-"""The training images of a trial, left on the device for the next one of the same process."""
+"""A trial's training images stay on the device for the next trial of the same process."""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from trainables.errors import DataError
 
 
 def make_stl10(root: Path, images: dict[str, np.ndarray], labels: dict[str, list[int]]) -> tuple[Path, Stl10]:
-    """The folder as it comes out of the archive; labels from 1, as there."""
+    """The unpacked folder; labels from 1, as in the archive."""
     folder = root / "stl10_binary"
     folder.mkdir(parents=True)
     for split, images_NHWC in images.items():

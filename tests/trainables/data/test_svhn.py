@@ -1,4 +1,4 @@
-"""SVHN's official .mat files: digits upright, ten is zero, extra on request."""
+"""SVHN's official .mat files: upright digits, label 10 is digit 0, extra images on request."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ NUM = {"train": 7, "test": 5, "extra": 9}
 def make_svhn(
     folder: Path, images: dict[str, np.ndarray], labels: dict[str, list[int]], compressed: bool = True
 ) -> Svhn:
-    """Files as published, whose images (N, height, width, channel) MATLAB keeps as (height, width, channel, N)."""
+    """Files in the published form: MATLAB stores images (N, height, width, channel) as (height, width, channel, N)."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, images_NHWC in images.items():
         variables = {"X": images_NHWC.transpose(1, 2, 3, 0), "y": np.array(labels[part], np.uint8)[:, None]}

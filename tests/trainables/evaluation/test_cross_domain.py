@@ -1,4 +1,4 @@
-"""CIFAR-10 models on STL-10: nine classes by name, one that the model does not have, and Table 1's bare numbers."""
+"""CIFAR-10 models on STL-10: nine shared classes, one class that the model lacks, and Table 1's label numbers."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ CIFAR10, STL10 = KNOWN_DATASETS["cifar10"].class_names or (), KNOWN_DATASETS["st
 
 
 class ReadsItsClass(torch.nn.Module):
-    """Answers with the class that the image's first pixel spells, whatever is drawn."""
+    """Predicts the class that the image's first pixel encodes; ignores the draws."""
 
     def draw_noise(self, *_: Any) -> None:
         return None
@@ -36,7 +36,7 @@ class ReadsItsClass(torch.nn.Module):
 
 
 def spelling(answers: dict[int, int]) -> Store:
-    """STL-10 with 3 images of each class in every split, each spelling the CIFAR-10 class to answer with."""
+    """STL-10 with 3 images of each class in every split; each encodes the CIFAR-10 class to predict."""
     labels_N = np.tile(np.arange(10, dtype=np.int64), 3)
     images_NHWC = np.zeros((30, 16, 16, 3), np.uint8)
     images_NHWC[:] = np.array([answers[label] for label in labels_N], np.uint8)[:, None, None, None]
@@ -90,7 +90,7 @@ def _score(runtime: Runtime) -> dict[str, float]:
 
 
 def test_two_ranks_score_as_one_to_the_last_bit(tmp_path: Path) -> None:
-    """47 images of each split in batches of 20: three batches, so the ranks hold unequally many."""
+    """47 images of each split in batches of 20: three batches, so two ranks have unequal shares."""
     write_prepared(tmp_path, "stl10", 16, STL10, 12)
     first, second = on_ranks(2, _score, tmp_path)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A trained model on its own data set and on others, with a map, several or none: `aib evaluate`."""
+"""`aib evaluate`: models with one map, several or none, on their own data set and on others."""
 
 import json
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def test_every_map_is_scored_and_a_model_without_one_is_refused(digits_root: Pat
 
 
 def trained(folder: Path, dataset: str, class_names: tuple[str, ...]) -> LoadedModel:
-    """A tiny model of these classes, untrained, as one that was pulled."""
+    """A tiny untrained model of these classes, exported like a pulled one."""
     config = tiny_trial(dataset=dataset, data__val_images=None, data__train_images=None, data__test_images=20)
     export_model(folder, build_model(config, len(class_names)).state_dict(), config, class_names, {}, {}, "a card")
     return load_exported(folder)
@@ -133,7 +133,7 @@ def evaluated(root: Path, capsys: pytest.CaptureFixture[str]) -> Evaluate:
 
 
 def train(study: Study, trial: str, kind: str, **changes: Any) -> dict[str, float]:
-    """One trial as a search or `aib train` has it done; what its last epoch reported."""
+    """Runs one trial as a search or `aib train` does; returns the report of its last epoch."""
     params = {key.replace("__", "."): value for key, value in changes.items()}
     study.journal.append("trial", trial=trial, kind=kind, params=params, seed=0, of=None)
     metrics: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Evaluation and gradients on two real ranks against one."""
+"""Evaluation and gradients on two real ranks equal those on one rank."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def _evaluate(runtime: Runtime) -> dict[str, float]:
 
 
 def test_two_ranks_evaluate_as_one_to_the_last_bit(digits_root: Path) -> None:
-    """47 images in batches of 20: three batches, so the ranks hold unequally many, and the last is uneven."""
+    """47 images in batches of 20: three batches, so two ranks have unequal shares, and the last batch is smaller."""
     first, second = on_ranks(2, _evaluate, digits_root)
     torch.set_num_threads(1)
     assert first == second == _evaluate(Runtime(data_root=digits_root))
@@ -53,7 +53,7 @@ def test_a_pass_over_the_images_never_waits_for_the_device(digits_root: Path, mo
 
 
 def _gradients(runtime: Runtime, **changes: object) -> dict[str, np.ndarray]:
-    """Gradients of one step on 12 images, unequally shared, with BatchNorm frozen and the noise given."""
+    """Gradients of one step on 12 images in unequal shares, with frozen BatchNorm and given noise."""
     config = tiny_trial(model__dropout=0.0, **changes)
     store = open_store(runtime.data_root, "cluttered-digits", 16)
     images_NHWC, labels_N = select(store, config.data).train.batch(torch.arange(12).numpy())

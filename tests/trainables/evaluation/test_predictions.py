@@ -1,4 +1,4 @@
-"""What is kept of a model's answers, against the evaluation it watched."""
+"""The stored predictions agree with the evaluation that they were collected from."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_scores_and_anchors_count_every_cell(digits_root: Path) -> None:
     assert verdicts.score_counts.shape == (NUM_BINS,)
     assert verdicts.score_counts.sum() == verdicts.anchor_counts_Q.sum() == 47 * SIDE_CELLS
     assert np.array_equal(verdicts.anchors_Q, model.quantizer.anchors.detach().numpy())  # type: ignore[union-attr]
-    # Scores lie in (0, 1), so the anchors that take cells surround them.
+    # Scores are in (0, 1), between the smallest and the largest anchor with cells.
     used_Q = verdicts.anchors_Q[verdicts.anchor_counts_Q > 0]
     spacing = 1 / (len(verdicts.anchors_Q) - 1)
     assert used_Q.min() >= verdicts.score_edges[0] - spacing

@@ -20,11 +20,11 @@ def windows(changed_HW: torch.Tensor) -> tuple[int, int, int, int]:
 def test_color_window_covers_exactly_p_by_p_pixels_in_one_color_per_image():
     before = grey_images(200)
     after = occlude_with_color(before, 5, stream(0, "color"))
-    assert (before == MID_GREY).all(), "the images given must not change"
+    assert (before == MID_GREY).all(), "the input images must not change"
     for image in after:
         changed = (image != MID_GREY).any(-1)
         if not changed.any():
-            continue  # the colour drawn can be the background's
+            continue  # the random colour can equal the background
         top, bottom, left, right = windows(changed)
         assert (bottom - top + 1, right - left + 1) == (5, 5)
         assert len(image[top : bottom + 1, left : right + 1].reshape(-1, 3).unique(dim=0)) == 1

@@ -88,7 +88,7 @@ def test_random_mostly_on_maps_agree_under_the_paper_reading_only_below_its_thre
 
 
 def test_score_is_the_consistent_share_of_the_images_whose_prediction_survives():
-    """Hand case: of four images, two keep their class under every modification, one of them its map too."""
+    """Hand case: of four images, two keep their class under every modification; one of these also keeps its map."""
     clean_maps = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]).repeat(4, 1, 1)
     moved_maps = clean_maps.clone()
     moved_maps[1] = torch.tensor([[2.0, 1.0], [3.0, 4.0]])  # cosines 29/30 raw, 13/14 min-max, 4/5 centred
@@ -201,7 +201,7 @@ def test_two_ranks_with_an_uneven_last_batch_give_exactly_the_one_rank_figures(t
 
 
 def test_further_maps_are_scored_like_the_headline_map_under_their_names() -> None:
-    """A map that sees, beside a headline map that does not."""
+    """A map that follows the image, and a headline map that does not."""
 
     def predict(images_BHWC: torch.Tensor, batch: int) -> Prediction:
         found = seeing(images_BHWC, batch)

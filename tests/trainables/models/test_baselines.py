@@ -1,4 +1,4 @@
-"""Each baseline against its own formulas, step by step, and one optimiser step that moves everything."""
+"""Each baseline agrees with its formulas step by step, and one optimiser step changes every parameter."""
 
 import pytest
 import torch

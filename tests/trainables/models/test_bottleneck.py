@@ -1,4 +1,4 @@
-"""The latent's posterior and KL against torch.distributions."""
+"""The latent's posterior and KL agree with torch.distributions."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_kl_by_hand() -> None:
 
 
 def test_kl_at_the_start_of_training_is_of_the_published_size() -> None:
-    # K = 256 at std 0.01: about 1 000 nats, while the released form sees next to nothing.
+    # K = 256 at std 0.01: about 1 000 nats, while the released form is almost 0.
     mean, std = torch.zeros(256), torch.full((256,), 0.01)
     assert kl_nats(mean, std).item() == pytest.approx(256 * (math.log(100) - 0.5), rel=1e-3)
     assert kl_nats(mean, std, "released").item() < 0.1

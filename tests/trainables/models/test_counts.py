@@ -1,4 +1,4 @@
-"""Sizes and costs against Tables 3 and 4, exactly."""
+"""Sizes and costs equal Tables 3 and 4 exactly."""
 
 import pytest
 
@@ -101,7 +101,7 @@ def test_baselines_hold_their_batchnorm_statistics_beside(model: str, with_buffe
 
 @pytest.mark.parametrize("model", MODELS)
 def test_width_scales_every_channel_count(model: str) -> None:
-    """At half the width nearly a quarter of the weights is left: what joins two scaled layers, and no more."""
+    """At half the width nearly a quarter of the weights remain: those between two scaled layers."""
     whole, halved = (count(released(model, **{"model.width": w, "bottleneck.latent_dim": 1}), 10) for w in (1.0, 0.5))
     assert 0.249 < halved.parameters / whole.parameters < 0.253
     assert halved.map_sizes == whole.map_sizes

@@ -1,4 +1,4 @@
-"""VGG-16 and WRN-50-2: torchvision's own networks with the same weights, and the parts around them."""
+"""VGG-16 and WRN-50-2 agree with torchvision's networks with the same weights; the parts around them."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_vgg16_features_are_torchvisions_without_the_last_pool(side: int) -> Non
 def test_wrn50_features_and_encoder_are_torchvisions_groups() -> None:
     theirs = wide_resnet50_2(weights=None).eval()
     with torch.no_grad():
-        # Statistics that do something.
+        # Statistics that have an effect.
         for module in theirs.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.uniform_(-0.1, 0.1)

@@ -157,7 +157,7 @@ def test_modulation_by_hand() -> None:
 
 @pytest.mark.parametrize(("how", "dark"), [("residual", False), ("product", True)])
 def test_modulation_field_reaches_the_model(how: str, dark: bool) -> None:
-    """With a = 0 a product hides the image, a residual does not."""
+    """With a = 0 the product hides the image; the residual does not."""
     model = build_model(trial("vgg-aib", {"attention.modulation": how}), NUM_CLASSES).eval()
     noise = model.draw_noise(2, 1, 1, generator())
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_modulation_field_reaches_the_model(how: str, dark: bool) -> None:
 
 @MAPPED
 def test_maps_are_a_function_of_the_image_alone(name: str) -> None:
-    # Many anchors: a map of few would be the same for every image before training.
+    # Many anchors: with few, the map would be the same for every image before training.
     model = build_model(trial(name, {"attention.num_anchors": 4000}), NUM_CLASSES).eval()
     with torch.no_grad():
         first, second = (model(images(2), model.draw_noise(2, 2, 1, generator(seed))).maps for seed in (1, 2))
@@ -283,7 +283,7 @@ def test_bf16_autocast_leaves_draws_quantizer_and_logits_in_fp32() -> None:
 
 @pytest.mark.parametrize(("name", "backbone"), [("vgg-aib-qt", None), ("vgg-dvib", "vgg-16"), ("wrn-aib", "wrn-50-2")])
 def test_the_bottleneck_is_fp32_under_bf16_autocast(name: str, backbone: str | None) -> None:
-    """The latent's noise at the start, 0.007, is no more than bf16's last digit of a mean around 1."""
+    """The latent's noise at the start, 0.007, is no larger than bf16's last digit of a mean around 1."""
     other = {} if backbone is None else {"model.backbone": backbone, "model.pretrained": "none"}
     model = build_model(trial(name, other), NUM_CLASSES).eval()
     noise = model.draw_noise(3, 1, 1, generator())
@@ -331,7 +331,7 @@ def test_wrn_dropout_acts_in_training_only() -> None:
 
 @pytest.mark.parametrize("name", ["vgg", "vgg-gap", "vgg-pan", "vgg-dvib", "vgg-att3", "vgg-aib-qt", "wrn-abn"])
 def test_the_forward_pass_is_one_graph_for_the_compiler(name: str) -> None:
-    """Traced whole, without falling back to Python anywhere; the eager backend makes no other numbers."""
+    """The compiler traces the whole model without falling back to Python; the eager backend gives the same numbers."""
     model = build_model(trial(name, {"data.image_size": 16}), NUM_CLASSES).eval()
     noise = model.draw_noise(3, 1, 1, generator())
     traced = torch.compile(model, backend="eager", fullgraph=True)

@@ -1,4 +1,4 @@
-"""ImageNet weights from a real file of torchvision's layout: found, checked, fetched, placed, asked for once."""
+"""ImageNet weights from a real file in torchvision's layout: found, checked, downloaded, loaded, once per trial."""
 
 import functools
 import hashlib
@@ -22,12 +22,12 @@ from trainables.runtime.runtime import Runtime
 from trainables.training.state import Training
 
 CONFIG = TrialConfig.from_dict({"model": "vgg-aib", "dataset": "cub200", "data.image_size": 32})
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: nothing answers
+NOWHERE = "http://127.0.0.1:9/"  # the discard port, where no server answers
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weight file of VGG-16 with random numbers, named by its own digest as the published ones are."""
+    """A weight file of VGG-16 with random numbers, named by its digest like the published ones."""
     folder = tmp_path_factory.mktemp("published")
     torch.manual_seed(0)
     state = {f"features.{name}": value for name, value in make_layers(cfgs["D"], batch_norm=False).state_dict().items()}
@@ -42,7 +42,7 @@ def save(folder: Path, state: dict[str, torch.Tensor]) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of torch's cache, on a machine that reaches nobody."""
+    """An empty torch cache, on a machine without a network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(pretrained, "_url", lambda _model: NOWHERE)
     folder = tmp_path / "hub" / "checkpoints"
@@ -91,7 +91,7 @@ def test_without_file_and_network_the_message_says_how_to_get_it(cache: Path) ->
 
 @pytest.fixture
 def server(published: Path) -> Iterator[str]:
-    """The folder of the published file over HTTP."""
+    """An HTTP server for the folder of the published file."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_args: object) -> None:

@@ -1,4 +1,4 @@
-"""Nearest anchors against hand values and brute force; the straight-through gradient."""
+"""Nearest anchors equal hand values and brute force; the straight-through gradient."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Memory that is freed and asked for again, by the page faults that it costs."""
+"""Freed memory is used again, measured by page faults."""
 
 import platform
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 STEPS = 20
 PAGES = 16 * 2**20 // 4096
-"""Of one block."""
+"""Bytes of one block."""
 SCRIPT = f"""
 import ctypes, resource, sys
 from trainables.runtime.allocator import keep_freed_memory
@@ -43,5 +43,5 @@ def faults_of_steps(how: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has its own ways")
 def test_a_step_takes_the_pages_that_the_last_one_freed() -> None:
-    assert faults_of_steps("given back") > STEPS * PAGES, "else there is nothing to keep"
+    assert faults_of_steps("given back") > STEPS * PAGES, "without page faults there is nothing to test"
     assert faults_of_steps("kept") < PAGES, "less than one block of one step"

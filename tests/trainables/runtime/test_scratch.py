@@ -1,4 +1,4 @@
-"""The folder of data sets in the making: gone afterwards, left alone while its owner lives, cleared once it is dead."""
+"""Scratch folders are removed at the end; others keep them while their owner lives, and remove them once it is dead."""
 
 import signal
 import subprocess

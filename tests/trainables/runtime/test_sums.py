@@ -22,7 +22,7 @@ def test_totals_do_not_depend_on_who_added_which_batch() -> None:
 
 
 def test_numbers_of_a_device_are_summed_exactly_and_read_once() -> None:
-    """Also those that float32 and integers hold, and two for one batch."""
+    """Also sums in float32 and integers, and two sums for one batch."""
     single, counts = torch.rand(5, generator=stream("sums")), torch.arange(5)
     sums = BatchSums(5, ["x", "n", "y"])
     with Reads() as reads:

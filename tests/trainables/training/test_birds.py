@@ -1,4 +1,4 @@
-"""Real photographs of birds through both backbones, on a small scale and from scratch."""
+"""Small trainings of both backbones from scratch on real photographs of birds."""
 
 from pathlib import Path
 
@@ -45,5 +45,5 @@ def test_a_trial_on_birds_trains_and_is_scored(birds_root: Path, tmp_path: Path,
     assert {*metrics.FINAL, *metrics.INTERPRETABILITY} <= set(final)
     assert (set(metrics.RAW_AND_AVERAGED) <= set(final)) == (recipe == "released")
     folder = reports[-1].save(checkpoint_folder(tmp_path, 2))
-    # 32 pixels of the 37 stored reach the model, in evaluation too.
+    # The model sees 32 of the 37 stored pixels, also in evaluation.
     assert read_tensors(folder, "examples")["images_NKHWC"].shape[2:4] == (32, 32)

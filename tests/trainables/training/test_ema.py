@@ -1,4 +1,4 @@
-"""The moving average of the weights, by hand."""
+"""The moving average of the weights equals hand values."""
 
 import pytest
 import torch

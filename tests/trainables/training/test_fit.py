@@ -1,4 +1,4 @@
-"""A whole trial: complete, repeatable, resumable to the last bit, and the same on two ranks where it must be."""
+"""A whole trial: complete, repeatable, resumable to the last bit, and equal on two ranks where it must be."""
 
 import io
 import math
@@ -102,7 +102,7 @@ def test_a_resumed_trial_equals_the_uninterrupted_one_bit_for_bit(
     digits_root: Path, tmp_path: Path, whole: Path, interrupted_after: int
 ) -> None:
     run(digits_root, tmp_path, stop_after=interrupted_after)
-    # Draws from the global generator in between must not matter.
+    # Draws from the global generator between the runs must have no effect.
     torch.rand(17)
     resumed = run(digits_root, tmp_path)
     assert [report.epoch for report in resumed] == list(range(interrupted_after + 1, 4))
@@ -141,7 +141,7 @@ BIRDS = {
     "optim__ema_decay": 0.8,
     "model__pretrained": "none",
 }
-"""What the released recipe for birds has and the others have not, on a small scale."""
+"""The special features of the released recipe for CUB-200, on a small scale."""
 
 
 def test_adam_and_the_averaged_weights_resume_bit_for_bit(digits_root: Path, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_the_better_of_raw_and_averaged_weights_is_reported_and_kept(digits_root
         assert found["val_error_pct"] == found[f"val_{chosen}_error_pct"]
         assert found["test_error_pct"] == found[f"test_{chosen}_error_pct"]
         kept[chosen] = training.best_weights
-    # Whichever of the two sets of weights is better, it is so in either place.
+    # The better of the two sets of weights is the better one in both runs.
     assert set(kept) == {"raw", "ema"}
     assert all(torch.equal(value, kept["ema"][name]) for name, value in kept["raw"].items())
 
@@ -251,7 +251,7 @@ def test_a_poisoned_batch_fails_the_trial_and_leaves_its_last_good_checkpoint(
 def test_weights_that_an_epochs_last_step_breaks_are_neither_scored_nor_kept(
     digits_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every loss of the epoch is finite, and what it leaves is not."""
+    """Every loss of the epoch is finite, and the weights after it are not."""
     step, steps = fit_module.train_step, []
 
     def last_breaks(model: torch.nn.Module, *arguments: Any) -> Any:
@@ -270,7 +270,7 @@ def test_weights_that_an_epochs_last_step_breaks_are_neither_scored_nor_kept(
 
 
 def test_every_pass_of_a_trial_has_its_memory_format(digits_root: Path) -> None:
-    """The many-sample score of the end too, which builds a model of its own."""
+    """Also in the final many-sample score, which builds its own model."""
     found: dict[bool, set[bool]] = {True: set(), False: set()}
 
     def look(module: torch.nn.Module, *_: object) -> None:
@@ -289,8 +289,10 @@ def test_every_pass_of_a_trial_has_its_memory_format(digits_root: Path) -> None:
 def test_a_compiled_trial_makes_graphs_of_whole_batches_alone(
     digits_root: Path, monkeypatch: pytest.MonkeyPatch, search_draws: int
 ) -> None:
-    """90 images in batches of 32 and 50 in batches of 20: an odd last batch in every pass. With several draws the
-    encoder's batch has another size almost every time. Only the backend is another, so that nothing is built in C++."""
+    """90 images in batches of 32 and 50 in batches of 20: a smaller last batch in every pass.
+
+    With several draws the encoder's batch size varies. Only the backend differs from a real compilation, so that no
+    C++ is built."""
     graphs: list[list[object]] = []
 
     def counting(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
@@ -318,7 +320,7 @@ class Canary:
 
 
 def rewritten(folder: Path, target: Path, name: str, content: bytes) -> Path:
-    """A copy of a checkpoint with one other file, and a manifest that matches it."""
+    """A copy of a checkpoint with one file replaced, and a manifest that matches it."""
     shutil.copytree(folder, target)
     (target / name).write_bytes(content)
     (target / "manifest.json").unlink()
@@ -338,7 +340,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_unrun(
             next(fit(tiny_trial(), Runtime(data_root=digits_root), poisoned))
     assert not canary.exists()
     torch.load(io.BytesIO(torch_pickle(Canary(canary))), weights_only=False)
-    assert canary.exists(), "the poison works where it is unpickled"
+    assert canary.exists(), "the malicious file works if it is unpickled"
 
 
 def test_a_device_without_memory_is_not_taken_for_a_bad_checkpoint(digits_root: Path, whole: Path) -> None:
@@ -379,5 +381,5 @@ def test_two_ranks_report_the_same_and_diverge_together(digits_root: Path) -> No
     first, second = on_ranks(2, _train, digits_root)
     assert first == second
     assert [row["epoch"] for row in first[0]] == [1, 2]
-    assert not first[1], "BatchNorm's statistics travel once an epoch, not every step"
+    assert not first[1], "BatchNorm's statistics are sent once per epoch, not every step"
     assert on_ranks(2, _fail, digits_root) == ["DivergedError", "DivergedError"]

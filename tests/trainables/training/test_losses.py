@@ -1,4 +1,4 @@
-"""Eq. 10 against hand values, torch.distributions and finite differences, in both recipes."""
+"""Eq. 10 in both recipes equals hand values, torch.distributions and finite differences."""
 
 import math
 from collections.abc import Mapping
@@ -169,7 +169,7 @@ def test_gradient_of_the_total_loss_is_its_finite_difference(model_name: str, re
         name: torch.randn(p.shape, generator=stream("direction", name), dtype=torch.float64)
         for name, p in model.named_parameters()
     }
-    with torch.no_grad():  # biases start at 0, where a dead unit's ReLU has no derivative
+    with torch.no_grad():  # biases start at 0, where the ReLU of a dead unit has no derivative
         for name, p in model.named_parameters():
             p.add_(torch.randn(p.shape, generator=stream("start", name), dtype=torch.float64), alpha=0.1)
 

@@ -1,4 +1,4 @@
-"""Learning rates against the published schedules, and SGD's groups."""
+"""Learning rates equal the published schedules; SGD's parameter groups."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_optimizer_restored_continues_bit_for_bit(algorithm: str, quantities: se
     state = optimizer_state(first, optimizer)
     assert set(state) == {f"{quantity}/{name}" for quantity in quantities for name in ("weight", "anchors")}
     load_optimizer(second, resumed, state)
-    # What was loaded is a copy: further steps of the first must not reach it.
+    # The loaded state is a copy: later steps of the first optimiser must not change it.
     steps(first, optimizer, 1)
     steps(second, resumed, 2)
     for a, b in zip(whole.parameters(), second.parameters(), strict=True):
@@ -94,5 +94,5 @@ def test_adam_has_the_recipes_betas_and_leaves_frozen_anchors() -> None:
     sum((p**3).sum() for p in model.parameters()).backward()
     optimizer.step()
     assert torch.equal(model.anchors, torch.ones(2))
-    # Adam's first step has the size of its rate.
+    # Adam's first step has the size of its learning rate.
     torch.testing.assert_close(model.weight, torch.full((3,), 1 - 1e-4))

@@ -1,4 +1,4 @@
-"""A trial called away in the middle of an epoch goes on from that step, to the last bit."""
+"""A trial paused in the middle of an epoch continues from that step, to the last bit."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from trainables.training.pause import PartialEpoch, Paused
 
 
 class Caller:
-    """Calls a trial away after so many steps in this process; None: never."""
+    """Pauses a trial after this many steps in this process; None: never."""
 
     def __init__(self, after: int | None) -> None:
         self._left = after
@@ -29,7 +29,7 @@ class Caller:
 
 
 def run(runtime: Runtime, config: dict[str, Any], root: Path, folder: Path, stints: list[int | None]) -> dict[str, Any]:
-    """The trial in several stints, each in a state of its own; its reports and where it was left."""
+    """Runs the trial in several parts, each with its own state; returns its reports and where it was paused."""
     rows, left, store = [], [], FolderStore(folder)
     for after in stints:
         called = Runtime(
