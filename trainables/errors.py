@@ -35,15 +35,15 @@ class StorageError(AIBError):
         """The error for a place that cannot be written, with the system's reason."""
         return cls(
             f"{place} cannot be written ({_reason(error)}); what was stored before is intact. Make room or make it "
-            "writable, then go on with the same command (a study with --resume)."
+            "writable, then run the same command again (a study with --resume)."
         )
 
     @classmethod
     def unreadable(cls, place: object, error: BaseException) -> Self:
         """The error for a place that cannot be read, with the system's reason."""
         return cls(
-            f"{place} cannot be read ({_reason(error)}); what is stored is as it was. Make it reachable and readable, "
-            "then go on with the same command (a study with --resume)."
+            f"{place} cannot be read ({_reason(error)}); what is stored is unchanged. Make it reachable and readable, "
+            "then run the same command again (a study with --resume)."
         )
 
 

@@ -59,7 +59,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trial's checkpoints")
     parser.add_argument("--data-root", type=Path, default=Path("runs/data"), help="folder of prepared data sets")
     parser.add_argument("--from", dest="source", type=Path, help="prepare the data set from here if it is not there")
-    parser.add_argument("--minutes", type=_minutes, help="stop after the epoch in which so many minutes have passed")
+    parser.add_argument("--minutes", type=_minutes, help="stop after the epoch in which these minutes have passed")
     parser.add_argument("--until-epoch", type=int, metavar="N", help="stop after epoch N of the trial")
     parser.add_argument(
         "--save-every",

@@ -115,7 +115,7 @@ class Training:
         except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder} matches its manifest and cannot be read ({type(error).__name__}: {error}); remove it, and "
-                "the trial goes on from the one before."
+                "the trial continues from the one before."
             ) from None
 
     def _restore(self, folder: Path) -> None:
