@@ -1,6 +1,6 @@
-"""Work that a slot waits for goes before work that nobody waits for.
+"""Precedence between threads: work that a slot waits for runs before work that can wait.
 
-Threads of a process share its interpreter: a suggestion that is made while records are sent takes twice as long.
+All threads of a process share one interpreter, so a suggestion takes longer while another thread sends records.
 """
 
 import threading
@@ -11,29 +11,29 @@ LONGEST_S = 1.0
 
 
 class Precedence:
-    """Between threads; whoever goes first waits for nobody."""
+    """Lets threads call `first` for urgent work, and other threads `give_way` to it; urgent work never waits."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._ahead = 0
+        self._urgent = 0
 
     @contextmanager
     def first(self) -> Iterator[None]:
-        """What calls `give_way` meanwhile waits for the block's end."""
+        """While the block runs, `give_way` waits."""
         with self._changed:
-            self._ahead += 1
+            self._urgent += 1
         try:
             yield
         finally:
             with self._changed:
-                self._ahead -= 1
+                self._urgent -= 1
                 self._changed.notify_all()
 
     def give_way(self, longest_s: float = LONGEST_S) -> None:
-        """Returns once nobody goes first, or after `longest_s`, so that nothing is put off for ever."""
+        """Waits until no thread is inside `first`, at most `longest_s`, so that no work is delayed without end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ahead == 0, longest_s)
+            self._changed.wait_for(lambda: self._urgent == 0, longest_s)
 
 
 suggestions = Precedence()
-"""What the driver does for the next trial, before what it sends to the record."""
+"""The driver's suggestion of the next trial, which precedes the delivery of records."""

@@ -25,8 +25,8 @@ _LOG = logging.getLogger(__name__)
 _WINDOW = 200
 """Largest number of records taken at once, and so of epochs in one request after an outage."""
 _REST_S = 0.3
-"""How long records wait that come after a pause. They come at a trial's end, when the next one's suggestion is made:
-the two would take the interpreter from each other while a slot waits."""
+"""Pause before idle delivery sends new records. They come at a trial's end, when a slot waits for the next suggestion;
+sending at once would slow the suggestion down."""
 T = TypeVar("T")
 
 

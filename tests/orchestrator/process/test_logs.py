@@ -74,6 +74,7 @@ def test_what_is_printed_for_people_becomes_messages(stream: io.StringIO) -> Non
     assert [line["message"] for line in lines(stream)] == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_nothing_but_json_to_stderr(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", "plan", str(tmp_path / "none.yaml"), "--root", str(tmp_path)],

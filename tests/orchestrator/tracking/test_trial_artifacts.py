@@ -133,6 +133,7 @@ def report(digits_root: Path) -> EpochReport:
     return only
 
 
+@pytest.mark.server
 def test_storage_that_is_away_costs_a_trial_its_figures_until_a_resume(
     report: EpochReport, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.process.precedence import suggestions
 from orchestrator.tracking.buffer import delivery
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
@@ -84,6 +85,16 @@ def test_records_rest_until_somebody_waits_for_them(tmp_path: Path, monkeypatch:
         time.sleep(0.1)
         assert inner.calls == []
         assert tracker.run_id("t1", 5) is not None, "a question waits for no rest"
+        assert tracker.flush(5) == 0
+
+
+def test_no_record_is_sent_while_a_trial_is_suggested(tmp_path: Path) -> None:
+    inner = RecordingTracker()
+    with buffered(inner, tmp_path) as tracker:
+        with suggestions.first():
+            open_two(tracker)
+            assert tracker.flush(0.5) == 3
+            assert inner.calls == []
         assert tracker.flush(5) == 0
 
 
@@ -293,6 +304,7 @@ def answering_503(port: int) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.server
 @pytest.mark.slow
 def test_a_server_that_fails_stops_and_returns_gets_every_record_once(
     store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
