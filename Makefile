@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export RAY_AUTH_MODE ?= token
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: demo test test-all check ui clean
+.PHONY: demo quick test test-all check ui clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,14 +21,16 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 	$(BIN)/aib report demo
 	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
 
-SLOTS := tests/orchestrator/slots tests/orchestrator/search/test_trial_actor.py tests/orchestrator/finalists/test_fixed_trials.py
+# Two processes, each with whole files: fixtures of a module and its servers are made once. Tests with Ray come second, in
+# processes of their own: a process that has joined a cluster keeps it for all its tests.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test: $(INSTALLED)  ## in two halves of like length, side by side
-	@{ $(BIN)/python -m pytest -m 'not minutes' --ignore=tests/orchestrator; others=$$?; \
-	$(BIN)/python -m pytest -m 'ray and not minutes' $(SLOTS); exit $$((others | $$?)); } > .pytest-beside.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -m 'not ray and not minutes' tests/orchestrator; ours=$$?; \
-	$(BIN)/python -m pytest -m 'ray and not minutes' $(addprefix --ignore=,$(SLOTS)) tests/orchestrator; ours=$$((ours | $$?)); \
-	wait $$beside; others=$$?; cat .pytest-beside.log; exit $$((ours | others))
+quick: $(INSTALLED)  ## the inner loop: no Ray, no servers, nothing slow
+	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not server and not slow and not minutes'
+
+test: $(INSTALLED)  ## the whole, without the tests that take minutes each
+	@$(PYTEST) -m 'not ray and not minutes'; without=$$?; \
+	$(PYTEST) -m 'ray and not minutes'; exit $$((without | $$?))
 
 test-all: $(INSTALLED)  ## also the benchmarks that take minutes
 	$(BIN)/python -m pytest -m ''

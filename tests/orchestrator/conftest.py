@@ -1,4 +1,4 @@
-"""One local Ray cluster for all tests that need one, and a root that has been used before."""
+"""One local Ray cluster for all tests of a process, and a root with an empty record."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def root(empty_mlflow_db: Path, tmp_path: Path) -> Path:
-    """A root of this test alone whose record is there and empty, which a first search would take seconds to make."""
+    """A root of this test with an empty record; a first search would need seconds to create it."""
     folder = tmp_path / "runs"
     folder.mkdir()
     shutil.copyfile(empty_mlflow_db, folder / "mlflow.db")

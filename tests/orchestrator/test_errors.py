@@ -1,4 +1,4 @@
-"""Each error raised on purpose has its exit code; any other has none."""
+"""Every deliberate error has its exit code; any other error has none."""
 
 import pickle
 

@@ -21,6 +21,7 @@ def random_images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_loaded_model_predicts_as_the_one_that_was_exported(tmp_path: Path, name: str) -> None:
     config, images_NHWC = tiny_trial(model=name, seed=3), random_images(3)

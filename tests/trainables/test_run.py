@@ -22,6 +22,7 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_trial_stopped_after_every_visit_ends_as_one_that_was_not(
     digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_trial_stopped_after_every_visit_ends_as_one_that_was_not(
     assert [list(row) for row in lines(capsys.readouterr().out)] == [["done", "best_epoch"]], "nothing is left to do"
 
 
+@pytest.mark.slow
 def test_a_trial_whose_disk_was_full_goes_on_where_it_left_and_ends_the_same(
     digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_trial_that_diverges_says_so_on_stdout(
     assert "lower" in lines(capsys.readouterr().out)[-1]["diverged"]
 
 
+@pytest.mark.slow
 def test_two_ranks_of_torchrun_train_one_trial(digits_root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     command += ["trainables.run", *SETTINGS, "--data-root", str(digits_root), "--out", str(tmp_path / "pair")]
@@ -115,6 +118,7 @@ def test_a_wrong_setting_is_named(setting: str, named: str, tmp_path: Path, caps
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_missing_data_is_an_error_and_the_embedded_set_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

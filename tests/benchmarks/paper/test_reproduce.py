@@ -21,6 +21,7 @@ NAME = "reproduce_cifar10_vgg_aib_qt"
 VISIT = Visit(data_root=Path("none"), sources={}, minutes=0, save_every=1, started_s=0)
 
 
+@pytest.mark.slow
 def test_a_trial_over_two_visits_gives_one_result_and_its_thresholds(tmp_path: Path) -> None:
     random_store(tmp_path / "data", "cifar10", 400, 100)
     random_store(tmp_path / "data", "svhn", 60, 30)
@@ -72,6 +73,7 @@ def test_a_first_epoch_that_compiles_is_not_multiplied_by_200(tmp_path: Path) ->
     assert (found["seconds_per_epoch"], found["extrapolated_seconds_of_200_epochs"]) == (30.0, 700.0)
 
 
+@pytest.mark.slow
 def test_the_scripts_for_a_gpu_need_neither_ray_nor_optuna_nor_mlflow() -> None:
     absent = "ray", "optuna", "mlflow", "pydantic", "typer", "rich", "yaml"
     scripts = "paper.reproduce", "paper.beta_grid", "paper.table2_thresholds", "systems.gpu_step"

@@ -11,6 +11,7 @@ from benchmarks.systems.gpu_step import FORMATS, PER_IMAGE, PLAIN, PRECISIONS, o
 from tests.support.benchmark_script import quick, start
 
 
+@pytest.mark.slow
 def test_gpu_step_runs_every_variant_without_ray() -> None:
     figure = quick("systems.gpu_step", "--device", "cpu", "--modes", "eager", "--models", "vgg-aib-qt")
     found = figure["details"]["models"]["vgg-aib-qt"]
@@ -26,6 +27,7 @@ def test_gpu_step_runs_every_variant_without_ray() -> None:
     assert len(found["parity"]["last_loss"]["bf16"]) == 3
 
 
+@pytest.mark.slow
 def test_a_variant_that_fails_is_named_and_the_others_are_measured(tmp_path: Path) -> None:
     """The compiler is missing."""
     without = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
@@ -43,6 +45,7 @@ def test_a_variant_that_fails_is_named_and_the_others_are_measured(tmp_path: Pat
     ]
 
 
+@pytest.mark.slow
 def test_every_model_of_a_visit_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two models have more variants than the compiler keeps graphs of one `forward`; a counting backend counts them."""
     graphs = []

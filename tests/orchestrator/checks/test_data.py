@@ -29,7 +29,7 @@ def spec(**trial: object) -> SearchSpec:
 
 
 def labelled(dataset: str = "cifar10") -> SearchSpec:
-    """A trial on all of a few images with class names."""
+    """A trial on a small data set with class names."""
     return spec(dataset=dataset, **{"data.train_images": None, "model.width": 0.0625})
 
 
@@ -96,7 +96,7 @@ def test_damaged_stl10_is_found_before_the_search_not_after_it(tmp_path: Path) -
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where VGG-16's weights would be, on a machine without them that reaches nobody."""
+    """The path of VGG-16's weights on a machine that lacks them and has no network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(pretrained, "_url", lambda _model: "http://127.0.0.1:9/")
     return tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
@@ -144,7 +144,7 @@ def test_a_backbone_of_another_family_is_refused(digits_root: Path) -> None:
 
 
 def unsaid(model: str, **trial: object) -> SearchSpec:
-    """A trial that does not say what occludes, unless told to."""
+    """A trial without an occluding data set, unless `fields` name one."""
     given = {"model": model, "dataset": "cluttered-digits", "data.image_size": 16, "data.train_images": 40, **trial}
     return SearchSpec.from_dict({"name": "s", "trial": given, "space": {}, "trials": 1})
 

@@ -16,7 +16,7 @@ NO_SKEW = Skew(0, 0)
 
 
 class ToyNode:
-    """A node that answers as it is told."""
+    """A node with given answers."""
 
     def __init__(self, *, gpus: float = 0, seen: int = 0, skew: Skew = NO_SKEW, **other: str) -> None:
         self.resources = Node("0" * 8, 2, gpus)

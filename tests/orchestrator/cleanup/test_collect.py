@@ -50,7 +50,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])
 def study(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StudyPaths, TrialStorage]:
     where = None if request.param == "folder" else request.getfixturevalue("uri").replace("/runs", f"/{tmp_path.name}")
     return make_study(tmp_path / "runs", where)
@@ -163,6 +163,7 @@ def test_a_study_that_a_driver_runs_is_left_alone(
     assert files(paths.folder) - {"lease"} == before
 
 
+@pytest.mark.server
 def test_storage_that_does_not_answer_is_an_error_and_nothing_is_removed(
     tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

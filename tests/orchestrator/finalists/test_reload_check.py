@@ -1,4 +1,4 @@
-"""What is measured on a worker's node."""
+"""The exported model, measured again on a worker's node."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Who is retrained, and which of the retrained may be registered."""
+"""Which configurations are retrained, and which retrained model can be registered."""
 
 from typing import Any
 

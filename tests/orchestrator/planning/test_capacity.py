@@ -1,4 +1,4 @@
-"""How many slots a cluster holds, and what is said where it holds none."""
+"""How many slots a cluster holds, and the message where it holds none."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a search would do and cost, and what is refused before it starts."""
+"""What a search will do and cost, and what the plan refuses."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signatures name the value: the same everywhere, and different where a result may differ."""
+"""Signatures are equal in every process, and differ wherever a result may differ."""
 
 import os
 import re

@@ -50,6 +50,7 @@ for number in range(100):
 """
 
 
+@pytest.mark.slow
 def test_first_runs_at_the_same_moment_agree_on_one_whole_token(token_file: Path) -> None:
     command = [sys.executable, "-c", FIRST_RUN]
     runs = [

@@ -198,6 +198,7 @@ def test_hostile_images_are_refused_in_bounded_time_and_memory(tmp_path: Path) -
     assert (peak_kb - before_kb) * 1024 < 3 * MAX_BYTES, done.stdout
 
 
+@pytest.mark.slow
 def test_the_largest_image_allowed_is_read(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("RGB", (7_000, 7_000), (10, 200, 30)).save(path, compress_level=1)

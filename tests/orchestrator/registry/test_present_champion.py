@@ -20,6 +20,7 @@ def register(registry: Registry, tags: dict[str, str]) -> None:
     client.set_registered_model_alias("m", CHAMPION, version.version)
 
 
+@pytest.mark.slow
 def test_without_a_model_of_the_name_there_is_no_champion(registry: Registry) -> None:
     assert present_champion(registry.uri, "m") is None
 

@@ -29,6 +29,7 @@ def aliases(registry: Registry) -> dict[str, str]:
     return {alias: str(v) for alias, v in mlflow_client(registry.uri).get_registered_model(NAME).aliases.items()}
 
 
+@pytest.mark.slow
 def test_a_published_model_is_the_champion_linked_to_its_run(registry: Registry, exported: Path) -> None:
     published = publish_tiny(registry, exported, **{"aib.signature": "0123"})
     found = find_version(registry.uri, NAME)
@@ -52,6 +53,7 @@ def test_the_stored_files_hold_no_pickle_and_no_compiled_code(
     assert not list(packaged.rglob("__pycache__"))
 
 
+@pytest.mark.slow
 def test_a_new_champion_leaves_the_former_one_as_previous(registry: Registry, tmp_path: Path) -> None:
     publish_tiny(registry, export_tiny(tmp_path / "a", seed=1))
     assert aliases(registry) == {"champion": "1"}
@@ -68,6 +70,7 @@ def test_publishing_the_same_files_again_makes_no_second_version(registry: Regis
     assert aliases(registry) == {"champion": "1"}
 
 
+@pytest.mark.slow
 def test_a_version_whose_files_were_damaged_is_not_used_again(
     registry: Registry, exported: Path, stored_files: Callable[[Registry, Version], Path]
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_kill_before_any_call_leaves_a_verified_champion_and_a_retry_finishes(
         assert len(retried["manifests"]) == len(set(retried["manifests"].values())) == 3, moment
 
 
+@pytest.mark.slow
 def test_files_that_the_store_altered_are_never_registered(registry: Registry, tmp_path: Path) -> None:
     publish_tiny(registry, export_tiny(tmp_path / "old", seed=1))
     ended = in_a_process(_CORRUPTION, registry, export_tiny(tmp_path / "new", seed=2))
@@ -181,6 +185,7 @@ def test_publishing_sets_nothing_process_wide(registry: Registry, exported: Path
     assert os.environ.get("MLFLOW_TRACKING_URI") == before.get("MLFLOW_TRACKING_URI")
 
 
+@pytest.mark.slow
 def test_versions_are_listed_newest_first_one_row_an_alias(registry: Registry, tmp_path: Path) -> None:
     assert list_versions(registry.uri) == []
     for seed in (1, 2, 3):

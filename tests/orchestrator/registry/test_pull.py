@@ -93,6 +93,7 @@ def _flip_in_config(stored: Path) -> None:
     (stored / "config.json").write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "named"),
     [

@@ -184,6 +184,7 @@ def test_markdown_says_what_the_page_says(finished: Any, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_same_study_gives_the_same_bytes_and_leaves_nothing_aside(finished: Any, tmp_path: Path) -> None:
     first = write_report([StudySource(finished.view(), tmp_path)], tmp_path / "a")
     again = write_report([StudySource(finished.view(), tmp_path)], tmp_path / "a")
@@ -193,6 +194,7 @@ def test_same_study_gives_the_same_bytes_and_leaves_nothing_aside(finished: Any,
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "report.md", "trials.csv"]
 
 
+@pytest.mark.slow
 def test_a_large_study_stays_light(new_study: Callable[..., Any], tmp_path: Path) -> None:
     study = new_study(trials=3000)
     for place in range(3000):

@@ -1,4 +1,4 @@
-"""After a loss Optuna and the tracking store agree with the journal, and the search goes on as if nothing had been."""
+"""After a loss Optuna and the tracking store agree with the journal, and the search continues exactly."""
 
 import re
 import shutil
@@ -60,7 +60,7 @@ def change_a_parameter(database: Path) -> None:
 
 
 def name_constraints_by_their_metric(database: Path) -> None:
-    """As earlier versions did, of which a study may have trials."""
+    """Names constraints as earlier versions did; a study may hold such trials."""
     with sqlite3.connect(database) as connection:
         connection.execute(
             "UPDATE trial_system_attributes SET key = 'constraints:val_nll' WHERE key LIKE 'constraints:%'"
@@ -68,19 +68,20 @@ def name_constraints_by_their_metric(database: Path) -> None:
 
 
 def told(study: optuna.Study) -> list[dict[str, Any]]:
-    """All that the samplers know of the trials."""
+    """Everything that the samplers see of the trials."""
     names = ("number", "state", "params", "values", "intermediate_values", "constraints")
     return [{name: getattr(trial, name) for name in names} for trial in study.get_trials()]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    """A search that nothing happened to."""
+    """A search without any loss."""
     search = Search(tmp_path_factory.mktemp("whole"), CONSTRAINED)
     search.run_all()
     return search
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -196,7 +197,7 @@ def test_an_optuna_database_that_stays_locked_ends_the_driver_and_loses_nothing(
 
 
 class Store:
-    """A driver's record over a store that lives longer than it."""
+    """A driver's recorder over a store that outlives the driver."""
 
     def __init__(self, folder: Path, tracker: RecordingTracker) -> None:
         tracker.write(OpenStudy("s", "0", {}, {}))
@@ -209,7 +210,7 @@ class Store:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> RecordingTracker:
-    """A store that was told of three trials: one completed, one stopped, one that runs."""
+    """A store with three recorded trials: completed, stopped and running."""
     tracker = RecordingTracker()
     recorder = Store(tmp_path, tracker).recorder
     config = TrialConfig.from_dict({"model": "vgg-aib-qt", "epochs": 2})
@@ -272,7 +273,7 @@ def test_while_the_store_is_away_only_what_was_never_told_is_said(
 
 
 class Beside:
-    """A Python script beside the test, from its first line of output on."""
+    """Runs a Python script beside the test; starts with its first line of output."""
 
     def __init__(self, script: str, *arguments: Path) -> None:
         self._process = subprocess.Popen(

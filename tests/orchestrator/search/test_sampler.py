@@ -1,4 +1,4 @@
-"""The samplers as somebody has them who typed `pip install .`: without the tests' own packages."""
+"""The samplers after a plain `pip install .`, without the packages that only the tests need."""
 
 import json
 import subprocess
@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -53,6 +54,7 @@ def installed(wanted: Iterable[str]) -> set[str]:
     return {name for name, _ in found}
 
 
+@pytest.mark.slow
 def test_every_sampler_proposes_with_what_a_plain_installation_has() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     plain = {*installed(declared["dependencies"]), declared["name"]}

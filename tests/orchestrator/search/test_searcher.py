@@ -22,7 +22,7 @@ EPOCHS = 4
 
 
 class SilentTracker:
-    """Takes every call; what a tracker does with them is tested with the trackers."""
+    """Accepts every call; the trackers have tests of their own."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **kwargs: None
@@ -45,11 +45,11 @@ def spec(**changes: Any) -> SearchSpec:
 
 
 class KilledError(BaseException):
-    """Where a driver's life ends in a test."""
+    """Ends a driver at a given point of a test."""
 
 
 class Search:
-    """One driver's life: as Tune would call the searcher, one trial at a time."""
+    """One driver's calls of the searcher, as Tune makes them, one trial at a time."""
 
     def __init__(self, folder: Path, spec: SearchSpec) -> None:
         self.spec = spec
@@ -73,7 +73,7 @@ class Search:
         return None if suggested in (None, "FINISHED") else (f"tune-{self.tune_ids}", suggested)  # type: ignore[return-value]
 
     def die(self, moment: str) -> None:
-        """Suggests once more, and no further than to the moment."""
+        """Suggests once more and stops at the given moment."""
         calls = 0
 
         def dies(*_: Any, **__: Any) -> None:
@@ -152,12 +152,14 @@ def test_states_and_constraints_reach_optuna(tmp_path: Path) -> None:
     assert search.recorder.journal.state.trials["t00002"].reason == "the training loss is not finite"
 
 
+@pytest.mark.slow
 def test_the_planned_number_is_reached_and_no_more(tmp_path: Path) -> None:
     search = Search(tmp_path, spec())
     search.run_all()
     assert len(search.study.trials) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "cmaes", "random"])
 def test_a_killed_search_suggests_what_it_would_have(tmp_path: Path, sampler: str) -> None:
     space = {k: v for k, v in spec().to_dict()["space"].items() if sampler != "cmaes" or k != "bottleneck.latent_dim"}
@@ -265,7 +267,7 @@ def test_storage_or_slots_that_serve_no_trial_interrupt_the_search_and_fail_no_t
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The parameters of every trial of a search that nothing stopped."""
+    """The parameters of every trial of an uninterrupted search."""
     search = Search(tmp_path_factory.mktemp("undisturbed"), spec())
     search.run_all()
     return [record.params for record in search.recorder.journal.state.trials.values()]

@@ -153,6 +153,7 @@ def test_one_model_prints_counts_tables_and_reason(tmp_path: Path, capsys: pytes
     assert (code, "do not list it" in text) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--all"]])
 def test_every_model_on_every_data_set_is_a_table(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -165,6 +166,7 @@ def test_every_model_on_every_data_set_is_a_table(
     assert "39.14" in text
 
 
+@pytest.mark.slow
 def test_the_table_as_json_has_the_keys_of_one_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, text, _ = run(["--all", "--json"], tmp_path, capsys)
     everything = json.loads(text)

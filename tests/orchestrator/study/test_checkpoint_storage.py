@@ -1,4 +1,4 @@
-"""Which storage a study has, and what is said of storage that cannot be used."""
+"""Which storage a study uses, and the errors of storage that cannot be used."""
 
 import json
 from pathlib import Path

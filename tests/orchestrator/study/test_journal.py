@@ -1,4 +1,4 @@
-"""The journal: what a kill leaves of it is still a study."""
+"""The journal survives a kill at any moment."""
 
 import time
 from pathlib import Path

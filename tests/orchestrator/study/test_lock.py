@@ -1,4 +1,4 @@
-"""The lease between processes: a second driver is refused before it starts anything, a lost one leaves it free."""
+"""The study lock between processes: it refuses a second driver before anything starts; a dead holder frees it."""
 
 import os
 import signal
@@ -31,6 +31,7 @@ with study_lock(pathlib.Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_second_driver_is_refused_with_the_name_of_the_first(tmp_path: Path, resume: bool) -> None:
     path = tmp_path / "spec.yaml"

@@ -1,4 +1,4 @@
-"""A study's files stay under the root, and are their owner's alone."""
+"""A study's files stay under the root, and only their owner can access them."""
 
 import stat
 from pathlib import Path

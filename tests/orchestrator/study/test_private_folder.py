@@ -1,4 +1,4 @@
-"""A study is read, to go on from it, only where nobody but this user could have written it."""
+"""A resume reads a study only where no other user can have written it."""
 
 import os
 import stat
@@ -34,7 +34,7 @@ def spec(tmp_path: Path) -> SearchSpec:
 
 @pytest.fixture
 def paths(tmp_path: Path, spec: SearchSpec) -> StudyPaths:
-    """A study that was begun, with every kind of file that a resume reads."""
+    """A started study with every kind of file that a resume reads."""
     found = study_paths(tmp_path / "runs", spec.name)
     with open_study(spec, found, False, {}) as study:
         study.journal.append("stage", stage="searching")

@@ -1,4 +1,4 @@
-"""What may win: full-length, feasible, and not dominated."""
+"""Which trials can win: of full length, feasible, and not dominated."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""A study whose driver was killed, as a reader sees it, and the command that goes on with it."""
+"""What readers see of a study whose driver was killed, and the command that resumes it."""
 
 import json
 import signal
@@ -53,14 +53,14 @@ def aib(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Aib:
 
 @pytest.fixture
 def changed(tmp_path: Path) -> SearchSpec:
-    """A search as --set made it: not what its file says."""
+    """A search that --set changed, so that it differs from its file."""
     (tmp_path / "spec.yaml").write_text(SPEC)
     return load_spec(tmp_path / "spec.yaml", ["epochs=2", "trials=3"])
 
 
 @contextmanager
 def driver(root: Path, spec: SearchSpec, kind: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process that runs the study, killed in the end if not before."""
+    """A process that runs the study; killed at the end at the latest."""
     command = [sys.executable, "-c", DRIVER, str(root), json.dumps(spec.to_dict()), kind]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,4 +1,4 @@
-"""Every system of Table 1 through Ray Train, scored and recorded by the one path that all of them share."""
+"""Every system of Table 1 through Ray Train, scored and recorded on the same path."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ SMALLER = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all twelve have been searched: on real CIFAR-10 with SVHN and STL-10 beside it where there are some."""
+    """The root after a search over all twelve systems, on real CIFAR-10, SVHN and STL-10 where they are available."""
     folder = tmp_path_factory.mktemp("systems")
     real = Path(os.environ.get("AIB_TEST_DATA", ""))
     changes: dict[str, Any] = dict(SMALLER)

@@ -46,7 +46,7 @@ def root(tmp_path: Path, digits_root: Path) -> Path:
 def test_an_interrupted_study_is_resumed_from_its_checkpoint_to_a_champion(root: Path) -> None:
     paths = study_paths(root, "interrupted")
     before = paths.journal.read_bytes()
-    checkpoint = latest_checkpoint(paths.trial("t00001") / "checkpoints")
+    checkpoint = latest_checkpoint(paths.trial("t00001"))
     assert checkpoint is not None
     assert [row["epoch"] for row in read_history(checkpoint)] == [1, 2]
     done = aib(root, "search", "interrupted", "--resume", "--json")
@@ -81,7 +81,7 @@ def test_a_registered_model_is_pulled_evaluated_and_predicts(root: Path, tmp_pat
 
 @pytest.mark.parametrize("present_code", [(), (str(ROOT),)], ids=["alone", "beside this version's packages"])
 def test_mlflow_loads_a_registered_model(root: Path, tmp_path: Path, present_code: tuple[str, ...]) -> None:
-    """Its own copy of the code serves it; a process that has imported ours uses ours."""
+    """The model's own copy of the code loads it; a process that has imported our packages uses them."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, MODEL, *present_code],
         cwd=tmp_path,

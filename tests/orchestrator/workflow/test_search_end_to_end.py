@@ -62,7 +62,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory, spec: Path) -> tuple[Path, dict[str, Any]]:
-    """The root of a finished search, and what it printed."""
+    """The root of a finished search, and the object it printed."""
     root = tmp_path_factory.mktemp("searched") / "runs"
     done = aib(root, "search", str(spec), *ELASTIC, "--json")
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_finalists_are_retrained_on_all_workers_that_there_are(searched: tuple[P
 
 
 def test_what_is_wrong_with_a_record_is_found(searched: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """The checks that other tests and `benchmarks.systems.chaos` rely on."""
+    """Tests the checks that other tests and `benchmarks.systems.chaos` use."""
     import optuna
 
     from orchestrator.tracking.mlflow.store import local_tracking_uri, mlflow_client
@@ -236,7 +236,7 @@ def test_whatever_ends_the_driver_leaves_no_process_and_is_resumed(root: Path, s
 def end_search(
     root: Path, spec: Path, said: Path, ending: "Callable[[subprocess.Popen[bytes]], None]", code: int, graceful: bool
 ) -> None:
-    """Ends a search in the middle of a trial; no process of its family is left."""
+    """Ends a search in the middle of a trial, with all its processes."""
     with driver(root, spec, said) as (process, journal):
         before = lines_of(journal, "epoch")
         await_that(process, lambda: lines_of(journal, "epoch") > before)
@@ -248,7 +248,7 @@ def end_search(
 
 @contextmanager
 def driver(root: Path, spec: Path, stderr: Path | None = None) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
-    """A search in a process group of its own, as a terminal would start it, and its journal."""
+    """A search in its own process group, as a terminal starts it, and its journal."""
     command = [sys.executable, "-m", "orchestrator", "search", str(spec), "--resume", "--root", str(root)]
     with (stderr or Path(os.devnull)).open("wb") as out:
         process = subprocess.Popen(
@@ -271,7 +271,7 @@ def await_that(process: "subprocess.Popen[bytes]", condition: Callable[[], bool]
 
 
 def end(process: "subprocess.Popen[bytes]", how: Callable[[], None], within_s: float = 120) -> None:
-    """Ends the driver; returns once none of the processes that descend from it is left."""
+    """Ends the driver; returns once all its descendants are gone."""
     family = psutil.Process(process.pid).children(recursive=True)
     assert any("raylet" in member.name() for member in family)
     how()

@@ -1,4 +1,4 @@
-"""A whole search on a cluster of real nodes: one joins, one is lost in mid-trial, and nothing is lost with it."""
+"""A whole search on a cluster of real nodes: one node joins, one dies during a trial, and no result is lost."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def events(journal: Path) -> list[dict[str, Any]]:
 
 
 def half_done(journal: Path) -> list[str]:
-    """Trials that have reported and not ended."""
+    """Trials with at least one epoch that have not ended."""
     told = events(journal)
     ended = {event["trial"] for event in told if event["event"] == "ended"}
     reported = Counter(event["trial"] for event in told if event["event"] == "epoch")
@@ -88,7 +88,7 @@ def test_a_node_joins_and_is_lost_and_its_trial_goes_on_from_the_object_store(tm
 
 
 def stored_history(root: Path, uri: str, trial: str) -> list[dict[str, float]]:
-    """What the object store holds of a trial, read by this process."""
+    """A trial's history in the object store, read by this process."""
     storage = TrialStorage(root / "studies/tiny/trials", Bucket.from_uri(uri), "tiny")
     with storage.of(trial).newest() as checkpoint:
         assert checkpoint is not None

@@ -1,5 +1,5 @@
-"""A whole search while its processes are killed, over a network that drops calls, and on a disk that fills up: its
-record is like any other."""
+"""A whole search while its processes are killed, while the network drops calls, and on a full disk; its record is
+complete."""
 
 import json
 import signal
@@ -117,7 +117,7 @@ def test_a_search_whose_disk_is_full_halts_without_a_failed_trial_and_goes_on(ro
 
 
 def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
-    """Ray's own clearing away may take its time."""
+    """Waits: Ray's cleaner may take some time."""
     deadline_s = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline_s, "processes are left"

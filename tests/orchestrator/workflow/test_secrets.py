@@ -1,4 +1,4 @@
-"""Canaries: secrets in every place where a user may put one, looked for in everything that a command leaves.
+"""Puts canary secrets in every place where a user can put one, and looks for them in everything a command leaves.
 
 Short: commands that fail and commands that read, in this process. Long: a whole search over an MLflow server and an
 object store, with Ray's own files.
@@ -71,7 +71,7 @@ def canaries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found_in(text: str) -> list[str]:
-    """Lines with a canary, under any of its forms."""
+    """Returns the lines with a canary in any of its forms."""
     return [line for line in text.splitlines() if WORD in line.lower()]
 
 
@@ -115,6 +115,8 @@ def test_no_failing_command_tells_a_secret(
     assert found_under(root) == []
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.usefixtures("canaries")
 def test_an_object_store_that_refuses_the_key_is_named_without_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -163,7 +165,7 @@ def test_tune_gives_its_trials_actors_no_key(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """Ray's sockets lie below it, and their paths may not be long."""
+    """Ray creates sockets in it, and their paths have a short limit."""
     folder = Path(tempfile.mkdtemp(prefix="aib", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

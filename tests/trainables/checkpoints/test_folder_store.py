@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.server)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
     if request.param == "folder":
         return FolderStore(tmp_path / "trial")
@@ -160,6 +160,7 @@ def test_a_checkpoint_in_a_store_that_went_away_is_not_taken_for_none(
         pass
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cache_that_is_full_keeps_a_checkpoint_from_being_read_until_there_is_room(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -201,6 +202,8 @@ ObjectStore(Killed(bucket.path, bucket.options), sys.argv[2]).save(2, writer(2, 
 """
 
 
+@pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["model.safetensors", MANIFEST])
 def test_an_upload_killed_in_the_middle_is_never_read_and_is_cleared_away(
     uri: str, tmp_path: Path, cache: Path, file: str
@@ -219,6 +222,7 @@ def test_an_upload_killed_in_the_middle_is_never_read_and_is_cleared_away(
     assert list(cache.glob(".preparing-*")) == [], "the next writer removes the dead writer's folder"
 
 
+@pytest.mark.server
 def test_a_second_writer_of_the_same_epoch_mixes_nothing(uri: str, tmp_path: Path) -> None:
     ours = ObjectStore(Bucket.from_uri(uri), tmp_path.name)
 
@@ -236,6 +240,7 @@ def test_a_second_writer_of_the_same_epoch_mixes_nothing(uri: str, tmp_path: Pat
         assert len(read_tensors(folder, "model")["w"]) in (4, 7)
 
 
+@pytest.mark.server
 def test_a_store_pickles_without_its_connection_or_credentials(uri: str) -> None:
     import pickle
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.trainables.data.test_svhn import make_svhn
 
@@ -33,6 +34,7 @@ for folder in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     folders = []
     for num in (SMALL, LARGE):

@@ -109,6 +109,7 @@ def test_other_number_of_classes_than_known_is_refused(tmp_path: Path, num: int,
         prepare("cifar10", tmp_path / "data", 8, folder)
 
 
+@pytest.mark.slow
 def test_killed_preparing_leaves_nothing_that_opens(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from trainables.data.prepare import prepare\n"
@@ -233,6 +234,7 @@ def test_unusable_request_is_refused_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_preparing_digits_twice_gives_the_same_digest(tmp_path: Path) -> None:
     first = prepare("cluttered-digits", tmp_path / "a", 16)
     assert prepare("cluttered-digits", tmp_path / "b", 16).digest == first.digest

@@ -89,6 +89,7 @@ def _score(runtime: Runtime) -> dict[str, float]:
     return score_stl10(build_model(config, 10), CIFAR10, config, runtime, final_draws(config))
 
 
+@pytest.mark.slow
 def test_two_ranks_score_as_one_to_the_last_bit(tmp_path: Path) -> None:
     """47 images of each split in batches of 20: three batches, so two ranks have unequal shares."""
     write_prepared(tmp_path, "stl10", 16, STL10, 12)

@@ -73,6 +73,7 @@ def _gradients(runtime: Runtime, **changes: object) -> dict[str, np.ndarray]:
     return {name: p.grad.numpy() for name, p in bare.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["paper", "released"])
 def test_two_ranks_gradients_are_those_of_the_joined_batch(digits_root: Path, recipe: str) -> None:
     first, second = on_ranks(2, _gradients_of, digits_root, {"recipe": recipe})
@@ -88,6 +89,7 @@ def _gradients_of(runtime: Runtime, *trials: dict[str, object]) -> dict[str, np.
     }
 
 
+@pytest.mark.slow
 def test_two_ranks_gradients_of_the_baselines_are_those_of_the_joined_batch(digits_root: Path) -> None:
     trials = [{"model": name} for name, has in TRAITS.items() if not has.draws_attention]
     first, second = on_ranks(2, _gradients_of, digits_root, *trials)

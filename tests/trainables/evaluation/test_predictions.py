@@ -77,6 +77,7 @@ def _tensors(runtime: Runtime) -> dict[str, torch.Tensor]:
     return judged(runtime)[0].to_tensors()
 
 
+@pytest.mark.slow
 def test_two_ranks_tell_what_one_tells(digits_root: Path) -> None:
     one, (first, second) = _tensors(Runtime(data_root=digits_root)), on_ranks(2, _tensors, digits_root)
     for name, tensor in one.items():

@@ -193,6 +193,7 @@ def _score_on_rank(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_with_an_uneven_last_batch_give_exactly_the_one_rank_figures(tmp_path: Path):
     mp.spawn(_score_on_rank, args=(str(tmp_path),), nprocs=2)
     alone = score(seeing)

@@ -329,6 +329,7 @@ def test_wrn_dropout_acts_in_training_only() -> None:
     assert torch.equal(model.eval().features(x), model.features(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg", "vgg-gap", "vgg-pan", "vgg-dvib", "vgg-att3", "vgg-aib-qt", "wrn-abn"])
 def test_the_forward_pass_is_one_graph_for_the_compiler(name: str) -> None:
     """The compiler traces the whole model without falling back to Python; the eager backend gives the same numbers."""

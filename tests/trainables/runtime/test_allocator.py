@@ -41,6 +41,7 @@ def faults_of_steps(how: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has its own ways")
 def test_a_step_takes_the_pages_that_the_last_one_freed() -> None:
     assert faults_of_steps("given back") > STEPS * PAGES, "without page faults there is nothing to test"

@@ -97,6 +97,7 @@ def test_only_a_model_with_maps_needs_occluders(digits_root: Path) -> None:
     assert run(digits_root, model="vgg", **elsewhere)[-1].metrics["best_epoch"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interrupted_after", [1, 2])
 def test_a_resumed_trial_equals_the_uninterrupted_one_bit_for_bit(
     digits_root: Path, tmp_path: Path, whole: Path, interrupted_after: int
@@ -116,6 +117,7 @@ def test_a_resumed_trial_equals_the_uninterrupted_one_bit_for_bit(
     assert without_timings(read_history(ours)) == without_timings(read_history(theirs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["wrn-aib", "wrn-abn", "vgg-pan", "vgg"])
 def test_another_model_resumes_bit_for_bit(digits_root: Path, tmp_path: Path, model: str) -> None:
     """Dropout, a second head, several maps and none at all."""
@@ -144,6 +146,7 @@ BIRDS = {
 """The special features of the released recipe for CUB-200, on a small scale."""
 
 
+@pytest.mark.slow
 def test_adam_and_the_averaged_weights_resume_bit_for_bit(digits_root: Path, tmp_path: Path) -> None:
     whole = run(digits_root, tmp_path / "whole", **BIRDS)
     run(digits_root, tmp_path / "cut", stop_after=1, **BIRDS)
@@ -160,6 +163,7 @@ def test_adam_and_the_averaged_weights_resume_bit_for_bit(digits_root: Path, tmp
     assert torch.equal(read_tensors(ours, "model")["quantizer.anchors"], torch.linspace(0, 1, 50))
 
 
+@pytest.mark.slow
 def test_the_better_of_raw_and_averaged_weights_is_reported_and_kept(digits_root: Path, whole: Path) -> None:
     config, runtime = tiny_trial(optim__ema_decay=0.9), Runtime(data_root=digits_root)
     store = open_store(digits_root, "cluttered-digits", 16)
@@ -190,6 +194,7 @@ def test_no_average_is_kept_unless_asked_for(whole: Path) -> None:
     assert not set(metrics.RAW_AND_AVERAGED) & set(read_history(folder)[0])
 
 
+@pytest.mark.slow
 def test_a_second_trial_in_the_process_equals_the_same_in_a_fresh_one(digits_root: Path, whole: Path) -> None:
     run(digits_root, stop_after=1, numerics__num_threads=2, bottleneck__beta=0.1, seed=5)
     again = run(digits_root)
@@ -285,6 +290,7 @@ def test_every_pass_of_a_trial_has_its_memory_format(digits_root: Path) -> None:
     assert found == {True: {True}, False: {True}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search_draws", [1, 2])
 def test_a_compiled_trial_makes_graphs_of_whole_batches_alone(
     digits_root: Path, monkeypatch: pytest.MonkeyPatch, search_draws: int
@@ -377,6 +383,7 @@ def _fail(runtime: Runtime) -> str:
     return "no error"
 
 
+@pytest.mark.slow
 def test_two_ranks_report_the_same_and_diverge_together(digits_root: Path) -> None:
     first, second = on_ranks(2, _train, digits_root)
     assert first == second

@@ -160,6 +160,7 @@ def in_float64(config: TrialConfig) -> tuple[Classifier, Tensor, Tensor, Noise]:
     return model, torch.randn(4, 3, 16, 16, generator=g, dtype=torch.float64), LABELS, noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["paper", "released"])
 @pytest.mark.parametrize("model_name", ["vgg-aib", "wrn-aib"])
 def test_gradient_of_the_total_loss_is_its_finite_difference(model_name: str, recipe: str) -> None:
@@ -189,6 +190,7 @@ def test_gradient_of_the_total_loss_is_its_finite_difference(model_name: str, re
         torch.testing.assert_close((values[0] - values[1]) / 2e-7, slope, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_anchors_is_the_finite_difference_of_the_codebook_term() -> None:
     config = trial("vgg-aib-qt", "paper")
     model, x, labels, noise = in_float64(config)

@@ -73,6 +73,7 @@ STINTS: list[int | None] = [2, 3, 1, None]
 LEFT = [(0, 2), (1, 2), (1, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"optim__ema_decay": 0.9}], ids=["plain", "average"])
 def test_trial_left_at_several_steps_ends_as_the_undisturbed_one(
     tmp_path: Path, digits_root: Path, changes: dict[str, Any]
