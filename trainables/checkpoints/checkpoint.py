@@ -70,7 +70,7 @@ def write_checkpoint(
 
 
 def _rename(aside: Path, folder: Path) -> Path:
-    """Renames to the state's next attempt, or to the one after if another writer, taken for dead, was faster."""
+    """Renames to the state's next attempt. If another writer, believed dead, was faster, to the attempt after it."""
     attempts = [age.attempt for other, age in _stored(folder.parent) if other.name.split(".")[0] == folder.name]
     attempt = max(attempts, default=0) + 1
     while True:
@@ -162,7 +162,7 @@ def latest_checkpoint(trial_folder: Path) -> Path | None:
 def prune_checkpoints(trial_folder: Path, keep: int = 2) -> None:
     """Keeps one checkpoint, the newest whole one, of each of the newest `keep` states that have one.
 
-    Removes all others: older ones, damaged ones, and the rests of interrupted writes.
+    Removes all others: older ones, damaged ones, and the leftovers of interrupted writes.
     """
     kept: set[tuple[int, int]] = set()
     for folder, age in _newest_first(trial_folder):

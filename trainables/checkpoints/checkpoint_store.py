@@ -1,4 +1,4 @@
-"""The interface of a trial's checkpoint store, wherever it keeps them: each checkpoint is whole or not there.
+"""The interface of a trial's checkpoint store, for every kind of storage: each checkpoint is whole or not there.
 
 Stores are values that travel to the workers. All ranks of a trial agree on a checkpoint by its name.
 """
@@ -36,8 +36,8 @@ class CheckpointStore(Protocol):
     def newest(self) -> AbstractContextManager[Path | None]:
         """The newest checkpoint that matches its manifest, as a folder that exists for the time of the block.
 
-        None without one. Passes over incomplete or altered checkpoints to the one before. Raises StorageError where
-        the storage does not answer, because it may still hold checkpoints.
+        None if there is none. Skips incomplete and altered checkpoints. Raises StorageError where the storage does not
+        answer, because it may still hold checkpoints.
         """
         ...
 
@@ -49,7 +49,7 @@ class CheckpointStore(Protocol):
         ...
 
     def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
-        """Removes all checkpoints except those of the newest `keep` states, and the rests of interrupted writes.
+        """Removes all checkpoints except those of the newest `keep` states, and the leftovers of interrupted writes.
 
         Raises StorageError where the storage does not answer.
         """

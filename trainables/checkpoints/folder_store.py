@@ -22,7 +22,7 @@ _UNKNOWN = Age(-1, 0, 0)
 
 @dataclass(frozen=True)
 class FolderStore:
-    """The checkpoints of the trial whose folder this is."""
+    """The checkpoints of one trial, in the trial's folder."""
 
     folder: Path
 

@@ -42,7 +42,7 @@ def replacing_file(path: Path, *, aside: Path, mode: int = UMASK_FILE) -> Iterat
 
 
 def create_file(path: Path, text: str) -> None:
-    """Creates a file for its owner alone. Atomic: the first writer wins, and a file that is there stays as it is."""
+    """Creates a file for its owner alone. Atomic: the first writer wins, and an existing file stays unchanged."""
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -56,7 +56,7 @@ def create_file(path: Path, text: str) -> None:
 
 @contextmanager
 def folder_beside(folder: Path, mode: int = 0o777) -> Iterator[Path]:
-    """A new hidden folder in which to build `folder`; the block renames it, and what it did not rename is removed."""
+    """A new hidden folder in which the block builds `folder`. The block renames it; otherwise it is removed."""
     aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:16]}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
