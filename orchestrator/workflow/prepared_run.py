@@ -47,7 +47,8 @@ def prepare_run(
     Raises ConfigError, DataError or PreflightError for the first check that fails.
     """
     paths = study_paths(options.root, spec.name)
-    spec = with_occluders(spec, paths, console)
+    if purpose != "promote":
+        spec = with_occluders(spec, paths, console)
     state = read_state(paths.journal) if check_startable(spec, paths, resume) else StudyState()
     check_free(paths.folder)
     finished = purpose == "search" and state.stage == "done"

@@ -46,7 +46,7 @@ def test_cross_domain_figures_that_will_be_missing_are_a_note(tmp_path: Path) ->
     assert not ok
     for word in ("stl10_train_error_pct", "stl10_test_error_pct", "aib data prepare stl10 --from PATH --image-size 16"):
         assert word in message
-    assert check_data(labelled(), data, QUIET).store.name == "cifar10"
+    assert check_data(labelled(), data, QUIET).name == "cifar10"
     write_prepared(data, "stl10", 16, STL10, 4)
     assert "cross-domain" not in told(tmp_path)
 
@@ -70,7 +70,7 @@ def test_every_number_of_training_images_that_the_search_may_draw_must_be_there(
         check_data(wanting, paths.data, QUIET)
     fitting = SearchSpec.from_dict({**given, "space": {"data.train_images": {"choice": [10, None, 36]}}})
     assert checks(fitting, paths)[0][1]
-    assert check_data(fitting, paths.data, QUIET).dataset.num_train == 36
+    assert check_data(fitting, paths.data, QUIET).num_train == 36
 
 
 def test_an_occluding_data_set_in_the_space_is_refused_for_what_it_is(digits_root: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_missing_imagenet_weights_are_refused_before_the_data_is_touched(offline
 
 def test_from_scratch_nothing_is_asked_for(offline: Path, digits_root: Path) -> None:
     scratch = spec(model="vgg-aib", **{"model.backbone": "vgg-16", "model.pretrained": "none", "model.width": 0.0625})
-    assert check_data(scratch, digits_root, QUIET).dataset.num_train == 90
+    assert check_data(scratch, digits_root, QUIET).num_train == 90
     assert not offline.parent.exists()
 
 
@@ -154,7 +154,7 @@ def test_a_model_without_maps_needs_no_occluders(digits_root: Path, tmp_path: Pa
     assert with_occluders(unsaid("vgg"), paths, QUIET) == unsaid("vgg")
     assert with_occluders(unsaid("vgg-gap"), paths, QUIET).trial[OCCLUDERS] == "cluttered-digits"
     elsewhere = {OCCLUDERS: "svhn"}
-    assert check_data(unsaid("vgg", **elsewhere), digits_root, QUIET).store.name == "cluttered-digits"
+    assert check_data(unsaid("vgg", **elsewhere), digits_root, QUIET).name == "cluttered-digits"
     with pytest.raises(DataError, match="'svhn', whose images occlude"):
         check_data(unsaid("vgg-gap", **elsewhere), digits_root, QUIET)
 
