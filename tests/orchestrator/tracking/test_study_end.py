@@ -152,7 +152,7 @@ def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_a
     assert second["history"]["val_error_pct"] == [(1, 49.0), (2, 48.0)]
 
 
-def test_an_end_that_cannot_be_told_ends_the_search_and_leaves_its_run_closed(
+def test_an_end_that_cannot_be_recorded_ends_the_search_and_leaves_its_run_closed(
     ended: Ended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search raises the error of the background thread, and its run ends as failed."""

@@ -41,7 +41,7 @@ def tracker_and_read(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     tracker.close()
 
 
-def tell(tracker: Tracker, figure: Path) -> None:
+def write_study(tracker: Tracker, figure: Path) -> None:
     tracker.write(OpenStudy("study", "s1", {"seed": 0}, {"git": "abc"}))
     tracker.write(
         OpenTrial("t00000", "t00000", {"optim.lr": 0.1, "model.name": "vgg-aib-qt"}, {"aib.kind": "search"}, DATA)
@@ -57,14 +57,14 @@ def tell(tracker: Tracker, figure: Path) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_tracker_records_a_study_once_however_often_it_is_told(
+def test_tracker_records_a_study_once_however_often_it_is_written(
     tracker_and_read: tuple[Tracker, Read], tmp_path: Path, times: int
 ) -> None:
     tracker, read = tracker_and_read
     figure = tmp_path / "map.png"
     figure.write_bytes(b"png")
     for _ in range(times):
-        tell(tracker, figure)
+        write_study(tracker, figure)
     assert tracker.flush(30) == 0
 
     runs = read()

@@ -131,7 +131,7 @@ def test_one_bad_epoch_in_a_backlog_costs_only_itself(tmp_path: Path) -> None:
     assert inner.runs["t1"]["history"]["x"] == [(0, 0.0), (2, 2.0)]
 
 
-def test_an_error_nobody_knows_is_tried_again_but_not_for_ever(tmp_path: Path) -> None:
+def test_an_unknown_error_is_tried_again_but_not_for_ever(tmp_path: Path) -> None:
     inner = RecordingTracker()
     inner.fail_with = RuntimeError("HTTP 500")
     with buffered(inner, tmp_path) as tracker:
@@ -145,7 +145,7 @@ def test_an_error_nobody_knows_is_tried_again_but_not_for_ever(tmp_path: Path) -
     assert "in 3 attempts" in (tmp_path / "rejected.jsonl").read_text()
 
 
-def test_an_error_nobody_knows_is_an_outage_while_the_store_takes_nothing_else(tmp_path: Path) -> None:
+def test_an_unknown_error_is_an_outage_while_the_store_takes_nothing_else(tmp_path: Path) -> None:
     inner = RecordingTracker()
     inner.fail_with, inner.alive = RuntimeError("HTTP 500"), False
     with buffered(inner, tmp_path) as tracker:

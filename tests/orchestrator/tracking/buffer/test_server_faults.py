@@ -73,7 +73,7 @@ def wait_for(what: Callable[[], object], why: str) -> None:
         time.sleep(0.02)
 
 
-def tell(tracker: BufferedTracker, epochs: range, trial: str = "t1") -> float:
+def log_epochs(tracker: BufferedTracker, epochs: range, trial: str = "t1") -> float:
     """Logs epochs; returns the longest time of a call in seconds."""
     slowest = 0.0
     for epoch in epochs:
@@ -104,12 +104,12 @@ def test_an_outage_of_any_kind_costs_no_record_and_no_waiting(
     with recording(served.proxy_uri, tmp_path) as tracker:
         tracker.write(OpenStudy(study, "s1", {}, {}))
         tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
-        assert tell(tracker, range(2)) < 0.5
+        assert log_epochs(tracker, range(2)) < 0.5
         assert tracker.flush(FLUSH_S) == 0
         proxy.status, proxy.fault = status, fault
-        assert tell(tracker, range(2, 30)) < 0.5
+        assert log_epochs(tracker, range(2, 30)) < 0.5
         tracker.write(OpenTrial("t2", "t2", {}, {}, None))
-        tell(tracker, range(3), "t2")
+        log_epochs(tracker, range(3), "t2")
         tracker.write(CloseTrial("t1", "completed", {}, {}))
         # More attempts than a poison record gets before it is set aside; a slow answer needs only one attempt.
         wait_for(lambda: proxy.spoilt > (2 if fault == "slow" else 8), "the fault was never met")
@@ -143,7 +143,7 @@ def test_a_run_that_was_created_unseen_is_not_there_twice(served: Served, tmp_pa
         for thread in proxy.late:
             thread.join()
         opened = {trial: tracker.run_id(trial) for trial in (None, "t1")}
-        tell(tracker, range(3))
+        log_epochs(tracker, range(3))
         tracker.write(CloseTrial("t1", "completed", {}, {}))
         tracker.write(CloseStudy("completed", {}, {}))
         assert tracker.flush(FLUSH_S) == 0
@@ -163,13 +163,13 @@ def test_a_stopped_server_that_goes_on_with_what_it_had_taken_doubles_nothing(
         assert tracker.flush(FLUSH_S) == 0
         os.killpg(served.process.pid, signal.SIGSTOP)
         try:
-            assert tell(tracker, range(10)) < 0.5
+            assert log_epochs(tracker, range(10)) < 0.5
             tracker.write(OpenTrial("t2", "t2", {}, {}, None))
             wait_for(lambda: tracker.last_error is not None, "a server that is stopped seemed to answer")
             time.sleep(2)  # so that more requests wait in the kernel for the server
         finally:
             os.killpg(served.process.pid, signal.SIGCONT)
-        tell(tracker, range(10, 20))
+        log_epochs(tracker, range(10, 20))
         tracker.write(CloseTrial("t1", "completed", {}, {}))
         tracker.write(CloseTrial("t2", "completed", {}, {}))
         assert tracker.flush(FLUSH_S) == 0
@@ -210,7 +210,7 @@ def _left_behind(study: str, folder: Path) -> None:
     tracker = BufferedTracker(away, Spool(folder))
     tracker.write(OpenStudy(study, "s1", {}, {}))
     tracker.write(OpenTrial("t1", "t1", {"a": 1}, {}, None))
-    tell(tracker, range(3))
+    log_epochs(tracker, range(3))
     tracker.write(LogArtifact("t1", figure, "figures"))
     tracker.write(CloseTrial("t1", "completed", {}, {}))
     tracker.write(CloseStudy("completed", {}, {}))

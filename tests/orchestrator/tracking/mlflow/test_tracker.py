@@ -169,7 +169,7 @@ def test_a_resumed_study_that_ends_better_shows_the_better_value(tracker: Mlflow
     assert read_runs(store_uri, "study")[None]["history"]["best"] == [(0, 20.0), (1, 18.0)]
 
 
-def test_logging_to_a_trial_nobody_opened_is_refused(tracker: MlflowTracker) -> None:
+def test_logging_to_a_trial_that_was_never_opened_is_refused(tracker: MlflowTracker) -> None:
     with pytest.raises(RecordRejectedError, match="'t9' was never opened"):
         tracker.write(LogEpoch("t9", 0, {"x": 1.0}, 1))
 
