@@ -6,14 +6,14 @@ The same value is logged, hashed and stored in the checkpoint.
 
 import dataclasses
 import difflib
-import sys
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainables.config import recipes
+from trainables.config.conversion import REFUSED, convert
+from trainables.config.ranges import RANGES
 from trainables.errors import ConfigError
 
 
@@ -139,7 +139,7 @@ class TrialConfig:
     numerics: NumericsConfig
 
     def __post_init__(self) -> None:
-        for key, (holds, allowed) in _RANGES.items():
+        for key, (holds, allowed) in RANGES.items():
             value = self.get(key)
             if value is not None and not holds(value):
                 raise ConfigError(f"trial field '{key}' is {value!r}; allowed: {allowed}.")
@@ -265,94 +265,7 @@ def _build(cls: Any, flat: Mapping[str, Any], prefix: str) -> Any:
 
 def _coerce(key: str, value: Any) -> Any:
     kind = FIELD_TYPES[key]
-    converted, allowed = _convert(kind, value)
-    if converted is _REFUSED:
+    converted, allowed = convert(kind, value)
+    if converted is REFUSED:
         raise ConfigError(f"trial field '{key}' is {value!r}; allowed: {allowed}.")
     return converted
-
-
-_REFUSED = object()
-
-
-def _convert(kind: Any, value: Any) -> tuple[Any, str]:
-    """Returns the value in its field's type, or _REFUSED, and the allowed values in words.
-
-    Never rounds, never parses text.
-    """
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return (value if any(value == a and type(value) is type(a) for a in args) else _REFUSED), " | ".join(
-            map(str, args)
-        )
-    if origin is types.UnionType:
-        if value is None:
-            return None, ""
-        converted, allowed = _convert(args[0], value)
-        return converted, f"{allowed}, or null"
-    if origin is tuple:
-        if isinstance(value, (list, tuple)):
-            items = [_convert(args[0], item)[0] for item in value]
-            return (tuple(items) if _REFUSED not in items else _REFUSED), f"a list of {_word(args[0])}"
-        return _REFUSED, f"a list of {_word(args[0])}"
-    if kind is bool:
-        return (value if isinstance(value, bool) else _REFUSED), "true | false"
-    if isinstance(value, bool):
-        return _REFUSED, _word(kind)
-    if kind is int:
-        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        return (int(value) if whole else _REFUSED), _word(kind)
-    if kind is float:
-        finite = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
-        return (float(value) if finite else _REFUSED), _word(kind)
-    return (value if isinstance(value, str) else _REFUSED), _word(kind)
-
-
-def _word(kind: Any) -> str:
-    return {int: "a whole number", float: "a finite number", str: "a name"}.get(kind, str(kind))
-
-
-def _at_least(low: float) -> tuple[typing.Callable[[Any], bool], str]:
-    return (lambda v: v >= low), f"at least {low}"
-
-
-def _within(low: float, high: float) -> tuple[typing.Callable[[Any], bool], str]:
-    return (lambda v: low <= v <= high), f"{low} to {high}"
-
-
-_RANGES: dict[str, tuple[typing.Callable[[Any], bool], str]] = {
-    "epochs": _within(1, 100_000),
-    "seed": _within(0, 2**31 - 1),
-    "model.width": ((lambda v: 0 < v <= 4), "above 0, up to 4"),
-    "model.dropout": ((lambda v: 0 <= v < 1), "0 up to, not including, 1"),
-    "data.image_size": _within(8, 512),
-    "data.stored_size": _within(8, 512),
-    "data.train_images": _at_least(1),
-    "data.val_images": _at_least(1),
-    "data.test_images": _at_least(1),
-    "data.split_seed": _within(0, 2**31 - 1),
-    "data.crop_padding": _within(0, 64),
-    "attention.num_anchors": _within(2, 4096),
-    "attention.lambda_q": _at_least(0),
-    "attention.lambda_c": _at_least(0),
-    "bottleneck.latent_dim": _within(1, 65_536),
-    "bottleneck.beta": _at_least(0),
-    "bottleneck.kl_scale": _at_least(0),
-    "optim.batch_size": _within(2, 65_536),
-    "optim.lr": ((lambda v: v > 0), "above 0"),
-    "optim.momentum": ((lambda v: 0 <= v < 1), "0 up to, not including, 1"),
-    "optim.betas": ((lambda v: len(v) == 2 and all(0 <= b < 1 for b in v)), "two numbers, 0 up to, not including, 1"),
-    "optim.weight_decay": _at_least(0),
-    "optim.decay_factor": ((lambda v: 0 < v <= 1), "above 0, up to 1"),
-    "optim.anchor_lr_ratio": _at_least(0),
-    "optim.ema_decay": ((lambda v: 0 <= v < 1), "0 up to, not including, 1"),
-    "evaluation.batch_size": _within(1, 65_536),
-    "evaluation.attention_samples": _within(1, 1024),
-    "evaluation.latent_samples": _within(1, 1024),
-    "evaluation.search_attention_samples": _within(1, 1024),
-    "evaluation.search_latent_samples": _within(1, 1024),
-    "evaluation.interp_images": _at_least(1),
-    "evaluation.interp_every_epochs": _at_least(0),
-    "evaluation.interp_epoch_images": _at_least(2),
-    "evaluation.interp_threshold": ((lambda v: 0 < v < 1), "between 0 and 1"),
-    "numerics.num_threads": _within(1, 1024),
-}
