@@ -18,8 +18,7 @@ class RunOptions:
     storage: str | None = None
     """URI of an object store for the trials' checkpoints; None means the study's folder."""
     copy_data: bool | None = None
-    """Whether each node reads its own copy of the data; None decides by the root: a local disk of the only node needs no
-    copy."""
+    """Whether each node reads its own copy of the data. None copies, except for a local disk of the only node."""
 
     def __post_init__(self) -> None:
         check_address(self.address)

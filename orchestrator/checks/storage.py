@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.checks.storage_marks import BucketMarks, FolderMarks, Marks, NeededData, fault_of, new_mark, probe
+from orchestrator.checks.storage_probe import BucketMarks, FolderMarks, Marks, NeededData, fault_of, new_mark, probe
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.ray_cluster.node_tasks import on_every_node
 from orchestrator.study.checkpoint_storage import TrialStorage

@@ -107,7 +107,7 @@ def train(
     """
     from orchestrator.options import RunOptions
     from orchestrator.study.resume import spec_to_resume
-    from orchestrator.workflow.single import as_single_trial, run_single
+    from orchestrator.workflow.train import as_single_trial, run_single
 
     own = spec_to_resume(spec, "train", root, bool(sets or name)) if resume and spec is not None else None
     loaded = own or as_single_trial(_load(spec, sets, name), name)

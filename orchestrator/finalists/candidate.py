@@ -11,8 +11,8 @@ from orchestrator.process.signals import Interruption
 from orchestrator.registry.card import model_card
 from orchestrator.registry.gate import Candidate
 from orchestrator.registry.versions import CHAMPION, UnknownModelError, find_version
-from orchestrator.study.averages import mean, sample_std
 from orchestrator.study.journal import TrialRecord
+from orchestrator.study.seed_statistics import mean, sample_std
 from orchestrator.study.study import Study
 from trainables.checkpoints.checkpoint import read_state, read_tensors
 from trainables.config.trial import TrialConfig

@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune import Stopper
 from ray.tune.execution import class_cache, experiment_state
 
-from orchestrator.search.reconcile import reap, reconcile_optuna
+from orchestrator.search.reconcile_optuna import reap, reconcile_optuna
 from orchestrator.search.scheduler import build_scheduler
 from orchestrator.search.searcher import StudySearcher
 from orchestrator.search.trial_actor import Trial, trial_resources

@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Any
 
-from orchestrator.study.averages import mean, sample_std
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.lock import is_held
 from orchestrator.study.paths import StudyPaths
 from orchestrator.study.ranking import best_trials
+from orchestrator.study.seed_statistics import mean, sample_std
 from orchestrator.study.study import StudyView, view_study
 from orchestrator.tracking.mlflow.store import run_page
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from orchestrator.checks.storage import check_storage
-from orchestrator.checks.storage_marks import needed_data
+from orchestrator.checks.storage_probe import needed_data
 from orchestrator.errors import PreflightError
 from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
-from orchestrator.monitoring.monitored import monitored
+from orchestrator.monitoring.study_metrics import monitored
 from orchestrator.planning.capacity import Capacity
 from orchestrator.planning.plan import capacity_for, check_capacity, retrain_capacity_for
 from orchestrator.planning.trials import resolve_trial

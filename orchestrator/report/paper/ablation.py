@@ -11,8 +11,8 @@ from orchestrator.report.figures.marks import BLUE, GREEN, GREY, ORANGE
 from orchestrator.report.page.document import Block, Text
 from orchestrator.report.page.picture import svg_picture
 from orchestrator.report.source import StudySource
-from orchestrator.study.averages import mean, sample_std
 from orchestrator.study.journal import TrialRecord
+from orchestrator.study.seed_statistics import mean, sample_std
 from trainables.config.trial import TrialConfig
 from trainables.models.traits import fields_without_effect
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.checks.storage import NODE_S, _node_faults, check_storage
-from orchestrator.checks.storage_marks import FolderMarks, NeededData
+from orchestrator.checks.storage_probe import FolderMarks, NeededData
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.ray_cluster.node_tasks import ATTEMPTS

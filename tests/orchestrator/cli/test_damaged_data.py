@@ -10,7 +10,7 @@ from rich.console import Console
 from orchestrator.checks.data import check_data
 from orchestrator.options import RunOptions
 from orchestrator.workflow.search import run_study
-from orchestrator.workflow.single import run_single
+from orchestrator.workflow.train import run_single
 from search_spaces.schema import SearchSpec
 from tests.support.tiny_trial import tiny_trial
 from trainables.data.arrow_store import open_store

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from orchestrator.monitoring.monitored import monitored
 from orchestrator.monitoring.readings import METRICS
+from orchestrator.monitoring.study_metrics import monitored
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.ray_cluster.metric import Reading
 from orchestrator.ray_cluster.metrics_exporter import exported

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestrator.search.reconcile import reconcile_optuna
+from orchestrator.search.reconcile_optuna import reconcile_optuna
 from orchestrator.search.searcher import StudySearcher
 from orchestrator.study.journal import Journal, TrialRecord
 from orchestrator.tracking.recorder import Recorder

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks.storage_marks import FolderMarks, NeededData, fault_of, needed_data, new_mark, probe
+from orchestrator.checks.storage_probe import FolderMarks, NeededData, fault_of, needed_data, new_mark, probe
 from orchestrator.study.checkpoint_storage import TrialStorage, choose_storage, recorded_storage
 from orchestrator.study.paths import StudyPaths, study_paths
 from tests.support.images import write_prepared

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
-from orchestrator.search.reconcile import reconcile_optuna
+from orchestrator.search.reconcile_optuna import reconcile_optuna
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.private_folder import check_private
 from orchestrator.study.study import check_startable, open_study

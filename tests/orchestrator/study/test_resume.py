@@ -15,7 +15,7 @@ from orchestrator.planning.signature import spec_signature
 from orchestrator.study.journal import StudyState
 from orchestrator.study.paths import study_paths
 from orchestrator.study.resume import needs_resume, resume_command, spec_to_resume
-from orchestrator.workflow.single import as_single_trial
+from orchestrator.workflow.train import as_single_trial
 from search_spaces.schema import SearchSpec, load_spec
 from trainables.errors import ConfigError
 

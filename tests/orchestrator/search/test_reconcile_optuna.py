@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from orchestrator.search import optuna_study
-from orchestrator.search.reconcile import reap, reconcile_optuna
+from orchestrator.search.reconcile_optuna import reap, reconcile_optuna
 from orchestrator.study.journal import Journal
 from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
