@@ -32,8 +32,7 @@ class SlotState:
         self._changed = threading.Condition()
         self._owner_timeout_s, self._decision_wait_s, self._clock = owner_timeout_s, decision_wait_s, clock
         self._claim, self._groups, self._mode = Claim(), WorkerGroups(), StateMachine(MODE, Mode.OPEN)
-        self._preempted = False
-        """The slot's own node is about to go."""
+        self._preempted = False  # whether the slot's own node is about to go
         self._last_put_s = 0.0
         self._groups_lost = 0
 
