@@ -4,6 +4,8 @@ import pytest
 
 from tests.support.benchmark_script import quick
 
+pytestmark = pytest.mark.slow
+
 
 def test_input_pipeline_compares_the_same_images() -> None:
     figure = quick("systems.input_pipeline")

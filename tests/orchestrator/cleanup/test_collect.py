@@ -207,6 +207,7 @@ def test_records_that_wait_for_the_server_and_their_files_stay(
     assert later.runs[None]["files"] == {"map.png": b"png"}
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_study_that_resumes_and_the_next_run_finishes(
     in_folder: tuple[StudyPaths, TrialStorage], tmp_path: Path
 ) -> None:

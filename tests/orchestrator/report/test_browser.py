@@ -14,7 +14,10 @@ from orchestrator.report.write import write_report
 from tests.support.kept_answers import keep_answers
 from tests.support.report_browser import CHROMIUM, Browser, browse
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: the Debian package chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: the Debian package chromium"),
+]
 
 DRAWN = "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
 BROKEN_LINKS = (

@@ -29,6 +29,8 @@ from tests.support.some_study import write_trial
 from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.data.arrow_store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 class Ended(NamedTuple):
     spec_file: Path

@@ -138,6 +138,7 @@ def test_a_full_disk_costs_the_checkpoint_it_stops_and_no_other(
             assert newest_epoch(store) == 2
 
 
+@pytest.mark.slow
 def test_an_object_store_that_is_away_is_named(tmp_path: Path) -> None:
     bucket = Bucket.from_uri(f"s3://bucket/runs?scheme=http&endpoint_override=127.0.0.1%3A{free_port()}")
     with pytest.raises(StorageError, match=r"s3://bucket/runs.*cannot be written"):

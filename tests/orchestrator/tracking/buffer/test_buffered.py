@@ -226,6 +226,7 @@ def test_many_threads_may_call(tmp_path: Path) -> None:
     assert all(len(inner.runs[f"t{i}"]["history"]["x"]) == 50 for i in range(8))
 
 
+@pytest.mark.slow
 def test_a_locked_database_holds_up_nobody_and_loses_nothing(store_uri: str, tmp_path: Path) -> None:
     with buffered(MlflowTracker(store_uri, system_metrics=False), tmp_path / "spool") as tracker:
         open_two(tracker)
@@ -249,6 +250,7 @@ def test_a_locked_database_holds_up_nobody_and_loses_nothing(store_uri: str, tmp
     assert read_runs(store_uri, "study")["t1"]["history"]["x"] == [(e, float(e)) for e in range(epoch)]
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_spool_and_delivery_loses_and_doubles_nothing(store_uri: str, tmp_path: Path) -> None:
     script = ROOT / "tests" / "support" / "spooling_process.py"
     repository = ROOT
