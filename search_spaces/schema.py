@@ -24,7 +24,7 @@ from search_spaces.json_schema import (
 from search_spaces.names import check_name
 from search_spaces.overrides import apply_overrides
 from search_spaces.reader import KeyPath, read_file
-from search_spaces.rules import check_rules, grid_size
+from search_spaces.section_rules import check_rules, grid_size
 from search_spaces.sections import (
     complete_scheduler,
     expand_name,

@@ -1,4 +1,4 @@
-"""The sections of a search specification. Each checks itself; `rules.py` checks them against each other."""
+"""The sections of a search specification. Each checks itself; `section_rules.py` checks them against each other."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

@@ -25,7 +25,7 @@ from trainables.data.arrow_store import open_store
 from trainables.data.splits import select
 from trainables.errors import AIBError
 from trainables.evaluation.evaluate import final_draws
-from trainables.evaluation.final import interpretability, occluders
+from trainables.evaluation.final_score import interpretability, occluders
 from trainables.metrics import INTERP_CHANCE, INTERP_CURVE, INTERP_READINGS, MODIFICATIONS, interp_metric, on_test
 from trainables.models.build import build_model
 from trainables.paper.published import published_interpretability_pct

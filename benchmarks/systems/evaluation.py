@@ -14,7 +14,7 @@ from benchmarks.support.measure import Figure, interleave, median, run, timed
 from trainables.config.trial import TrialConfig
 from trainables.data.augment import normalize
 from trainables.evaluation.evaluate import Draws, predict_batch
-from trainables.evaluation.final import predictor
+from trainables.evaluation.final_score import predictor
 from trainables.interpretability.score import score_interpretability
 from trainables.metrics import MODIFICATIONS
 from trainables.models.build import build_model

@@ -19,7 +19,7 @@ from trainables.data.embedded import EMBEDDED, prepare_embedded
 from trainables.data.splits import Subsets, select
 from trainables.errors import ConfigError
 from trainables.evaluation import cross_domain
-from trainables.evaluation.final import occluder_store
+from trainables.evaluation.final_score import occluder_store
 from trainables.metrics import cross_domain_metric
 from trainables.models.build import assemble
 from trainables.models.pretrained import fetch, weight_file

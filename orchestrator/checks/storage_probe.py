@@ -15,7 +15,7 @@ from trainables.checkpoints.bucket import Bucket
 from trainables.config.trial import TrialConfig
 from trainables.data.arrow_store import read_meta, store_folder
 from trainables.errors import AIBError
-from trainables.evaluation.final import stores_needed
+from trainables.evaluation.final_score import stores_needed
 
 
 class Marks(Protocol):

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from orchestrator.slots.failures import Failure, decide
 from orchestrator.slots.messages import Assignment, EpochResult, Finished
-from orchestrator.slots.states import CLAIM, ClaimEvent, ClaimState, StateMachine
+from orchestrator.slots.state_machine import CLAIM, ClaimEvent, ClaimState, StateMachine
 
 
 class StopRequest(IntEnum):

@@ -15,7 +15,7 @@ from orchestrator.slots.claim import Claim, StopRequest
 from orchestrator.slots.failures import Failure
 from orchestrator.slots.messages import Assignment, EpochResult, Finished, GroupId, SlotPreempted, SlotStatus
 from orchestrator.slots.slot_status import slot_status
-from orchestrator.slots.states import MODE, Mode, ModeEvent, StateMachine, WorkersState
+from orchestrator.slots.state_machine import MODE, Mode, ModeEvent, StateMachine, WorkersState
 from orchestrator.slots.worker_groups import WorkerGroups
 
 OWNER_TIMEOUT_S = 15.0

@@ -2,7 +2,7 @@
 
 from orchestrator.slots.claim import Claim
 from orchestrator.slots.messages import SlotStatus, StatusState
-from orchestrator.slots.states import WorkersState
+from orchestrator.slots.state_machine import WorkersState
 from orchestrator.slots.worker_groups import WorkerGroups
 
 

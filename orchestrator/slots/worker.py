@@ -60,7 +60,7 @@ def fit_trial_on_copies(config: Mapping[str, Any], runtime: Runtime, resume: Pat
     """Trains one trial on the node's own copies of the data, which the first worker on the node makes."""
     from trainables.config.trial import TrialConfig
     from trainables.data.node_copy import copy_to_node
-    from trainables.evaluation.final import stores_needed
+    from trainables.evaluation.final_score import stores_needed
     from trainables.training.fit import fit
 
     trial = TrialConfig.from_dict(config)

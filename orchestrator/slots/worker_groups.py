@@ -4,7 +4,7 @@ import uuid
 
 from orchestrator.slots.failures import Failure
 from orchestrator.slots.messages import GroupId
-from orchestrator.slots.states import WORKERS, StateMachine, WorkersEvent, WorkersState
+from orchestrator.slots.state_machine import WORKERS, StateMachine, WorkersEvent, WorkersState
 
 FAILED_RUNS = 3
 """Train runs that fail in a row, without a worker group, before the slot counts as broken. A call that the network

@@ -11,7 +11,7 @@ from trainables.data.splits import Subset, select
 from trainables.errors import ConfigError
 from trainables.evaluation.cross_domain import NO_CLASS, class_map, cross_errors_pct
 from trainables.evaluation.evaluate import evaluate, final_draws
-from trainables.evaluation.final import interpretability, localization, occluder_store, occluders
+from trainables.evaluation.final_score import interpretability, localization, occluder_store, occluders
 from trainables.export import LoadedModel, load_exported
 from trainables.runtime import numerics
 from trainables.runtime.runtime import Runtime

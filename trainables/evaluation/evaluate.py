@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from trainables.config.trial import TrialConfig
 from trainables.data.augment import normalize
-from trainables.data.resident import evaluation_tensors
+from trainables.data.device_images import evaluation_tensors
 from trainables.data.splits import Subset
 from trainables.interpretability import contrast
 from trainables.models.bottleneck import kl_nats

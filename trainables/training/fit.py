@@ -19,11 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from trainables.config.trial import TrialConfig
 from trainables.data.arrow_store import open_store
 from trainables.data.augment import augment
-from trainables.data.resident import Resident, resident
+from trainables.data.device_images import Resident, resident
 from trainables.data.splits import Subsets
 from trainables.errors import DivergedError
 from trainables.evaluation.evaluate import evaluate, search_draws
-from trainables.evaluation.final import BestEpoch, interpretability, localization, occluders, score_best
+from trainables.evaluation.final_score import BestEpoch, interpretability, localization, occluders, score_best
 from trainables.metrics import INTERP_FURTHER_SUMMARY, INTERP_SUMMARY, VAL_LOCALIZATION, without_map
 from trainables.models.classifier import Classifier
 from trainables.runtime import numerics

@@ -18,7 +18,7 @@ from trainables.data.node_copy import UNUSED_S, copy_to_node
 from trainables.data.put_in_place import put_in_place
 from trainables.data.sources.image_source import ImageSource
 from trainables.data.writer import write_store
-from trainables.evaluation.final import occluder_store, stores_needed
+from trainables.evaluation.final_score import occluder_store, stores_needed
 from trainables.runtime.progress import work_done
 
 WANTED = [("cluttered-digits", 16)]

@@ -13,7 +13,7 @@ from trainables.data.arrow_store import open_store
 from trainables.data.augment import normalize
 from trainables.data.splits import select
 from trainables.evaluation.evaluate import Draws, evaluate, final_draws, predict_batch
-from trainables.evaluation.final import interpretability, localization, occluders
+from trainables.evaluation.final_score import interpretability, localization, occluders
 from trainables.models.aib import distinct_maps
 from trainables.models.build import build_model
 from trainables.models.classifier import Noise

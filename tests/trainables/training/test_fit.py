@@ -27,7 +27,7 @@ from trainables.data.arrow_store import open_store
 from trainables.data.splits import select
 from trainables.errors import CheckpointError, DataError, DivergedError
 from trainables.evaluation.evaluate import evaluate, final_draws
-from trainables.evaluation.final import occluders
+from trainables.evaluation.final_score import occluders
 from trainables.models.build import MODELS, build_model
 from trainables.models.traits import traits
 from trainables.runtime.runtime import Runtime

@@ -6,7 +6,7 @@ import torch
 
 from tests.support.tiny_trial import tiny_trial, without_timings
 from trainables.data.arrow_store import open_store
-from trainables.data.resident import evaluation_tensors, resident
+from trainables.data.device_images import evaluation_tensors, resident
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import fit
 

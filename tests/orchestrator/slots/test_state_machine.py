@@ -12,7 +12,7 @@ import pytest
 from orchestrator.slots.failures import Failure
 from orchestrator.slots.messages import Assignment, Finished, GroupId
 from orchestrator.slots.slot_state import SlotState
-from orchestrator.slots.states import (
+from orchestrator.slots.state_machine import (
     CLAIM,
     MODE,
     WORKERS,
