@@ -2,7 +2,7 @@
 
 Three parties call the slot state from threads of their own. The *owner* leases the slot, assigns its trial and asks for
 epoch after epoch. The *worker group*, through its rank 0, takes the trial, reports each epoch and learns whether to
-stop. The *pool* closes the slot. `states` lists the states and their transitions.
+stop. The *pool* closes the slot. `state_machine` lists the states and their transitions.
 """
 
 import threading
@@ -26,9 +26,12 @@ class SlotState:
     """One slot's claim, worker groups and mode. Every method may be called from any thread; waits are bounded."""
 
     def __init__(
-        self, *, owner_timeout_s: float = OWNER_TIMEOUT_S, decision_wait_s: float = DECISION_WAIT_S,
+        self,
+        *,
+        owner_timeout_s: float = OWNER_TIMEOUT_S,
+        decision_wait_s: float = DECISION_WAIT_S,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._changed = threading.Condition()
         self._owner_timeout_s, self._decision_wait_s, self._clock = owner_timeout_s, decision_wait_s, clock
         self._claim, self._groups, self._mode = Claim(), WorkerGroups(), StateMachine(MODE, Mode.OPEN)
