@@ -31,7 +31,7 @@ BUCKET = "mlflow"
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """The server of this session."""
+    """The server of this test run."""
 
     uri: str
     port: int

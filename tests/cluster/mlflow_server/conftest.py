@@ -32,7 +32,7 @@ def _postgres_programs() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[dict[str, str]]:
-    """libpq's variables for this session's own server, with passwords on and an empty database `mlflow`."""
+    """libpq's variables for this test run's own server, with passwords on and an empty database `mlflow`."""
     programs = _postgres_programs()
     # It refuses to run as root, and no other user reaches pytest's own folders.
     user = "nobody" if os.geteuid() == 0 else None
