@@ -75,7 +75,7 @@ class Finalists(SpecSection):
     top: Annotated[int, Field(ge=1, le=1000)] = 3
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
     workers_per_trial: Annotated[WorkerRange | WorkerCount | None, BeforeValidator(as_tuple)] = None
-    """DDP workers of a retraining: a number, or [least, most], of which the cluster gets as many as it has room for
+    """DDP workers of a retraining: a number, or [least, most] for as many as the cluster has room for
     (null: as in the search). The global batch stays the same."""
 
     @property

@@ -19,7 +19,7 @@ ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the
 
 @app.command("list")
 def list_datasets(root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:
-    """List known data sets and those that are prepared."""
+    """List known and prepared data sets."""
     from rich.table import Table
 
     from orchestrator.status.dataset_description import list_datasets as list_rows

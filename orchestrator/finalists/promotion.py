@@ -34,10 +34,10 @@ def promote_winner(
     again: bool = False,
     interruption: Interruption | None = None,
 ) -> bool:
-    """Judges the best configuration's completed seeds and registers the best of their models; whether it was promoted.
+    """Judges the best configuration's completed seeds and registers its best model; returns whether it was promoted.
 
-    A decision that is in the journal stands, unless it is to be taken `again`. An `interruption` that requests an end
-    raises SystemExit before the decision.
+    A decision in the journal stands, unless `again` asks for a new one. Raises SystemExit before the decision if the
+    `interruption` requests an end.
     """
     state = recorder.journal.state
     if not again and state.gate is not None and (state.registered is not None or not state.gate["promote"]):

@@ -61,7 +61,7 @@ def exported(
                 exporter.export(read())
             except Exception:
                 if not warned:
-                    logger.warning("metrics could not be read; the search goes on without them", exc_info=True)
+                    logger.warning("metrics could not be read; the search continues without them", exc_info=True)
                 warned = True
             if last:
                 return

@@ -36,7 +36,7 @@ def spec_to_resume(given: Path, verb: Verb, root: Path, changed: bool) -> Search
     view: StudyView = view_study(paths)
     if _verb(view.spec, view.state) != verb or changed:
         raise ConfigError(
-            f"the study '{given}' in {paths.folder} goes on by its name as it was begun; leave out --set and --name: "
+            f"the study '{given}' in {paths.folder} resumes by its name as it started; leave out --set and --name: "
             f"{resume_command(view.spec, view.state, root)}"
         )
     return view.spec

@@ -64,13 +64,15 @@ def _report(study: Study, recorder: Recorder) -> None:
     page = write_report([StudySource.of(study.paths)], study.paths.report)
     for name in FILES:
         recorder.tracker.write(LogArtifact(None, page.with_name(name), "report"))
-    # Last: a report without this line is made, and told, once more.
+    # Last, so that a resume writes and records the report again if a kill comes before this line.
     recorder.journal.append("report", path=str(page))
 
 
 def study_exit_code(spec: SearchSpec, state: StudyState) -> int:
-    """The contract's code for a study that went its whole way: the gate's refusal comes before trials that failed,
-    unless it was those that left the gate nothing to judge."""
+    """Returns the contract's code for a study that ran to its end.
+
+    The gate's refusal has precedence over failed trials, unless the failures left the gate nothing to judge.
+    """
     ended = Counter(record.state for record in state.trials.values())
     if ended["failed"] and ended["failed"] == ended.total():
         return EXIT_FAILED

@@ -39,7 +39,7 @@ def attempt_name(state: str, attempt: int) -> str:
 
 
 def upload_name(state: str, attempt: int) -> str:
-    """Name of a state's first, second, … checkpoint in an object store; unique, whoever else uploads one."""
+    """Name of a state's first, second, … checkpoint in an object store; unique among concurrent uploads."""
     return f"{state}.{attempt}-{uuid.uuid4().hex[:16]}"
 
 
