@@ -9,7 +9,8 @@ from orchestrator.tracking.buffer import spool
 
 _INTERRUPTED_WRITES = {
     "study.tmp": "interrupted write of study.json",
-    ".export-*": "interrupted export of a model",
+    ".export.*": "interrupted export of a model",
+    ".export-*": "interrupted export of a model",  # by earlier versions
     "report/.*": "interrupted write of a report",
 }
 

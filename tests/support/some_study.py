@@ -77,11 +77,12 @@ def save(storage: TrialStorage, trial: str, epoch: int) -> None:
 
 def write_leftovers(paths: StudyPaths) -> None:
     """Files that a SIGKILL at the worst moments leaves."""
-    for folder in ("scratch/slots/a1/worker", "scratch/tune", ".export-x1y2", "report"):
+    for folder in ("scratch/slots/a1/worker", "scratch/tune", ".export.x1y2", ".export-x1y2", "report"):
         (paths.folder / folder).mkdir(parents=True)
     for file, size in {
         "scratch/slots/a1/worker/log.txt": 100,
         "scratch/tune/tuner.pkl": 200,
+        ".export.x1y2/model.safetensors": 300,
         ".export-x1y2/model.safetensors": 300,
         "report/.report.html.123": 50,
         "report/report.html": 60,
