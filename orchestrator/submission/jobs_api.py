@@ -148,7 +148,7 @@ def connect_jobs(address: str) -> JobsApi:
             client.list_jobs()
     except RayError as error:
         raise PreflightError(
-            f"the cluster at {address} refuses our token, which comes from {token_place()} ({first_line(error)}); it "
+            f"the cluster at {address} rejects our token, which comes from {token_place()} ({first_line(error)}); it "
             "must be the token of the head node."
         ) from None
     except (requests.ConnectionError, requests.Timeout, ConnectionError, TimeoutError) as error:

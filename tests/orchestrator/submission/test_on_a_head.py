@@ -217,7 +217,7 @@ def test_no_credential_of_the_submitter_is_left_on_the_cluster(head: Head, spec:
 def test_a_wrong_token_or_label_starts_nothing(head: Head, spec: Path, root: Path) -> None:
     before = jobs_on(head)
     code, _, said = run(head, *submission(head, spec, root, "--name", "x"), RAY_AUTH_TOKEN="w" * 32)
-    assert (code, "refuses our token" in said) == (3, True), said
+    assert (code, "rejects our token" in said) == (3, True), said
     code, _, said = run(head, *submission(head, spec, root, "--name", "x", "--driver-label", "aib.test/driver=gone"))
     assert (code, "aib.test/driver=here" in said) == (3, True), said
     assert jobs_on(head) == before
