@@ -22,7 +22,9 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
 
 # Two processes, each with whole files: fixtures of a module and its servers are made once. Tests with Ray come second, in
-# processes of their own: a process that has joined a cluster keeps it for all its tests.
+# processes of their own: a process that has joined a cluster keeps it for all its tests. One thread each: with more
+# threads than cores, torch's threads wait for each other.
+quick test: export OMP_NUM_THREADS ?= 1
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 quick: $(INSTALLED)  ## the inner loop: no Ray, no servers, nothing slow

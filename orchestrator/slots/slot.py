@@ -218,4 +218,4 @@ class Slot:
         if self._node in draining:
             self._state.preempt_slot()
         elif any(node_id in draining for _, node_id in ranks.values()):
-            self._state.preempt_group()
+            self._state.preempt_group(group)

@@ -209,10 +209,10 @@ class SlotState:
                 # No other group comes to count the loss.
                 self._count(self._groups.take_loss(preempted=True))
 
-    def preempt_group(self) -> None:
-        """The present group leaves its trial at the next step, with a checkpoint; the next group continues."""
+    def preempt_group(self, group: GroupId | None = None) -> None:
+        """A group (None: the present one) leaves its trial at the next step, with a checkpoint; the next continues."""
         with self._changed:
-            self._groups.preempt()
+            self._groups.preempt(group or self._groups.present)
             self._changed.notify_all()
 
     def preempt_slot(self) -> None:

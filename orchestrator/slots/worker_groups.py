@@ -74,9 +74,9 @@ class WorkerGroups:
         if self._machine.allows(WorkersEvent.ANSWER):
             self._machine.fire(WorkersEvent.ANSWER)
 
-    def preempt(self) -> None:
-        """Asks the present group to leave."""
-        self._preempted = self.present
+    def preempt(self, group: GroupId | None) -> None:
+        """Asks a group to leave; a group that came after it stays."""
+        self._preempted = group
 
     def lose(self, failure: Failure) -> None:
         self._machine.fire(WorkersEvent.LOSE)

@@ -291,6 +291,17 @@ def test_idle_group_that_is_preempted_goes(slot: SlotState) -> None:
     assert slot.take(group, 0) == "close"
 
 
+def test_preempting_a_group_leaves_its_successor_alone(slot: SlotState) -> None:
+    _, group = started(slot)
+    slot.group_lost(group.run, Failure("crash", "rank 0: died"))
+    again = restarted(group, "second")
+    assert isinstance(slot.take(again, 0), Assignment)
+    slot.preempt_group(group)
+    assert not slot.must_leave(again)
+    slot.preempt_group(again)
+    assert slot.must_leave(again)
+
+
 def test_node_lost_before_its_workers_had_left_is_a_preemption(slot: SlotState) -> None:
     _, group = started(slot, assignment(max_failures=0))
     slot.preempt_group()
