@@ -21,18 +21,23 @@ demo: $(INSTALLED)  ## search, register, predict and report on the embedded data
 	$(BIN)/aib report demo
 	@echo 'All of it is under runs/. Open the MLflow UI with: make ui'
 
-# Two processes, each with whole files: fixtures of a module and its servers are made once. Tests with Ray come second, in
-# processes of their own: a process that has joined a cluster keeps it for all its tests. One thread each: with more
-# threads than cores, torch's threads wait for each other.
+# One thread a process: with more threads than cores, torch's threads wait for each other.
 quick test: export OMP_NUM_THREADS ?= 1
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 quick: $(INSTALLED)  ## the inner loop: no Ray, no servers, nothing slow
 	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not server and not slow and not minutes'
 
+# Tests with a cluster of their own beside the others.
+APART := $(addprefix tests/orchestrator/,slots ray_cluster checks/test_storage.py search/test_trial_actor.py finalists/test_fixed_trials.py)
+
+# Two halves of like length, side by side: tests with Ray wait a lot, tests without it compute. Two pytest-xdist processes
+# take longer, since they run either kind at the same time.
 test: $(INSTALLED)  ## the whole, without the tests that take minutes each
-	@$(PYTEST) -m 'not ray and not minutes'; without=$$?; \
-	$(PYTEST) -m 'ray and not minutes'; exit $$((without | $$?))
+	@{ $(BIN)/python -m pytest -m 'not minutes' --ignore=tests/orchestrator; others=$$?; \
+	$(BIN)/python -m pytest -m 'ray and not minutes' $(APART); exit $$((others | $$?)); } > .pytest-beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest -m 'not ray and not minutes' tests/orchestrator; ours=$$?; \
+	$(BIN)/python -m pytest -m 'ray and not minutes' $(addprefix --ignore=,$(APART)) tests/orchestrator; ours=$$((ours | $$?)); \
+	wait $$beside; others=$$?; cat .pytest-beside.log; exit $$((ours | others))
 
 test-all: $(INSTALLED)  ## also the benchmarks that take minutes
 	$(BIN)/python -m pytest -m ''
