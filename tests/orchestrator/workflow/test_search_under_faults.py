@@ -68,8 +68,9 @@ def test_a_search_outlives_its_trials_actor_its_slot_and_its_train_controller(ro
 
 @pytest.mark.parametrize(
     ("trials", "epochs"),
-    [pytest.param(1, 4, id="short"), pytest.param(4, 40, id="long", marks=pytest.mark.minutes)],
+    [pytest.param(1, 4, id="short"), pytest.param(4, 40, id="long")],
 )
+@pytest.mark.minutes
 def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(
     root: Path, tmp_path: Path, trials: int, epochs: int
 ) -> None:
