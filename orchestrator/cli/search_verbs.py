@@ -61,7 +61,7 @@ def search(
     root: Root = DEFAULT_ROOT,
     name: Name = None,
     resume: Resume = False,
-    sets: Sets = [],  # noqa: B006
+    sets: Sets = [],  # noqa: B006 - typer reads the default, never changed
     tracking_uri: TrackingUri = None,
     address: Address = None,
     storage: Storage = None,
@@ -93,7 +93,7 @@ def train(
     ] = None,
     name: Name = None,
     resume: Resume = False,
-    sets: Sets = [],  # noqa: B006
+    sets: Sets = [],  # noqa: B006 - typer reads the default, never changed
     tracking_uri: TrackingUri = None,
     address: Address = None,
     storage: Storage = None,

@@ -39,7 +39,7 @@ def submit(
     labels: Annotated[
         list[str],
         typer.Option("--driver-label", metavar="LABEL=VALUE", help="Label of the driver's node; default: the head."),
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 - typer reads the default, never changed
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job's log until it ends.")] = True,
     as_json: Json = False,
 ) -> None:
