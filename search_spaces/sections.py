@@ -128,6 +128,8 @@ class Gate(SpecSection):
     """Percentage points of `interp_centered_pct` by which the finalist may be worse."""
     min_attention_std: Annotated[float, Field(ge=0, le=1)] = 0.02
     """A map counts as dead below this standard deviation over its cells."""
+    max_chance: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Allowed probability that always answering the most frequent class is right as often; 1 allows any model."""
 
 
 def expand_name(value: Any) -> Any:

@@ -17,6 +17,7 @@ from orchestrator.study.study import Study
 from trainables.checkpoints.checkpoint import read_state, read_tensors
 from trainables.config.trial import TrialConfig
 from trainables.errors import AIBError, CheckpointError
+from trainables.evaluation.constant_answer import best_constant_answer
 from trainables.export import export_model
 
 CANDIDATE_TAG = "aib.candidate"
@@ -67,7 +68,7 @@ def _export_checkpoint(
         facts,
         model_card(study.spec.registered_model, config, best.outcome, facts),
     )
-    errors = spread["final_val_error_pct"]
+    errors, constant = spread["final_val_error_pct"], best_constant_answer(study.paths.data, config)
     candidate = Candidate(
         name=f"{study.spec.name}/{best.trial}",
         val_error_pct=mean(errors),
@@ -79,6 +80,8 @@ def _export_checkpoint(
         data_digest=_validation_digest(stored["data"]["digest"], config),
         recorded_error_pct=best.outcome["final_val_error_pct"],
         reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources, interruption),
+        num_val_images=constant.num_images,
+        constant_error_pct=constant.error_pct,
     )
     return folder, candidate
 

@@ -68,6 +68,7 @@ def _rules(study: Study) -> GateRules:
         error_margin_pct=gate.error_margin_pct,
         interpretability_margin_pct=gate.interpretability_margin_pct,
         min_attention_std=gate.min_attention_std,
+        max_chance=gate.max_chance,
     )
 
 

@@ -10,6 +10,7 @@ from orchestrator.planning.cost import LowHigh, Part, wall_seconds, worker_secon
 from orchestrator.planning.signature import spec_signature
 from orchestrator.planning.trials import INTERP_EVERY, check_trials, interp_metrics, models_in_play
 from search_spaces.schema import SearchSpec
+from search_spaces.section_rules import grid_size
 from trainables.config.trial import TrialConfig
 from trainables.errors import ConfigError
 from trainables.models.traits import fields_without_effect
@@ -236,6 +237,14 @@ def _notes(spec: SearchSpec, trial: TrialConfig) -> list[Check]:
             f"{first_drop}; early ranks may mislead (scheduler.grace_epochs)"
         )
         notes.append(Check("grace", False, message))
+    points = grid_size(spec.space) if spec.space else None
+    if points is not None and points < spec.trials:
+        message = (
+            f"the space has {points} different points for {spec.trials} trials; all trials have the seed "
+            f"{trial.seed}, so a point that is drawn again gives the same result again (set trials to {points} and "
+            "sampler to grid, or widen the space)"
+        )
+        notes.append(Check("trials", False, message))
     for section, keys in (("space", spec.space), ("trial", spec.trial)):
         idle = _without_effect(spec, keys)
         if idle:

@@ -12,6 +12,9 @@ from trainables.config.trial import TrialConfig
 
 _LENGTH = 16
 
+_UNSIGNED = {"gate": ("max_chance",)}
+"""Fields by section that later versions added and that change no trial: studies of before them resume."""
+
 
 def trial_signature(config: TrialConfig) -> str:
     """Returns 16 hexadecimal digits over every field of a trial."""
@@ -19,8 +22,11 @@ def trial_signature(config: TrialConfig) -> str:
 
 
 def spec_signature(spec: SearchSpec) -> str:
-    """Returns 16 hexadecimal digits over every field of a search, defaults included."""
-    return _digest(spec.to_dict())
+    """Returns 16 hexadecimal digits over the fields of a search, defaults included, but for `_UNSIGNED`."""
+    signed = spec.to_dict()
+    for section, fields in _UNSIGNED.items():
+        signed[section] = {name: value for name, value in signed[section].items() if name not in fields}
+    return _digest(signed)
 
 
 def _digest(value: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from orchestrator.registry.binomial import binomial_tail
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
@@ -31,6 +33,10 @@ class Candidate:
     """Validation error of the registered model, as recorded by its trial."""
     reloaded_error_pct: float
     """The same error, measured again on the exported files."""
+    num_val_images: int | None = None
+    """Like the next field, None for a champion of a version that did not record it."""
+    constant_error_pct: float | None = None
+    """Validation error of always answering the most frequent class."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,6 +51,8 @@ class GateRules:
     """Above this, most unrelated images have the same map, so a high score says nothing about the image."""
     reload_tolerance_pct: float = 0.1
     """Allows for other hardware: there the same weights may classify a borderline image differently."""
+    max_chance: float = 0.05
+    """Allowed probability that the constant answer is right as often as the model; 1 allows any model."""
 
 
 class Reason(NamedTuple):
@@ -68,7 +76,13 @@ def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) 
     Error rule: the challenger's mean may exceed the champion's by at most the larger of two values, the margin and the
     standard error of the difference of the two means, sqrt(s1^2 / n1 + s2^2 / n2).
     """
-    reasons = [_finite(challenger), _alive(challenger, rules), _depends(challenger, rules), _reload(challenger, rules)]
+    reasons = [
+        _finite(challenger),
+        _above_chance(challenger, rules),
+        _alive(challenger, rules),
+        _depends(challenger, rules),
+        _reload(challenger, rules),
+    ]
     if champion is None:
         reasons.append(Reason("champion", True, "there is no champion yet"))
     elif champion.data_digest != challenger.data_digest:
@@ -91,6 +105,22 @@ def _finite(c: Candidate) -> Reason:
     figures: Mapping[str, Any] = {k: v for k, v in c.to_dict().items() if isinstance(v, float)}
     broken = [name for name, value in figures.items() if not math.isfinite(value)]
     return Reason("finite", not broken, f"not finite: {', '.join(broken)}" if broken else "every figure is finite")
+
+
+def _above_chance(c: Candidate, rules: GateRules) -> Reason:
+    """One-sided exact binomial test of the registered model against the most frequent class."""
+    if c.constant_error_pct is None or c.num_val_images is None:
+        return Reason("above-chance", True, f"not checked: {c.name} has no record of its validation images")
+    if not math.isfinite(c.recorded_error_pct):
+        return Reason("above-chance", False, f"the validation error is {c.recorded_error_pct}")
+    right = round(c.num_val_images * (1 - c.recorded_error_pct / 100))
+    chance = binomial_tail(right, c.num_val_images, 1 - c.constant_error_pct / 100)
+    text = (
+        f"validation error {c.recorded_error_pct:.2f} % on {c.num_val_images} images; always answering the most "
+        f"frequent class has {c.constant_error_pct:.2f} %, and is right as often with probability {chance:.2g}, "
+        f"allowed at most {rules.max_chance:g}"
+    )
+    return Reason("above-chance", chance <= rules.max_chance, text)
 
 
 def _alive(c: Candidate, rules: GateRules) -> Reason:

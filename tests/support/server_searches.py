@@ -29,7 +29,7 @@ trials: 2
 finalists: {{top: 1, seeds: 1}}
 resources: {{cpus_per_worker: 1, max_concurrent: 1}}
 # Whichever of two searches comes second is registered too.
-gate: {{error_margin_pct: 100, interpretability_margin_pct: 200, min_attention_std: 0}}
+gate: {{error_margin_pct: 100, interpretability_margin_pct: 200, min_attention_std: 0, max_chance: 1}}
 registered_model: {model}
 """
 

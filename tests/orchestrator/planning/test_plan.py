@@ -20,7 +20,7 @@ LAPTOP, SERVER = [Node("local", 2, 0)], [Node("a", 32, 8), Node("b", 32, 8)]
 
 
 def spec(**changes: object) -> SearchSpec:
-    given = {"name": "s", "trial": {"epochs": 9}, "space": {"bottleneck.beta": {"choice": [0.1, 0.2]}}, "trials": 27}
+    given = {"name": "s", "trial": {"epochs": 9}, "space": {"bottleneck.beta": {"float": [0.1, 0.2]}}, "trials": 27}
     return SearchSpec.from_dict({**given, **changes})
 
 
@@ -258,13 +258,24 @@ def test_nothing_is_forced_where_the_trial_says_how_often_or_nobody_asks() -> No
 
 def test_notes_tell_what_is_seldom_meant_and_pass_others_checks_on() -> None:
     noted = spec(
-        trial={"epochs": 60, "model": "vgg-aib"}, scheduler=ASHA, space={"attention.num_anchors": {"int": [2, 9]}}
+        trial={"epochs": 60, "model": "vgg-aib"},
+        scheduler=ASHA,
+        space={"attention.num_anchors": {"int": [2, 9]}},
+        trials=8,
     )
     checks = make_plan(noted, LAPTOP, checks=[Check("data", True, "there")]).checks
     assert [(check.name, check.ok) for check in checks] == [("data", True), ("grace", False), ("space", False)]
     assert "epoch 26" in checks[1].message
     assert "attention.num_anchors (vgg-aib has no quantiser)" in checks[2].message
     assert make_plan(spec(scheduler=ASHA), LAPTOP).checks == ()
+
+
+def test_more_trials_than_different_points_are_noted() -> None:
+    few = {"bottleneck.beta": {"choice": [0.1, 0.2]}, "bottleneck.latent_dim": {"choice": [8, 16]}}
+    (check,) = make_plan(spec(space=few, trials=5), LAPTOP).checks
+    assert (check.name, check.ok) == ("trials", False)
+    assert "4 different points for 5 trials" in check.message
+    assert make_plan(spec(space=few, trials=4), LAPTOP).checks == ()
 
 
 def test_fields_that_no_model_of_the_search_uses_are_noted() -> None:
@@ -274,5 +285,5 @@ def test_fields_that_no_model_of_the_search_uses_are_noted() -> None:
     assert "bottleneck.beta (vgg has no bottleneck)" in space.message
     assert "bottleneck.latent_dim (vgg has no bottleneck)" in trial.message
     assert "evaluation.interp_every_epochs (vgg has no spatial map)" in trial.message
-    mixed = {"model.name": {"choice": ["vgg", "vgg-dvib"]}, "bottleneck.beta": {"choice": [0.1, 0.2]}}
+    mixed = {"model.name": {"choice": ["vgg", "vgg-dvib"]}, "bottleneck.beta": {"float": [0.1, 0.2]}}
     assert make_plan(spec(space=mixed), LAPTOP).checks == ()

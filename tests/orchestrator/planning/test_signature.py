@@ -56,6 +56,13 @@ def test_name_resources_and_number_of_trials_are_no_part_of_a_trial() -> None:
     assert spec_signature(one) != spec_signature(other)
 
 
+def test_a_search_of_a_former_version_keeps_its_signature() -> None:
+    # Computed by version 0.1.0.
+    assert spec_signature(spec()) == "6060046ee1259a53"
+    assert spec_signature(spec(gate={"max_chance": 1})) == "6060046ee1259a53"
+    assert spec_signature(spec(gate={"min_attention_std": 0.5})) != "6060046ee1259a53"
+
+
 def test_a_default_written_out_is_the_same_search() -> None:
     assert spec_signature(spec()) == spec_signature(spec(sampler={"name": "tpe", "seed": 0}, finalists={"top": 3}))
     assert spec_signature(spec(resources={"gpus_per_worker": 0})) == spec_signature(spec())

@@ -19,6 +19,8 @@ def candidate(**changes: Any) -> Candidate:
         "data_digest": "a" * 64,
         "recorded_error_pct": 20.0,
         "reloaded_error_pct": 20.0,
+        "num_val_images": 1000,
+        "constant_error_pct": 90.0,
     }
     return Candidate(**{**fields, **changes})
 
@@ -36,6 +38,36 @@ def test_a_borderline_image_seen_otherwise_on_another_device_is_no_other_model()
 
 def test_a_sound_first_champion_is_promoted() -> None:
     assert failed(candidate(val_error_pct=95.0), None) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "constant", "images", "refused"),
+    [
+        # 16 right of 100 has probability 0.040 at one in ten, 15 right 0.073.
+        (84.0, 90.0, 100, False),
+        (85.0, 90.0, 100, True),
+        (90.0, 90.0, 26000, True),
+        # Most images are of one class: 5 % error is the constant answer, 2 % is a better model.
+        (5.0, 5.0, 400, True),
+        (2.0, 5.0, 400, False),
+        (0.0, 0.0, 50, True),
+        (100.0, 90.0, 50, True),
+    ],
+)
+def test_a_model_no_better_than_the_most_frequent_class_is_refused(
+    error: float, constant: float, images: int, refused: bool
+) -> None:
+    found = candidate(
+        recorded_error_pct=error, reloaded_error_pct=error, constant_error_pct=constant, num_val_images=images
+    )
+    assert failed(found, None) == (["above-chance"] if refused else [])
+    assert failed(found, None, GateRules(max_chance=1.0)) == []
+
+
+def test_a_champion_of_a_former_version_has_no_record_of_its_images() -> None:
+    old = candidate(num_val_images=None, constant_error_pct=None)
+    assert failed(candidate(), old) == []
+    assert "not checked" in next(r.text for r in decide(old, None, GateRules()).reasons if r.rule == "above-chance")
 
 
 @pytest.mark.parametrize(
@@ -115,8 +147,8 @@ def test_errors_on_other_data_are_not_compared() -> None:
 def test_every_rule_that_applies_is_reported_even_after_one_failed() -> None:
     decision = decide(candidate(attention_std=0.0, val_error_pct=99.0), candidate(), GateRules())
     rules = [reason.rule for reason in decision.reasons]
-    assert rules == ["finite", "alive", "image-dependent", "reload", "error", "interpretability"]
-    assert decision.to_dict()["reasons"][1]["passed"] is False
+    assert rules == ["finite", "above-chance", "alive", "image-dependent", "reload", "error", "interpretability"]
+    assert decision.to_dict()["reasons"][2]["passed"] is False
     assert "99.00" in decision.to_dict()["reasons"][4]["text"]
 
 
