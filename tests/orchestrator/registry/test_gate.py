@@ -149,7 +149,7 @@ def test_every_rule_that_applies_is_reported_even_after_one_failed() -> None:
     rules = [reason.rule for reason in decision.reasons]
     assert rules == ["finite", "above-chance", "alive", "image-dependent", "reload", "error", "interpretability"]
     assert decision.to_dict()["reasons"][2]["passed"] is False
-    assert "99.00" in decision.to_dict()["reasons"][4]["text"]
+    assert "99.00" in decision.to_dict()["reasons"][5]["text"]
 
 
 def test_a_refusal_before_any_comparison_names_its_rule() -> None:
