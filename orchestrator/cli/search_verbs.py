@@ -18,6 +18,7 @@ from orchestrator.cli.output import (
     out,
     print_json,
 )
+from orchestrator.errors import EXIT_DONE
 from orchestrator.options import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ def search(
     address: Address = None,
     storage: Storage = None,
     copy_data: CopyData = None,
+    exit_zero_when_done: Annotated[
+        bool,
+        typer.Option(
+            "--exit-zero-when-done",
+            help="Exit with 0 also where the gate refused (5) or the search is partial (4), for schedulers that call "
+            "any other code a failure.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a search, its finalists and the gate to the registry.
@@ -73,6 +82,7 @@ def search(
     Finalists are retrained over several seeds; the best one is registered if it passes the gate.
     """
     from orchestrator.options import RunOptions
+    from orchestrator.study.outcome import DONE_CODES, OUTCOMES
     from orchestrator.study.resume import spec_to_resume
     from orchestrator.workflow.search import run_study
 
@@ -80,6 +90,9 @@ def search(
     loaded = own or _load(spec, sets, name)
     options = RunOptions(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
     code = run_study(loaded, options, resume=resume, console=err)
+    if exit_zero_when_done and code and code in DONE_CODES:
+        err.print(f"done, {OUTCOMES[code]}: exit code 0 in place of {code} (--exit-zero-when-done)")
+        code = EXIT_DONE
     conclude(root, loaded.name, as_json, code)
 
 

@@ -23,6 +23,7 @@ def status(
 
     Also shows the registered model, and how to continue a study that no process runs.
     """
+    from orchestrator.status.summary import stage_text
     from orchestrator.study.resume import needs_resume, resume_command
 
     links: list[str] = []
@@ -43,7 +44,7 @@ def status(
         print_json(found)
         return
     resumable = needs_resume(found)
-    out.print(f"{found['study']}: {found['stage'] or 'not started'}")
+    out.print(f"{found['study']}: {stage_text(found)}")
     if resumable:
         out.print(f"no process runs it now; continue with: {resume}", markup=False)
     if found.get("job"):
@@ -75,7 +76,7 @@ def watch(
     to stderr, and at the end the object of `status --json` goes to stdout.
     """
     from orchestrator.status.links import link_lines
-    from orchestrator.status.summary import status_of
+    from orchestrator.status.summary import stage_text, status_of
     from orchestrator.status.watch import watch as watch_study
 
     paths = _paths(root, study)
@@ -83,11 +84,12 @@ def watch(
     for line in link_lines(paths, _view(root, study)):
         console.print(line)
     state = watch_study(paths, console, every)
+    found = status_of(_view(root, study))
     if as_json:
-        print_json({**status_of(_view(root, study)), "driver_running": False})
+        print_json({**found, "driver_running": False})
         return
     ended = sum(record.state != "running" for record in state.trials.values())
-    out.print(f"{study}: {state.stage}, no process runs it now; {ended} of {len(state.trials)} trials ended")
+    out.print(f"{study}: {stage_text(found)}, no process runs it now; {ended} of {len(state.trials)} trials ended")
 
 
 def trials(study: StudyName, root: Root = DEFAULT_ROOT, as_json: Json = False) -> None:

@@ -16,10 +16,9 @@ from orchestrator.search.scheduler import build_scheduler
 from orchestrator.search.searcher import StudySearcher
 from orchestrator.search.trial_actor import Trial, trial_resources
 from orchestrator.slots.pool import SlotPool
-from orchestrator.study.journal import StudyState
+from orchestrator.study.outcome import trials_left
 from orchestrator.study.study import Study
 from orchestrator.tracking.recorder import Recorder
-from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
 
 TUNE_SETTINGS = {
@@ -58,11 +57,6 @@ class _Interruption(Stopper):
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its arguments into tuner.pkl, which is never read back.
         return {}
-
-
-def trials_left(spec: SearchSpec, state: StudyState) -> int:
-    """Returns how many planned trials of the search have not ended."""
-    return spec.trials - sum(record.state != "running" for record in state.of_kind("search"))
 
 
 def run_search(

@@ -1,10 +1,12 @@
 """Summarises a study: the JSON objects of `aib status`, `trials`, `best` and `search`, and their text."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.lock import is_held
+from orchestrator.study.outcome import OUTCOMES, study_exit_code
 from orchestrator.study.paths import StudyPaths
 from orchestrator.study.ranking import best_trials
 from orchestrator.study.seed_statistics import mean, sample_std
@@ -29,14 +31,20 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
 
 
 def status_of(view: StudyView) -> dict[str, Any]:
-    """The keys of `aib search --json`, with `stage` and the number of running trials."""
+    """The keys of `aib search --json`, with `stage` and the number of running trials.
+
+    `exit_code` and `outcome` say how a study ended; they are None before its end.
+    """
     # A study is either a search or, from `aib train`, a single trial with fixed values.
     trials = [*view.state.of_kind("search"), *view.state.of_kind("train")]
     counts = Counter(record.state for record in trials)
     ordered = best_trials(view.spec, trials)
+    code = study_exit_code(view.spec, view.state) if view.state.stage == "done" else None
     return {
         "study": view.spec.name,
         "stage": view.state.stage,
+        "exit_code": code,
+        "outcome": None if code is None else OUTCOMES[code],
         "spec_signature": view.facts["signature"],
         "trials": {
             "planned": view.spec.trials,
@@ -80,6 +88,13 @@ def finalist_rows(records: list[TrialRecord]) -> list[dict[str, Any]]:
     return rows
 
 
+def stage_text(status: Mapping[str, Any]) -> str:
+    """The stage in words, from the object of `aib status --json`; for a study at its end also how it ended."""
+    # A cluster with an earlier version has no key `exit_code`.
+    ended_otherwise = status.get("exit_code")
+    return (status["stage"] or "not started") + (f", {status['outcome']}" if ended_otherwise else "")
+
+
 def _best(record: TrialRecord) -> dict[str, Any]:
     return {"trial": record.trial, "params": record.params, "metrics": record.outcome}
 
@@ -89,7 +104,7 @@ def summary_lines(view: StudyView) -> list[str]:
     found = status_of(view)
     counts = found["trials"]
     lines = [
-        f"study {found['study']}: {found['stage']}; of {counts['planned']} trials {counts['completed']} completed, "
+        f"study {found['study']}: {stage_text(found)}; of {counts['planned']} trials {counts['completed']} completed, "
         f"{counts['stopped']} stopped early, {counts['failed']} failed"
     ]
     for record in view.state.of_kind("train"):

@@ -12,9 +12,9 @@ from orchestrator.options import RunOptions
 from orchestrator.planning.plan import check_capacity
 from orchestrator.planning.trials import check_trials
 from orchestrator.registry.permission import check_may_register
-from orchestrator.search.tune_run import trials_left
 from orchestrator.study.journal import StudyState, read_state
 from orchestrator.study.lock import check_free
+from orchestrator.study.outcome import trials_left
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.study import check_startable
 from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_local

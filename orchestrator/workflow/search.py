@@ -1,19 +1,17 @@
 """`aib search`: runs a search from its spec to a registered champion and the report."""
 
-from collections import Counter
 from contextlib import ExitStack
 
 from rich.console import Console
 
-from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_GATE_REFUSED, EXIT_PARTIAL
 from orchestrator.finalists.promotion import promote_winner
 from orchestrator.finalists.selection import best_finalist, plan_finalists
 from orchestrator.options import RunOptions
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.report.source import StudySource
 from orchestrator.report.write import FILES, write_report
-from orchestrator.search.tune_run import run_search, trials_left
-from orchestrator.study.journal import StudyState
+from orchestrator.search.tune_run import run_search
+from orchestrator.study.outcome import study_exit_code
 from orchestrator.study.resume import resume_command
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
@@ -66,20 +64,6 @@ def _report(study: Study, recorder: Recorder) -> None:
         recorder.tracker.write(LogArtifact(None, page.with_name(name), "report"))
     # Last, so that a resume writes and records the report again if a kill comes before this line.
     recorder.journal.append("report", path=str(page))
-
-
-def study_exit_code(spec: SearchSpec, state: StudyState) -> int:
-    """Returns the contract's code for a study that ran to its end.
-
-    The gate's refusal has precedence over failed trials, unless the failures left the gate nothing to judge.
-    """
-    ended = Counter(record.state for record in state.trials.values())
-    if ended["failed"] and ended["failed"] == ended.total():
-        return EXIT_FAILED
-    promoted = state.gate is not None and state.gate["promote"]
-    if not promoted and (state.gate is None or "challenger" in state.gate or not ended["failed"]):
-        return EXIT_GATE_REFUSED
-    return EXIT_PARTIAL if ended["failed"] or trials_left(spec, state) > 0 else EXIT_DONE
 
 
 def _complete_record(prepared: PreparedRun, console: Console) -> int:

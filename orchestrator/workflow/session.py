@@ -20,13 +20,13 @@ from orchestrator.process.machine import is_local_disk
 from orchestrator.process.signals import Interruption, interruptible
 from orchestrator.ray_cluster.connection import connect
 from orchestrator.ray_cluster.nodes import nodes
-from orchestrator.search.tune_run import trials_left
 from orchestrator.slots.autoscaler import autoscaled
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.spec import SlotSpec
 from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.checkpoint_storage import choose_storage
+from orchestrator.study.outcome import trials_left
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder

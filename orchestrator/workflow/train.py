@@ -2,10 +2,10 @@
 
 from rich.console import Console
 
-from orchestrator.errors import EXIT_DONE, EXIT_FAILED
 from orchestrator.finalists.fixed_trials import PlannedTrial
 from orchestrator.options import RunOptions
 from orchestrator.planning.trials import resolve_trial
+from orchestrator.study.outcome import study_exit_code
 from orchestrator.workflow.prepared_run import prepare_run
 from orchestrator.workflow.session import running
 from search_spaces.schema import SearchSpec
@@ -40,5 +40,4 @@ def run_single(spec: SearchSpec, options: RunOptions, *, resume: bool, console: 
             run.recorder.stage("interrupted")
             return run.interruption.exit_code
         run.recorder.stage("done")
-    failed = run.recorder.journal.state.trials["train"].state == "failed"
-    return EXIT_FAILED if failed else EXIT_DONE
+    return study_exit_code(prepared.spec, run.recorder.journal.state)

@@ -177,9 +177,14 @@ def test_the_same_name_again_is_refused_and_resume_of_a_finished_study_changes_n
 
 def test_a_search_that_finds_no_live_map_is_refused_by_the_gate(root: Path, spec: Path) -> None:
     changes = ["trials=2", "epochs=1", "constraints=[{metric: val_attention_std, at_least: 0.9}]"]
-    done = aib(root, "search", str(spec), "--json", *(w for change in changes for w in ("--set", change)))
-    assert done.returncode == 5, done.stderr
+    command = ["search", str(spec), "--json", *(w for change in changes for w in ("--set", change))]
+    done = aib(root, *command, "--exit-zero-when-done")
+    assert done.returncode == 0, done.stderr
+    assert "gate refused: exit code 0 in place of 5" in done.stderr
     found = json.loads(done.stdout)
+    assert (found["stage"], found["exit_code"], found["outcome"]) == ("done", 5, "gate refused")
+    assert aib(root, *command, "--resume").returncode == 5
+    assert aib(root, "status", "tiny").stdout.startswith("tiny: done, gate refused\n")
     assert found["registered"] is None
     assert not found["gate"]["promote"]
     assert answer(root, "models")["models"] == []
