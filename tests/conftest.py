@@ -1,10 +1,16 @@
-"""What the whole run shares: the embedded data set, composed once, and an empty MLflow database."""
+"""What the whole run shares: a guard against hangs, the embedded data set, and an empty MLflow database."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.support.hang_guard import HangGuard
 from trainables.data.prepare import prepare
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(HangGuard(os.dup(2)), "hang-guard")
 
 
 @pytest.fixture(scope="session")
