@@ -22,6 +22,7 @@ from trainables.config.trial import TrialConfig
 from trainables.data.arrow_store import list_prepared, open_store
 from trainables.data.embedded import prepare_embedded
 from trainables.data.prepare import prepare
+from trainables.data.trainable import check_trainable
 from trainables.errors import AIBError, ConfigError, DivergedError
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import EpochReport, fit
@@ -150,6 +151,8 @@ def _run(config: TrialConfig, runtime: Runtime, options: argparse.Namespace) -> 
     if reached >= until and reached < config.epochs:
         _print(runtime, {"stopped_after_epoch": reached, "epochs": config.epochs})
         return
+    if newest is None:
+        check_trainable(open_store(options.data_root, config.data.name, config.data.stored_size), config)
     for report in fit(config, runtime, newest):
         late = options.minutes is not None and time.monotonic() - started > 60 * options.minutes
         # Ranks stop together, although their clocks differ.

@@ -8,7 +8,7 @@ import numpy as np
 from trainables.data.arrow_store import Split, Store, list_prepared, open_store, store_folder
 from trainables.data.catalog import known_dataset
 from trainables.data.sources.image_source import ImageSource
-from trainables.data.writer import write_store
+from trainables.data.writer import Findings, write_store
 
 
 def cifar10_or_random(data_root: Path, scratch: Path, num_train: int, num_test: int) -> tuple[Store, Path]:
@@ -31,5 +31,6 @@ def random_store(data_root: Path, name: str, num_train: int, num_test: int, side
 
     folder = store_folder(data_root, name, side)
     folder.mkdir(parents=True)
-    write_store(folder, name, side, ImageSource(classes, "random pixels", sizes, chunks), lambda done: None, ())
+    source = ImageSource(classes, "random pixels", sizes, chunks)
+    write_store(folder, name, side, source, lambda done: None, Findings((), tuple))
     return open_store(data_root, name, side)

@@ -1,5 +1,6 @@
 """Checks the data and pretrained weights that a search needs, before anything starts."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from trainables.data.arrow_store import SPLITS, Store, list_prepared, open_store
 from trainables.data.catalog import known_dataset, prepare_command
 from trainables.data.embedded import EMBEDDED, prepare_embedded
 from trainables.data.splits import Subsets, select
+from trainables.data.trainable import check_trainable
 from trainables.errors import ConfigError
 from trainables.evaluation import cross_domain
 from trainables.evaluation.final_score import occluder_store
@@ -25,13 +27,16 @@ from trainables.models.build import assemble
 from trainables.models.pretrained import fetch, weight_file
 
 TRAIN_IMAGES = "data.train_images"
+BATCH_SIZE = "optim.batch_size"
 
 
-def check_data(spec: SearchSpec, data_root: Path, console: Console) -> DatasetInput:
+def check_data(spec: SearchSpec, data_root: Path, console: Console, started: bool = False) -> DatasetInput:
     """Opens the data set and verifies its digest; prepares the embedded data set and downloads weights if missing.
 
-    Raises DataError for a missing or altered data set or weight file. Raises ConfigError for an unknown data set or
-    model, or where the trial asks for more images than the data set has.
+    `started`: the study has begun; whether its images are enough to train on was decided then.
+    Raises DataError for a missing, altered or one-class data set, and for a missing weight file. Raises ConfigError for
+    an unknown data set or model, where the trial asks for more images than the data set has, and where the training
+    images do not fill one batch.
     """
     config, scored = resolve_trial(spec, {}), any_maps(spec)
     assemble(config, num_classes=2)
@@ -49,6 +54,8 @@ def check_data(spec: SearchSpec, data_root: Path, console: Console) -> DatasetIn
     if _cross_domain_prepared(config, data_root):
         open_store(data_root, cross_domain.EVALUATED_ON, config.data.stored_size, verify=True)
     subsets = _selected(spec, store)
+    if not started:
+        _check_trainable(spec, store)
     return DatasetInput(
         name=store.name,
         digest=store.digest,
@@ -68,7 +75,10 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
     there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
     wanted = (config.data.name, config.data.stored_size)
     if wanted in there:
-        _selected(spec, open_store(paths.data, *wanted))
+        store = open_store(paths.data, *wanted)
+        _selected(spec, store)
+        if not paths.study_json.exists():
+            _check_trainable(spec, store)
         data = Check("data", True, f"{wanted[0]} at {wanted[1]} px is prepared")
     elif wanted[0] == EMBEDDED:
         data = Check("data", True, f"{EMBEDDED} is composed when the search starts")
@@ -102,6 +112,16 @@ def _selected(spec: SearchSpec, store: Store) -> Subsets:
         except ConfigError as error:
             raise ConfigError(f"space '{TRAIN_IMAGES}': {error}") from None
     return select(store, resolve_trial(spec, {}).data)
+
+
+def _check_trainable(spec: SearchSpec, store: Store) -> None:
+    """Checks the trial with the fewest training images and the largest batch that the search may draw."""
+    few, large = (
+        probed_trials(spec, key) if key in spec.space else [resolve_trial(spec, {})]
+        for key in (TRAIN_IMAGES, BATCH_SIZE)
+    )
+    fewest = min(few, key=lambda trial: math.inf if trial.data.train_images is None else trial.data.train_images)
+    check_trainable(store, fewest.override({BATCH_SIZE: max(trial.optim.batch_size for trial in large)}))
 
 
 def _cross_domain_prepared(config: TrialConfig, data_root: Path) -> bool:

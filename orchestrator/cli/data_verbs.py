@@ -55,6 +55,14 @@ def prepare(
     extra: Annotated[
         bool, typer.Option("--extra", help="svhn only: add the 531,131 additional images to the training split.")
     ] = False,
+    test_split: Annotated[
+        str,
+        typer.Option("--test-split", metavar="NAME", help="Parquet only: take the test images from NAME-*.parquet."),
+    ] = "test",
+    relabel: Annotated[
+        bool,
+        typer.Option("--relabel", help="Parquet only: leave out classes without training images, number the others."),
+    ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Skip and list unusable images and labels, instead of failing.")
     ] = False,
@@ -67,6 +75,7 @@ def prepare(
     from trainables.data.catalog import default_image_size
     from trainables.data.prepare import prepare as prepare_store
     from trainables.data.sources.bad_rows import BadRows
+    from trainables.data.sources.image_source import Choices
 
     bad_rows = BadRows(skip_bad)
     columns = (TextColumn(f"preparing {dataset}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -79,7 +88,7 @@ def prepare(
             source,
             lambda done, total: bar.update(task, completed=done, total=total),
             bad_rows,
-            extra,
+            Choices(extra, test_split, relabel),
         )
     num_images = {split: len(arrays.labels_N) for split, arrays in store.splits.items()}
     facts = {
@@ -90,7 +99,10 @@ def prepare(
         "digest": store.digest,
         "num_skipped": len(bad_rows.found),
         "skipped": bad_rows.found,
+        "notes": list(store.notes),
     }
+    for note in store.notes:
+        err.print(f"note: {note}", markup=False)
     for line in bad_rows.found[:SKIPPED_SHOWN]:
         err.print(f"skipped {line}", markup=False)
     if len(bad_rows.found) > SKIPPED_SHOWN:
@@ -123,6 +135,8 @@ def show(
     out.print(f"classes: {', '.join(found['class_names'])}")
     for name, split in found["splits"].items():
         out.print(f"{name}: {split['num_images']} images{', with object masks' if split['masks'] else ''}")
+    for note in found["notes"]:
+        out.print(f"note: {note}", markup=False)
     if found["skipped"]:
         out.print(f"skipped when the data set was prepared: {len(found['skipped'])} bad rows; --json lists them")
     for path in found["saved"]:

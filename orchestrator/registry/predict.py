@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestrator.drawing.overlay import overlay_png
 from trainables.data.crop import centre_crop
-from trainables.data.sources.pixels import decode_image, read_encoded
+from trainables.data.sources.pixels import FORMATS, decode_image, read_encoded
 from trainables.errors import DataError
 from trainables.evaluation.inference import infer
 from trainables.export import LoadedModel
@@ -63,11 +63,14 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
 
 
 def read_image(path: Path, size: int) -> np.ndarray:
-    """Reads an image file as RGB uint8 (size, size, 3), resized as prepared data sets are; DataError if it cannot."""
+    """Reads an image file as RGB uint8 (size, size, 3), as `aib data prepare` does: upright and resized.
+
+    Raises DataError for a file that cannot be read.
+    """
     try:
         return decode_image(read_encoded(path), size)
     except FileNotFoundError:
-        raise DataError(f"there is no image {path}; give the path of a PNG, JPEG, WebP or BMP file.") from None
+        raise DataError(f"there is no image {path}; give the path of a {', '.join(FORMATS)} file.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be used: {error}.") from None
 

@@ -1,10 +1,10 @@
 """Describes data sets: which are known and prepared, and what a prepared one holds (`aib data list` and `show`)."""
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from orchestrator.study.paths import data_root
@@ -62,12 +62,13 @@ def show_dataset(root: Path, dataset: str, image_size: int | None, save: Path | 
         "splits": {
             name: {
                 "num_images": len(split.labels_N),
-                "per_class": [n for _, n in sorted(Counter(split.labels_N.tolist()).items())],
+                "per_class": np.bincount(split.labels_N, minlength=store.num_classes).tolist(),
                 "masks": split.masks_NHW is not None,
             }
             for name, split in store.splits.items()
         },
         "skipped": list(meta.skipped) if meta else [],
+        "notes": list(store.notes),
         "saved": [] if save is None else _save_images(store, save, count),
     }
 

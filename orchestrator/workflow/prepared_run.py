@@ -49,7 +49,8 @@ def prepare_run(
     paths = study_paths(options.root, spec.name)
     if purpose != "promote":
         spec = with_occluders(spec, paths, console)
-    state = read_state(paths.journal) if check_startable(spec, paths, resume) else StudyState()
+    started = check_startable(spec, paths, resume)
+    state = read_state(paths.journal) if started else StudyState()
     check_free(paths.folder)
     finished = purpose == "search" and state.stage == "done"
     if purpose == "promote":
@@ -68,7 +69,7 @@ def prepare_run(
         resume=resume,
         paths=paths,
         tracking_uri=tracking_uri_or_local(options.root, options.tracking_uri),
-        dataset=check_data(spec, paths.data, console),
+        dataset=check_data(spec, paths.data, console, started),
         finished=finished,
     )
 

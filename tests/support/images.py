@@ -14,13 +14,14 @@ from PIL import Image
 
 from trainables.data.arrow_store import Split, Store, open_store, store_folder
 from trainables.data.sources.bad_rows import BadRows
-from trainables.data.sources.image_source import ImageSource, Request
-from trainables.data.writer import write_store
+from trainables.data.sources.image_source import Choices, ImageSource, Request
+from trainables.data.sources.notes import Notes
+from trainables.data.writer import Findings, write_store
 
 
-def request(scratch: Path, size: int = 32, skip: bool = False, extra: bool = False) -> Request:
-    """How sources are asked in these tests."""
-    return Request(size, scratch, BadRows(skip), extra)
+def request(scratch: Path, size: int = 32, skip: bool = False, **choices: Any) -> Request:
+    """How sources are asked in these tests; `choices` are the fields of `Choices`."""
+    return Request(size, scratch, BadRows(skip), Choices(**choices), Notes())
 
 
 def pixels(num: int, side: int = 8, seed: int = 0) -> np.ndarray:
@@ -28,10 +29,31 @@ def pixels(num: int, side: int = 8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (num, side, side, 3), dtype=np.uint8)
 
 
-def encode(image: np.ndarray, kind: str = "PNG") -> bytes:
+def encode(image: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(image).save(out, kind)
+    Image.fromarray(image).save(out, kind, **options)
     return out.getvalue()
+
+
+STORED = {
+    1: lambda upright: upright,
+    2: np.fliplr,
+    3: lambda upright: np.rot90(upright, 2),
+    4: np.flipud,
+    5: lambda upright: np.swapaxes(upright, 0, 1),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: np.rot90(np.swapaxes(upright, 0, 1), 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+"""EXIF orientation -> how a camera that is held so stores an upright image."""
+
+
+def with_orientation(upright: np.ndarray, orientation: int, kind: str = "PNG") -> bytes:
+    """An image file that shows `upright` to a program that heeds the EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
+    return encode(np.ascontiguousarray(STORED[orientation](upright)), kind, exif=exif, **options)
 
 
 def write_parquet(
@@ -45,6 +67,13 @@ def write_parquet(
         table = table.replace_schema_metadata({"class_names": json.dumps(names)})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, row_group_size=8)
+    return path
+
+
+def write_columns(path: Path, metadata: dict[str, str] | None = None, **columns: Any) -> Path:
+    """A Parquet file of any columns; lists and Arrow arrays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
     return path
 
 
@@ -77,7 +106,7 @@ def write_prepared(root: Path, name: str, side: int, class_names: tuple[str, ...
     folder = store_folder(root, name, side)
     folder.mkdir(parents=True)
     source = ImageSource(class_names, "made here", counts, lambda split: iter([splits[split]]))
-    write_store(folder, name, side, source, lambda _: None, ())
+    write_store(folder, name, side, source, lambda _: None, Findings((), tuple))
     return open_store(root, name, side)
 
 

@@ -66,6 +66,8 @@ class Meta:
     splits: Mapping[str, SplitFile]
     skipped: tuple[str, ...] = ()
     """Unusable rows of the source that were left out: file, row and reason."""
+    notes: tuple[str, ...] = ()
+    """What else was left out, added or guessed when the data set was prepared."""
 
     @property
     def num_images(self) -> dict[str, int]:
@@ -73,6 +75,8 @@ class Meta:
 
     def to_json(self) -> str:
         fields = asdict(self) | {"splits": {name: entry._asdict() for name, entry in self.splits.items()}}
+        if not self.notes:
+            del fields["notes"]
         return json.dumps({"format_version": FORMAT_VERSION, **fields}, indent=2) + "\n"
 
     @staticmethod
@@ -88,7 +92,8 @@ class Meta:
         if stray := [entry.file for entry in splits.values() if not _FILE.fullmatch(entry.file)]:
             # These names are used to replace and remove files.
             raise ValueError(f"it names the file {stray[0][:80]!r}, which is not a plain name")
-        lists = {"class_names": tuple(fields["class_names"]), "skipped": tuple(fields.get("skipped", ()))}
+        lists = {key: tuple(fields.get(key, ())) for key in ("skipped", "notes")}
+        lists["class_names"] = tuple(fields["class_names"])
         return Meta(**fields | lists | {"splits": splits})
 
 
@@ -102,6 +107,8 @@ class Store:
     digest: str
     splits: Mapping[str, Split]
     source: str
+    notes: tuple[str, ...] = ()
+    """What was left out, added or guessed when the data set was prepared."""
 
     @property
     def num_classes(self) -> int:
@@ -134,7 +141,7 @@ def open_store(data_root: Path, name: str, image_size: int, verify: bool = False
     if verify and _digest(meta, splits) != meta.digest:
         raise _damaged(folder, meta.name, meta.image_size, "its bytes no longer give the digest of the meta file")
     arrays = {name: mapped.split for name, mapped in splits.items()}
-    return Store(meta.name, meta.image_size, meta.class_names, meta.digest, arrays, meta.source)
+    return Store(meta.name, meta.image_size, meta.class_names, meta.digest, arrays, meta.source, meta.notes)
 
 
 def list_prepared(data_root: Path) -> tuple[Meta, ...]:

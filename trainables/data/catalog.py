@@ -29,7 +29,10 @@ class KnownDataset(NamedTuple):
         return f"{self.official}; or {PARQUET}" if self.official else None
 
 
-PARQUET = "a folder with train.parquet and test.parquet, or train-*.parquet and test-*.parquet (columns image, label)"
+PARQUET = (
+    "a folder with train.parquet and test.parquet, or train-*.parquet and test-*.parquet, or with such files in data/ "
+    "(columns image, label)"
+)
 
 KNOWN_DATASETS = {
     known.name: known

@@ -21,6 +21,9 @@ def put_in_place(made: Path, meta: Meta, folder: Path) -> None:
         old = read_meta(folder)
         if old is not None and old.digest == meta.digest:
             open_store(folder.parent, meta.name, meta.image_size, verify=True)
+            if (old.skipped, old.notes) != (meta.skipped, meta.notes):
+                (made / META_FILE).replace(folder / META_FILE)
+                sync(folder)
             return
     except DataError:
         old = None

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +18,30 @@ from trainables.runtime.atomic_file import sync
 _COLUMNS = {"images_NHWC": "image", "labels_N": "label", "masks_NHW": "mask", "groups_N": "group"}
 
 
+class Findings(NamedTuple):
+    """What reading a source brings up; complete once all images are read."""
+
+    skipped: Sequence[str]
+    """The rows left out."""
+    notes: Callable[[], Sequence[str]]
+    """What else the user should know; raises DataError if the data set cannot be used."""
+
+    def all(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return tuple(self.skipped), tuple(self.notes())
+
+
 def write_store(
     folder: Path,
     name: str,
     image_size: int,
     source: ImageSource,
     advance: Callable[[int], None],
-    skipped: Sequence[str],
+    findings: Findings,
 ) -> Meta:
     """Spools, joins and hashes a source's arrays; every file is on the disk when this returns.
 
-    Calls `advance` with the number of images of each piece. `skipped` lists the rows left out; reading the source fills
-    it. The digest is in the names of the Arrow files, so that two versions of a data set can be in one folder.
+    Calls `advance` with the number of images of each piece. The digest is in the names of the Arrow files, so that two
+    versions of a data set can be in one folder.
     """
     digest = begin_digest(image_size, source.class_names)
     written = {split: _write_split(folder, split, source.chunks(split), advance, digest) for split in SPLITS}
@@ -36,7 +49,7 @@ def write_store(
     files = {split: entry._replace(file=f"{split}-{total[:16]}.arrow") for split, entry in written.items()}
     for split, entry in written.items():
         (folder / entry.file).rename(folder / files[split].file)
-    meta = Meta(name, image_size, source.class_names, total, source.description, files, tuple(skipped))
+    meta = Meta(name, image_size, source.class_names, total, source.description, files, *findings.all())
     (folder / META_FILE).write_text(meta.to_json(), encoding="utf-8")
     for path in folder.iterdir():
         sync(path)

@@ -24,6 +24,7 @@ def spec(**trial: object) -> SearchSpec:
         "data.image_size": 16,
         "evaluation.occluder_dataset": "cluttered-digits",
         "data.train_images": 90,
+        "optim.batch_size": 8,
     }
     return SearchSpec.from_dict({"name": "s", "trial": {**small, **trial}, "space": {}, "trials": 1})
 
@@ -60,7 +61,13 @@ def test_only_cifar10_trials_hear_of_stl10(tmp_path: Path) -> None:
 def test_every_number_of_training_images_that_the_search_may_draw_must_be_there(tmp_path: Path, varied: dict) -> None:
     paths = study_paths(tmp_path, "s")
     write_prepared(paths.data, "cifar10", 16, CIFAR10, 4)
-    trial = {"dataset": "cifar10", "data.image_size": 16, OCCLUDERS: "cifar10", "model.width": 0.0625}
+    trial = {
+        "dataset": "cifar10",
+        "data.image_size": 16,
+        OCCLUDERS: "cifar10",
+        "model.width": 0.0625,
+        "optim.batch_size": 8,
+    }
     given = {"name": "s", "trial": trial, "space": {"data.train_images": varied}, "trials": 2}
     wanting = SearchSpec.from_dict(given)
     refused = r"space 'data\.train_images': .* is 9999; allowed for this data set: 1 to 36\."
@@ -145,7 +152,14 @@ def test_a_backbone_of_another_family_is_refused(digits_root: Path) -> None:
 
 def unsaid(model: str, **trial: object) -> SearchSpec:
     """A trial without an occluding data set, unless `fields` name one."""
-    given = {"model": model, "dataset": "cluttered-digits", "data.image_size": 16, "data.train_images": 40, **trial}
+    given = {
+        "model": model,
+        "dataset": "cluttered-digits",
+        "data.image_size": 16,
+        "data.train_images": 40,
+        "optim.batch_size": 8,
+        **trial,
+    }
     return SearchSpec.from_dict({"name": "s", "trial": given, "space": {}, "trials": 1})
 
 
@@ -178,3 +192,51 @@ def test_the_plan_notes_occluders_that_nobody_asked_for(tmp_path: Path) -> None:
     assert occluding(unsaid("vgg-aib", **{OCCLUDERS: "cluttered-digits"}))[0], "the spec says so"
     write_prepared(paths.data, "svhn", 32, DIGITS, 4)
     assert occluding(unsaid("vgg-aib")) == (True, f"images of svhn, as {OCCLUDERS} says")
+
+
+def test_one_class_is_refused_by_plan_and_search(tmp_path: Path) -> None:
+    paths = study_paths(tmp_path, "s")
+    write_prepared(paths.data, "alike", 16, ("cat",), 30)
+    wanting = spec(dataset="alike", **{"data.train_images": None})
+    for refusing in (lambda: checks(wanting, paths), lambda: check_data(wanting, paths.data, QUIET)):
+        with pytest.raises(DataError, match="all 27 training images of data set 'alike' are of one class, 'cat'"):
+            refusing()
+
+
+@pytest.mark.parametrize(
+    ("trial", "space", "size", "num"),
+    [
+        ({"optim.batch_size": 37}, {}, 37, 36),
+        ({}, {"optim.batch_size": {"choice": [8, 64, 16]}}, 64, 36),
+        ({"optim.batch_size": 32}, {"data.train_images": {"int": [31, 36]}}, 32, 31),
+        ({}, {"data.train_images": {"choice": [20, None]}, "optim.batch_size": {"int": [8, 21]}}, 21, 20),
+    ],
+)
+def test_a_batch_that_training_images_do_not_fill_is_refused(
+    tmp_path: Path, trial: dict, space: dict, size: int, num: int
+) -> None:
+    paths = study_paths(tmp_path, "s")
+    write_prepared(paths.data, "cifar10", 16, CIFAR10, 4)
+    given = {"dataset": "cifar10", "data.image_size": 16, OCCLUDERS: "cifar10", "model.width": 0.0625, **trial}
+    wanting = SearchSpec.from_dict({"name": "s", "trial": given, "space": space, "trials": 2 if space else 1})
+    refused = (
+        rf"'optim\.batch_size' is {size}, but only {num} images of 'cifar10' are for training; allowed: 2 to {num}\."
+    )
+    with pytest.raises(ConfigError, match=refused):
+        checks(wanting, paths)
+    with pytest.raises(ConfigError, match=refused):
+        check_data(wanting, paths.data, QUIET)
+    # A study that another version started goes on.
+    assert check_data(wanting, paths.data, QUIET, started=True).num_train == 36
+    paths.folder.mkdir(parents=True)
+    paths.study_json.touch()
+    assert checks(wanting, paths)[0][1]
+
+
+def test_a_batch_of_all_training_images_is_allowed(tmp_path: Path) -> None:
+    paths = study_paths(tmp_path, "s")
+    write_prepared(paths.data, "cifar10", 16, CIFAR10, 4)
+    fitting = labelled().__class__.from_dict(
+        {**labelled().to_dict(), "trial": {**labelled().trial, "optim.batch_size": 36, OCCLUDERS: "cifar10"}}
+    )
+    assert check_data(fitting, paths.data, QUIET).num_train == 36

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.cli.data_verbs import SKIPPED_SHOWN
-from tests.support.images import encode, parquet_folder, pixels, write_parquet
+from tests.support.images import encode, parquet_folder, pixels, write_columns, write_parquet
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -105,3 +105,55 @@ def test_classes_may_be_called_anything(tmp_path: Path, capsys: pytest.CaptureFi
     assert {Path(path).stem[:15] for path in shown["saved"]} >= {"pets-0000-n-a"}
     _, out, _ = run(["show", "pets", *root], capsys)
     assert f"classes: {', '.join(names)}" in out
+
+
+def test_what_was_left_out_or_guessed_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, folder = ["--root", str(tmp_path / "runs")], parquet_folder(tmp_path / "in")
+    (folder / "extra.parquet").touch()
+    code, out, err = run(["prepare", "pets", "--from", str(folder), *root], capsys)
+    notes = [
+        "Parquet files that were not read: extra.parquet",
+        "the files name no classes, so the classes are called by their numbers: 0, 1",
+    ]
+    assert (code, err) == (0, "".join(f"note: {note}\n" for note in notes))
+    assert out.startswith("pets: 20 train, 10 test, 2 classes, digest ")
+    _, out, _ = run(["show", "pets", *root], capsys)
+    assert [line for line in out.splitlines() if line.startswith("note: ")] == [f"note: {note}" for note in notes]
+    told, err = facts(["prepare", "pets", "--from", str(folder), *root], capsys)
+    assert told["notes"] == facts(["show", "pets", *root], capsys)[0]["notes"] == notes
+    assert err.count("note: ") == 2
+
+
+def test_labels_from_1_are_refused_with_the_option_that_takes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "test"):
+        images = [encode(image) for image in pixels(4, seed=len(split))]
+        write_columns(tmp_path / f"in/{split}.parquet", image=images, label=[1, 2, 3, 1])
+    arguments = ["prepare", "ids", "--from", str(tmp_path / "in"), "--root", str(tmp_path / "runs")]
+    code, _, err = run(arguments, capsys)
+    assert code == 3
+    assert "--relabel" in err
+    told, _ = facts([*arguments, "--relabel"], capsys)
+    assert told["num_classes"] == 3
+    shown, _ = facts(["show", "ids", "--root", str(tmp_path / "runs")], capsys)
+    assert shown["class_names"] == ["1", "2", "3"]
+
+
+def test_another_split_serves_as_test_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = parquet_folder(tmp_path / "in")
+    (folder / "test.parquet").rename(folder / "validation.parquet")
+    arguments = ["prepare", "pets", "--from", str(folder), "--root", str(tmp_path / "runs")]
+    code, _, err = run(arguments, capsys)
+    assert code == 3
+    assert "--test-split validation" in err
+    assert facts([*arguments, "--test-split", "validation"], capsys)[0]["num_images"] == {"train": 20, "test": 10}
+    assert run([*arguments, "--test-split", "train"], capsys)[0] == 2
+
+
+def test_images_per_class_count_classes_without_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, folder = ["--root", str(tmp_path / "runs")], parquet_folder(tmp_path / "in", names=["a", "b", "c"])
+    facts(["prepare", "pets", "--from", str(folder), *root], capsys)
+    shown, _ = facts(["show", "pets", *root], capsys)
+    assert shown["splits"]["train"]["per_class"] == [10, 10, 0]
+    assert "classes without training images: 1 of 3 ('c')" in shown["notes"]

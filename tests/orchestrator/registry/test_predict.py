@@ -14,7 +14,9 @@ from PIL import Image
 
 from orchestrator.registry.predict import predict_images, read_image
 from tests.orchestrator.registry.conftest import CLASSES, SIZE, export_tiny, random_images
+from tests.support.images import STORED, with_orientation, write_parquet
 from tests.support.repository import ROOT
+from trainables.data.prepare import prepare
 from trainables.data.sources.pixels import MAX_BYTES, MAX_SCANS
 from trainables.errors import DataError
 from trainables.evaluation.inference import infer
@@ -141,15 +143,16 @@ def _sixteen_bit() -> bytes:
         (_many_scans(), f"scans, allowed are {MAX_SCANS}"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "cannot be decoded"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be decoded"),
-        (_encoded("GIF"), "cannot be decoded"),
-        (_encoded("TIFF"), "cannot be decoded"),
+        (_animated("GIF"), "animation of"),
+        (_animated("TIFF"), "several pages"),
+        (_encoded("ICO"), "cannot be decoded"),
         (_animated("PNG"), "animation of"),
         (_animated("WEBP"), "animation of"),
         (_sixteen_bit(), "has mode I;16"),
     ],
     ids=[
         *("empty", "text", "cut png", "cut jpeg", "50000 square", "8000 square", "text bomb", "scans", "svg"),
-        *("postscript", "gif", "tiff", "apng", "animated webp", "16 bit"),
+        *("postscript", "animated gif", "pages", "icon", "apng", "animated webp", "16 bit"),
     ],
 )
 def test_a_bad_file_is_named_and_nothing_is_written(
@@ -213,6 +216,24 @@ def test_transparent_palettes_and_phone_pictures_are_read(tmp_path: Path) -> Non
     Image.fromarray(random_images(1)[0]).save(tmp_path / "progressive.jpg", progressive=True)
     for name in ("palette.png", "phone.jpg", "progressive.jpg"):
         assert read_image(tmp_path / name, SIZE).shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tiff"])
+def test_a_gif_and_a_tiff_of_one_frame_are_read(tmp_path: Path, suffix: str) -> None:
+    flat = np.full((SIZE, SIZE, 3), (10, 200, 30), np.uint8)
+    assert (read_image(save(tmp_path / f"a.{suffix}", flat), SIZE) == flat).all()
+
+
+def test_stored_orientations_are_heeded_as_when_data_sets_are_prepared(tmp_path: Path) -> None:
+    upright = random_images(1)[0]
+    stored = [with_orientation(upright, orientation) for orientation in STORED]
+    for split in ("train", "test"):
+        write_parquet(tmp_path / f"in/{split}.parquet", stored, [0, 1] * 4, ["a", "b"])
+    prepared = prepare("turned", tmp_path / "data", SIZE, tmp_path / "in").splits["test"].images_NHWC
+    for encoded, image in zip(stored, prepared, strict=True):
+        (tmp_path / "a.png").write_bytes(encoded)
+        assert np.array_equal(read_image(tmp_path / "a.png", SIZE), image)
+        assert np.array_equal(image, upright)
 
 
 def test_an_absent_file_a_folder_and_a_huge_file_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from trainables.data.arrow_store import META_FILE, Split, open_store, store_fold
 from trainables.data.node_copy import UNUSED_S, copy_to_node
 from trainables.data.put_in_place import put_in_place
 from trainables.data.sources.image_source import ImageSource
-from trainables.data.writer import write_store
+from trainables.data.writer import Findings, write_store
 from trainables.evaluation.final_score import occluder_store, stores_needed
 from trainables.runtime.progress import work_done
 
@@ -142,7 +142,9 @@ def test_data_prepared_anew_replaces_the_copy(data_root: Path, tmp_path: Path) -
     made = tmp_path / "made"
     made.mkdir()
     put_in_place(
-        made, write_store(made, *WANTED[0], fewer, lambda count: None, []), store_folder(data_root, *WANTED[0])
+        made,
+        write_store(made, *WANTED[0], fewer, lambda count: None, Findings((), tuple)),
+        store_folder(data_root, *WANTED[0]),
     )
     after = open_store(copy_to_node(data_root, tmp_path / "cache", WANTED), *WANTED[0], verify=True)
     assert (after.source, after.class_names) == ("made here", ("a", "b"))

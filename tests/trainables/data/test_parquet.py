@@ -1,6 +1,7 @@
 """Every fault of a Parquet source gives a message that names file and row."""
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.support.images import encode, parquet_folder, pixels, real_data, request, write_parquet
+from tests.support.images import encode, parquet_folder, pixels, real_data, request, write_columns, write_parquet
 from trainables.data.sources import parquet as parquet_module
 from trainables.data.sources.parquet import parquet_source
 from trainables.data.sources.pixels import MAX_BYTES, decode_image
@@ -89,7 +90,7 @@ def test_bad_image_names_file_and_row(tmp_path: Path, record: bytes | None, mess
     folder = parquet_folder(tmp_path)
     records: list[bytes | None] = [GOOD] * 300
     records[277] = record
-    write_parquet(folder / "train.parquet", records, [0] * 300)
+    write_parquet(folder / "train.parquet", records, [0, 1] * 150)
     with pytest.raises(DataError, match=rf"train\.parquet, row 277: .*{message}"):
         read(folder)
 
@@ -108,11 +109,12 @@ def test_bad_label_names_file_and_row(tmp_path: Path, labels: list[int | None], 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"img": [GOOD], "label": [0]}, "no column 'image'.*its columns: img, label"),
+        ({"photo": [GOOD], "label": [0]}, "no column 'image'.*its columns: photo, label"),
         ({"image": [GOOD]}, "no column 'label'"),
         ({"image": ["text"], "label": [0]}, "column 'image' is of type string"),
         ({"image": [{"path": "x"}], "label": [0]}, "column 'image' is of type struct"),
-        ({"image": [GOOD], "label": ["cat"]}, "column 'label' is of type string; it must hold whole numbers"),
+        ({"image": [GOOD], "label": [True]}, "column 'label' is of type bool; it must hold whole numbers or text"),
+        ({"image": [GOOD], "label": [[0]]}, "column 'label' is of type list"),
     ],
 )
 def test_wrong_columns_are_named(tmp_path: Path, columns: dict[str, list[object]], message: str) -> None:
@@ -180,3 +182,32 @@ def test_real_cifar10_keeps_pixels_labels_and_order(tmp_path: Path) -> None:
     for i in (0, 255, 256, 499):
         encoded = table.column("image")[i].as_py()["bytes"]
         assert np.array_equal(images[i], np.asarray(Image.open(io.BytesIO(encoded))))
+
+
+@pytest.mark.parametrize(("image", "label"), [("img", "label"), ("image", "fine_label"), ("img", "labels")])
+def test_columns_may_have_the_names_that_hub_data_sets_use(tmp_path: Path, image: str, label: str) -> None:
+    records = [{"bytes": encode(one), "path": "x"} for one in pixels(4)]
+    for split in ("train", "test"):
+        write_columns(tmp_path / f"{split}.parquet", **{image: records, "coarse_label": [5] * 4, label: [0, 1, 0, 1]})
+    asked = request(tmp_path, 8)
+    (piece,) = parquet_source("mine", tmp_path, asked).chunks("train")
+    assert np.array_equal(piece.images_NHWC, pixels(4))
+    assert piece.labels_N.tolist() == [0, 1, 0, 1]
+    assert "columns that were not read: coarse_label" in asked.notes.lines()
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_view_types_are_read_like_plain_ones(tmp_path: Path, struct: bool) -> None:
+    plain = [encode(one) for one in pixels(4)]
+    images = pa.array(plain, pa.binary_view())
+    if struct:
+        kind = pa.struct([("bytes", pa.binary_view()), ("path", pa.string_view())])
+        images = pa.array([{"bytes": one, "path": f"{i}.png"} for i, one in enumerate(plain)], kind)
+    for split in ("train", "test"):
+        boxes = {"bounding_boxes": json.dumps({f"{i}.png": [0, 0, 8, 8] for i in range(4)})} if struct else None
+        write_columns(
+            tmp_path / f"{split}.parquet", boxes, image=images, label=pa.array(list("abab"), pa.string_view())
+        )
+    found, labels = read(tmp_path)
+    assert np.array_equal(found, pixels(4))
+    assert labels.tolist() == [0, 1, 0, 1]

@@ -14,6 +14,7 @@ from tests.support.images import encode, parquet_folder, pixels, real_data, writ
 from trainables.data.arrow_store import list_prepared, open_store, read_meta
 from trainables.data.prepare import prepare
 from trainables.data.sources.bad_rows import BadRows
+from trainables.data.sources.image_source import Choices
 from trainables.errors import ConfigError, DataError
 
 
@@ -257,4 +258,68 @@ def test_real_stl10_is_resized(tmp_path: Path) -> None:
 
 def test_extra_is_for_svhn_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--extra adds SVHN's additional training images; cifar10 has none"):
-        prepare("cifar10", tmp_path, 32, parquet_folder(tmp_path / "in"), extra=True)
+        prepare("cifar10", tmp_path, 32, parquet_folder(tmp_path / "in"), choices=Choices(extra=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "digest"),
+    [
+        (["cat", "dog"], "5ee97425744928f25e98b768c1fe5c4dac70a1a91567ffe964e710ab74bc22e9"),
+        (None, "94cdf7c4c173e2669a78f818e78965efbb37c38b002ea37ac37b2b828022736b"),
+    ],
+)
+def test_a_data_set_keeps_the_digest_that_version_0_1_gave_it(
+    tmp_path: Path, names: list[str] | None, digest: str
+) -> None:
+    assert prepare("pets", tmp_path / "data", 8, parquet_folder(tmp_path / "in", names=names)).digest == digest
+
+
+def test_every_format_of_version_0_1_gives_the_pixels_that_it_gave(tmp_path: Path) -> None:
+    images = pixels(6, 12)
+    records: list[bytes | None] = [
+        encode(images[0]),
+        encode(images[1], "BMP"),
+        encode(images[2], "WEBP", lossless=True),
+        encode(images[3][:, :, 0].copy()),
+        encode(np.dstack([images[4], images[4][:, :, :1]])),
+        encode(images[5]),
+    ]
+    for split in ("train", "test"):
+        write_parquet(tmp_path / f"in/{split}.parquet", records, [0, 1, 2, 0, 1, 2])
+    digest = "4396f7f774697a1292f1fdd3e168befe05962e54cd95ec05117050af80f88e0d"
+    assert prepare("pets", tmp_path / "data", 12, tmp_path / "in").digest == digest
+
+
+def test_a_folder_as_the_hub_lays_it_out_is_prepared(tmp_path: Path) -> None:
+    flat = prepare("pets", tmp_path / "flat", 8, parquet_folder(tmp_path / "in"))
+    (tmp_path / "hub/data").mkdir(parents=True)
+    (tmp_path / "hub/README.md").touch()
+    for split in ("train", "test"):
+        (tmp_path / f"in/{split}.parquet").rename(tmp_path / f"hub/data/{split}-00000-of-00001.parquet")
+    assert prepare("pets", tmp_path / "data", 8, tmp_path / "hub").digest == flat.digest
+
+
+def test_a_folder_above_parquet_files_names_them(tmp_path: Path) -> None:
+    parquet_folder(tmp_path / "in" / "plain text")
+    with pytest.raises(DataError, match=r"holds no images .*--from '.*/in/plain text'$"):
+        prepare("pets", tmp_path / "data", 8, tmp_path / "in")
+
+
+def test_official_files_beside_parquet_files_are_said_to_be_left_out(tmp_path: Path) -> None:
+    folder = parquet_folder(tmp_path / "in")
+    (folder / "cifar-10-batches-py").mkdir()
+    (folder / "cifar-10-batches-py" / "data_batch_1").touch()
+    notes = prepare("cifar10", tmp_path / "data", 8, folder).notes
+    assert "the Parquet files were read, and not the official files in cifar-10-batches-py" in notes
+
+
+@pytest.mark.parametrize("choices", [Choices(test_split="validation"), Choices(relabel=True)])
+def test_choices_for_parquet_files_are_refused_for_others(tmp_path: Path, choices: Choices) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").touch()
+    refused = "--test-split and --relabel are for a folder of Parquet files, and"
+    with pytest.raises(ConfigError, match=f"{refused} .* holds the official files"):
+        prepare("cifar10", tmp_path / "data", 8, tmp_path, choices=choices)
+    for name in ("cluttered-digits", "svhn"):
+        with pytest.raises(ConfigError, match=f"{refused} no --from is given"):
+            prepare(name, tmp_path / "data", 32, choices=choices)

@@ -6,6 +6,21 @@ from typing import NamedTuple
 
 from trainables.data.arrow_store import Split
 from trainables.data.sources.bad_rows import BadRows
+from trainables.data.sources.notes import Notes
+
+
+class Choices(NamedTuple):
+    """What a user may choose about a source."""
+
+    extra: bool = False
+    """Whether to add SVHN's additional training images to its training split."""
+    test_split: str = "test"
+    """Parquet only: the name of the split whose files hold the test images."""
+    relabel: bool = False
+    """Parquet only: leave out classes without training images, and number the others from 0."""
+
+
+DEFAULT = Choices()
 
 
 class Request(NamedTuple):
@@ -16,8 +31,8 @@ class Request(NamedTuple):
     scratch: Path
     """A folder for temporary files, on the data set's disk; removed afterwards."""
     bad_rows: BadRows
-    extra: bool = False
-    """Whether to add SVHN's additional training images to its training split."""
+    choices: Choices
+    notes: Notes
 
 
 class ImageSource(NamedTuple):

@@ -41,7 +41,7 @@ class Svhn(NamedTuple):
         return folder if given and any((folder / name).is_file() for name in names) else None
 
     def source(self, folder: Path, request: Request) -> ImageSource:
-        parts = {"train": ("train", "extra") if request.extra else ("train",), "test": ("test",)}
+        parts = {"train": ("train", "extra") if request.choices.extra else ("train",), "test": ("test",)}
         digits = {part: self._digits(folder, part) for names in parts.values() for part in names}
 
         def chunks(split: str) -> Iterator[Split]:
@@ -49,7 +49,7 @@ class Svhn(NamedTuple):
                 yield from _images(digits[part], request)
 
         num_images = {split: sum(len(digits[part].labels_N) for part in names) for split, names in parts.items()}
-        description = f"svhn {'train + extra' if request.extra else 'train'} {folder.resolve()}"
+        description = f"svhn {'train + extra' if request.choices.extra else 'train'} {folder.resolve()}"
         return ImageSource(DIGITS, description, num_images, chunks)
 
     def _digits(self, folder: Path, part: str) -> Digits:
