@@ -1,10 +1,9 @@
 """Checks storage and prepared data from the driver and from every node, before anything starts."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.checks.storage_probe import BucketMarks, FolderMarks, Marks, NeededData, fault_of, new_mark, probe
+from orchestrator.checks.storage_probe import BucketMarks, FolderMarks, Marks, NeededData, fault_of, probe
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.ray_cluster.node_tasks import on_every_node
 from orchestrator.study.checkpoint_storage import TrialStorage
@@ -27,15 +26,11 @@ def check_storage(storage: TrialStorage, root: Path, data: Sequence[NeededData],
         place = f"the storage {storage.place}"
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or ~/.aws, or a role) there, with rights to write"
         _check_driver(marks, storage.place, f"{advice}, or change --storage")
-    shared = new_mark("driver")
     try:
-        marks.write(shared)
-        faults = _node_faults(marks, shared, data, timeout_s)
+        with marks.marked("driver") as shared:
+            faults = _node_faults(marks, shared, data, timeout_s)
     except OSError as error:
         raise PreflightError(f"{place} cannot be used from the driver: {first_line(error)}; {advice}.") from None
-    finally:
-        with suppress(OSError):
-            marks.remove(shared)
     if faults:
         named = "; ".join(f"node {node}: {fault}" for node, fault in faults[:NODES_NAMED])
         more = f"; and {len(faults) - NODES_NAMED} more nodes" if len(faults) > NODES_NAMED else ""

@@ -4,12 +4,15 @@ Everything is read before anything is removed, and each removal can be repeated.
 moment, and the next `aib gc` finishes the work.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator.checks.storage_probe import remove_mark
 from orchestrator.cleanup.leftovers import leftovers
 from orchestrator.cleanup.references import Reference, references
 from orchestrator.errors import PreflightError
@@ -83,6 +86,16 @@ def collect(paths: StudyPaths, dry_run: bool) -> Collection:
     return Collection(paths.name, tuple(removals), tuple(kept))
 
 
+def remove_leftovers(paths: StudyPaths) -> None:
+    """Removes what killed processes left, for a driver that holds the study lock and has opened nothing else yet.
+
+    What cannot be removed stays for `aib gc`, which says why.
+    """
+    for removal in list(_file_removals(paths)):
+        with suppress(OSError):
+            removal.remove()
+
+
 def _split(store: CheckpointStore, reference: Reference) -> tuple[list[StoredCheckpoint], list[StoredCheckpoint]]:
     """The checkpoints of a trial to remove and to keep.
 
@@ -126,16 +139,19 @@ def _checkpoint_removals(
 def _file_removals(paths: StudyPaths) -> Iterator[Removal]:
     for path, why in leftovers(paths):
         # Removes a link itself, but nothing behind a link: such a folder is outside of the study.
-        if not path.parent.resolve().is_relative_to(paths.folder.resolve()):
+        if path.parent != paths.root and not path.parent.resolve().is_relative_to(paths.folder.resolve()):
             continue
         is_folder = path.is_dir() and not path.is_symlink()
         inside = [one for one in path.rglob("*") if not one.is_dir()] if is_folder else [path]
         num_bytes = sum(one.lstat().st_size for one in inside)
 
         def remove(path: Path = path, is_folder: bool = is_folder) -> None:
-            shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
+            if path.parent == paths.root:
+                remove_mark(path)
+            else:
+                shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
 
-        yield Removal(path.relative_to(paths.folder).as_posix(), num_bytes, why, remove)
+        yield Removal(os.path.relpath(path, paths.folder), num_bytes, why, remove)
 
 
 def _remove(removal: Removal, storage: TrialStorage) -> None:

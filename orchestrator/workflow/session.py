@@ -9,6 +9,7 @@ from rich.console import Console
 
 from orchestrator.checks.storage import check_storage
 from orchestrator.checks.storage_probe import needed_data
+from orchestrator.cleanup.collect import remove_leftovers
 from orchestrator.errors import PreflightError
 from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
 from orchestrator.monitoring.study_metrics import monitored
@@ -82,6 +83,7 @@ def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
             **storage.facts,
         }
         study = stack.enter_context(open_study(spec, paths, prepared.resume, facts))
+        remove_leftovers(paths)
         copies = options.copy_data if options.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
 
         def tell(text: str) -> None:

@@ -87,6 +87,8 @@ def write_leftovers(paths: StudyPaths) -> None:
         "report/.report.html.123": 50,
         "report/report.html": 60,
         "study.tmp": 10,
+        "scratch/slots/a1/.validate_storage_marker": 0,
+        "../../.storage-check-driver-1": 10,
     }.items():
         (paths.folder / file).write_bytes(b"x" * size)
     paths.optuna_db.write_bytes(b"db")

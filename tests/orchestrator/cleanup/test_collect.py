@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cleanup.collect import collect
+from orchestrator.cleanup.collect import collect, remove_leftovers
 from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
 from orchestrator.study.checkpoint_storage import TrialStorage
@@ -89,6 +89,19 @@ def test_only_what_no_command_reads_is_removed(study: tuple[StudyPaths, TrialSto
     assert done.num_bytes > 2 * 16 * 4 * 14 + 960
     left = {name for name in files(paths.folder) if not name.startswith("trials/")}
     assert left == {"study.json", "journal.jsonl", "lease", "optuna.db", "report/report.html"}
+    assert not list(paths.root.glob(".storage-check*"))
+
+
+def test_a_driver_that_starts_removes_what_killed_ones_left_and_no_checkpoint(
+    in_folder: tuple[StudyPaths, TrialStorage],
+) -> None:
+    paths, storage = in_folder
+    with study_lock(paths.folder):
+        remove_leftovers(paths)
+    assert epochs_left(storage)["t00001"] == [4, 3, 2]
+    left = {name for name in files(paths.root) if "/trials/" not in name}
+    kept = ("study.json", "journal.jsonl", "lease", "optuna.db", "report/report.html")
+    assert left == {f"studies/some/{name}" for name in kept}
 
 
 def test_the_second_run_finds_nothing(study: tuple[StudyPaths, TrialStorage]) -> None:

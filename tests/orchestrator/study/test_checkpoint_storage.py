@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks.storage_probe import FolderMarks, NeededData, fault_of, needed_data, new_mark, probe
+from orchestrator.checks.storage_probe import FolderMarks, NeededData, fault_of, needed_data, probe
 from orchestrator.study.checkpoint_storage import TrialStorage, choose_storage, recorded_storage
 from orchestrator.study.paths import StudyPaths, study_paths
 from tests.support.images import write_prepared
@@ -59,10 +59,9 @@ def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_node_that_lacks_the_folder_or_its_files_says_so(tmp_path: Path) -> None:
-    shared = new_mark("driver")
-    FolderMarks(tmp_path).write(shared)
-    assert fault_of(FolderMarks(tmp_path), "node", shared, ()) is None
-    absent = fault_of(FolderMarks(tmp_path / "unmounted"), "node", shared, ())
+    with FolderMarks(tmp_path).marked("driver") as shared:
+        assert fault_of(FolderMarks(tmp_path), "node", shared, ()) is None
+        absent = fault_of(FolderMarks(tmp_path / "unmounted"), "node", shared, ())
     assert absent is not None
     assert "No such file or directory" in absent
     assert not (tmp_path / "unmounted").exists(), "a check never makes the folder it looks for"
@@ -72,16 +71,16 @@ def test_a_node_that_lacks_the_folder_or_its_files_says_so(tmp_path: Path) -> No
 
 
 def test_a_node_without_the_data_or_with_another_version_says_so(tmp_path: Path, digits_root: Path) -> None:
-    shared, marks = new_mark("driver"), FolderMarks(tmp_path)
-    marks.write(shared)
+    marks = FolderMarks(tmp_path)
     meta = read_meta(store_folder(digits_root, "cluttered-digits", 16))
     assert meta is not None
     here = NeededData(digits_root, "cluttered-digits", 16, meta.digest)
-    assert fault_of(marks, "node", shared, [here]) is None
-    assert "holds no cluttered-digits" in str(
-        fault_of(marks, "node", shared, [here, here._replace(data_root=tmp_path)])
-    )
-    assert "another version" in str(fault_of(marks, "node", shared, [here._replace(digest="0")]))
+    with marks.marked("driver") as shared:
+        assert fault_of(marks, "node", shared, [here]) is None
+        absent = str(fault_of(marks, "node", shared, [here, here._replace(data_root=tmp_path)]))
+        other = str(fault_of(marks, "node", shared, [here._replace(digest="0")]))
+    assert "holds no cluttered-digits" in absent
+    assert "another version" in other
 
 
 def test_every_data_set_that_a_trial_opens_is_asked_for_where_it_is_prepared(tmp_path: Path, digits_root: Path) -> None:
