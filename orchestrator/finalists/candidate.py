@@ -1,6 +1,5 @@
 """The two sides of the gate: the best finalist, exported and measured again, and the present champion."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -77,7 +76,9 @@ def _export_checkpoint(
         interp_centered_pct=_mean_of(spread, "interp_centered_pct"),
         interp_centered_chance_pct=_mean_of(spread, "interp_centered_chance_pct"),
         attention_std=best.outcome.get("final_val_attention_std"),
-        data_digest=_validation_digest(stored["data"]["digest"], config),
+        data_digest=stored["data"]["digest"],
+        split_seed=config.data.split_seed,
+        asked_val_images=config.data.val_images,
         recorded_error_pct=best.outcome["final_val_error_pct"],
         reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources, interruption),
         num_val_images=constant.num_images,
@@ -89,12 +90,6 @@ def _export_checkpoint(
 def _mean_of(spread: dict[str, list[float]], metric: str) -> float | None:
     """Returns the mean over the seeds; None for a score that a model without maps does not report."""
     return mean(spread[metric]) if metric in spread else None
-
-
-def _validation_digest(digest: str, config: TrialConfig) -> str:
-    """Returns a digest of the validation images; errors on other splits of the same data are not comparable."""
-    chosen = json.dumps([digest, config.data.split_seed, config.data.val_images])
-    return hashlib.sha256(chosen.encode()).hexdigest()
 
 
 class ForeignChampionError(AIBError):

@@ -3,6 +3,8 @@
 The decision is a pure function. It compares validation metrics only, never test metrics.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +30,7 @@ class Candidate:
     attention_std: float | None
     """Standard deviation of the registered model's headline maps on validation images."""
     data_digest: str
-    """Identifies the validation images: data set, split seed, number."""
+    """Digest of the prepared data set, as in the version's tag `aib.data_digest`."""
     recorded_error_pct: float
     """Validation error of the registered model, as recorded by its trial."""
     reloaded_error_pct: float
@@ -37,6 +39,19 @@ class Candidate:
     """Like the next field, None for a champion of a version that did not record it."""
     constant_error_pct: float | None = None
     """Validation error of always answering the most frequent class."""
+    split_seed: int | None = None
+    """Chooses, with the next field, the validation images of the data set. None for a candidate of an earlier version,
+    whose `data_digest` is the value of `images_digest`."""
+    asked_val_images: int | None = None
+    """The trial's `data.val_images`."""
+
+    @property
+    def images_digest(self) -> str:
+        """Identifies the validation images; errors on other images are not comparable."""
+        if self.split_seed is None:
+            return self.data_digest
+        chosen = json.dumps([self.data_digest, self.split_seed, self.asked_val_images])
+        return hashlib.sha256(chosen.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,10 +100,10 @@ def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) 
     ]
     if champion is None:
         reasons.append(Reason("champion", True, "there is no champion yet"))
-    elif champion.data_digest != challenger.data_digest:
+    elif champion.images_digest != challenger.images_digest:
         text = (
-            f"the champion {champion.name} was validated on other images (digest {champion.data_digest[:12]}, not "
-            f"{challenger.data_digest[:12]}), so the errors cannot be compared; register under another name"
+            f"the champion {champion.name} was validated on other images ({_difference(champion, challenger)}), so the "
+            "errors cannot be compared; register under another name"
         )
         reasons.append(Reason("data", False, text))
     else:
@@ -99,6 +114,18 @@ def decide(challenger: Candidate, champion: Candidate | None, rules: GateRules) 
 def refuse(rule: str, text: str) -> GateDecision:
     """Refuses before anything can be compared."""
     return GateDecision(False, (Reason(rule, False, text),))
+
+
+def _difference(old: Candidate, new: Candidate) -> str:
+    """Says how the validation images of two candidates differ."""
+    if old.split_seed is None or new.split_seed is None:
+        return f"digest {old.images_digest[:12]}, not {new.images_digest[:12]}"
+    if old.data_digest != new.data_digest:
+        return f"data digest {old.data_digest[:12]}, not {new.data_digest[:12]}"
+    return (
+        f"split seed {old.split_seed} and {old.asked_val_images} images, not {new.split_seed} and "
+        f"{new.asked_val_images}"
+    )
 
 
 def _finite(c: Candidate) -> Reason:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.registry.gate import Candidate
 from orchestrator.report.page.document import MISSING, Block, Facts, Row, Table, Text, number, signed, spread
 from orchestrator.study.study import StudyView
 
@@ -52,7 +53,7 @@ def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
         difference = MISSING if new is None or old is None else signed(new - old, digits)
         rows.append(Row((label, _value(challenger, field, digits), _value(champion, field, digits), difference)))
     rows.append(Row(("seeds", str(challenger["num_seeds"]), str(champion["num_seeds"]), MISSING)))
-    same = "the same" if challenger["data_digest"] == champion["data_digest"] else "different"
+    same = "the same" if _images(challenger) == _images(champion) else "different"
     return (
         Table(
             "champion",
@@ -62,6 +63,10 @@ def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
             tuple(rows),
         ),
     )
+
+
+def _images(candidate: Mapping[str, Any]) -> str:
+    return Candidate(**candidate).images_digest
 
 
 def _value(candidate: Mapping[str, Any], field: str, digits: int) -> str:

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -142,6 +144,35 @@ def test_a_better_error_does_not_buy_a_worse_map() -> None:
 
 def test_errors_on_other_data_are_not_compared() -> None:
     assert failed(candidate(val_error_pct=1.0), candidate(data_digest="b" * 64)) == ["data"]
+
+
+OLD = "a" * 64
+"""`data_digest` of an earlier version: of data, split seed and number of validation images together."""
+ITS_IMAGES = hashlib.sha256(json.dumps(["d" * 64, 0, 60]).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("champion", "said"),
+    [
+        ({"data_digest": "d" * 64, "split_seed": 0, "asked_val_images": 60}, None),
+        ({"data_digest": ITS_IMAGES}, None),
+        (
+            {"data_digest": "e" * 64, "split_seed": 0, "asked_val_images": 60},
+            "data digest eeeeeeeeeeee, not dddddddddddd",
+        ),
+        (
+            {"data_digest": "d" * 64, "split_seed": 1, "asked_val_images": 60},
+            "split seed 1 and 60 images, not 0 and 60",
+        ),
+        ({"data_digest": OLD}, f"digest aaaaaaaaaaaa, not {ITS_IMAGES[:12]}"),
+    ],
+    ids=["same", "same of an earlier version", "other data", "other split", "other of an earlier version"],
+)
+def test_validation_images_are_the_data_and_their_choice(champion: dict[str, Any], said: str | None) -> None:
+    new = candidate(data_digest="d" * 64, split_seed=0, asked_val_images=60)
+    decision = decide(new, candidate(**champion), GateRules())
+    assert decision.promote == (said is None)
+    assert said is None or said in decision.reasons[-1].text
 
 
 def test_every_rule_that_applies_is_reported_even_after_one_failed() -> None:

@@ -32,6 +32,20 @@ def test_champion_and_challenger_stand_side_by_side_with_the_gates_reasons(finis
     assert rows["validation error (%)"] == ("30.00 ± 0.50", "20.00 ± 0.50", "+10.00")
     assert rows["interpretability, centred (%)"] == ("60.0", "–", "–")
     assert rows["seeds"] == ("3", "3", "–")
+    assert "on the same validation images" in champion.caption
+
+
+def test_candidates_of_other_validation_images_are_said_to_differ(finished: Any) -> None:
+    new, old = (
+        candidate("demo/f1", split_seed=1, asked_val_images=60),
+        candidate("other/f9", split_seed=2, asked_val_images=60),
+    )
+    finished.event(
+        "gate",
+        decision={**decide(new, old, GateRules()).to_dict(), "challenger": new.to_dict(), "champion": old.to_dict()},
+    )
+    captions = [block.caption for block in registry_blocks(finished.view()) if isinstance(block, Table)]
+    assert "on different validation images" in captions[1]
 
 
 def test_lineage_leads_from_the_version_to_the_data(finished: Any) -> None:
