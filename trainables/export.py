@@ -20,7 +20,7 @@ from trainables.config.trial import TrialConfig
 from trainables.errors import AIBError, CheckpointError
 from trainables.models.build import assemble, build_model
 from trainables.models.classifier import Classifier
-from trainables.runtime.atomic_file import folder_beside
+from trainables.runtime.atomic_file import apply_umask, folder_beside
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FILES = frozenset({WEIGHTS, CONFIG, CARD, MANIFEST})
@@ -63,7 +63,7 @@ def export_model(
         (aside / CONFIG).write_text(json.dumps(described, indent=1, allow_nan=False), encoding="utf-8")
         (aside / CARD).write_text(card, encoding="utf-8")
         write_manifest(aside)
-        aside.chmod(0o755)
+        apply_umask(aside)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(aside, folder)

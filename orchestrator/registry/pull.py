@@ -8,6 +8,7 @@ from orchestrator.errors import PreflightError
 from orchestrator.registry.publish import load_version
 from orchestrator.registry.versions import Version, find_version
 from trainables.export import LoadedModel
+from trainables.runtime.atomic_file import apply_umask
 
 
 def pull(uri: str, reference: str, target: Path) -> Path:
@@ -18,6 +19,7 @@ def pull(uri: str, reference: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
         _, folder = load_version(uri, found, Path(scratch))
+        apply_umask(folder)
         if target.exists():
             target.rmdir()
         os.replace(folder, target)

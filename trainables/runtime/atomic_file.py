@@ -5,6 +5,7 @@ Each writer names its temporary file. A fixed name leaves at most one behind, ho
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -64,6 +65,18 @@ def folder_beside(folder: Path, mode: int = 0o777) -> Iterator[Path]:
         yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def apply_umask(folder: Path) -> None:
+    """Gives a folder and its files the modes that the umask gives to new ones; some libraries choose others."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for path in folder.iterdir():
+        path.chmod(mode)
+    # Who may read a folder may also enter it.
+    folder.chmod(mode | (mode & 0o444) >> 2)
 
 
 def sync(path: Path) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from orchestrator.cli.app import main
 from orchestrator.errors import PreflightError
 from orchestrator.registry.pull import load_registered, pull
 from orchestrator.registry.versions import Version
-from tests.orchestrator.registry.conftest import Registry, random_images
+from tests.orchestrator.registry.conftest import Registry, export_tiny, random_images
 from tests.orchestrator.registry.test_publish import NAME, publish_tiny
 from trainables.errors import CheckpointError
 from trainables.evaluation.inference import infer
-from trainables.export import load_exported
+from trainables.export import FILES, load_exported
 
 Locate = Callable[[Registry, Version], Path]
 
@@ -30,6 +31,22 @@ def test_a_pulled_folder_is_the_exported_one(
         path.name: path.read_bytes() for path in exported.iterdir()
     }
     assert [path.name for path in pulled.parent.iterdir()] == ["pulled"]
+    assert modes(pulled) == modes(exported)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The modes of a folder and of its files, by name; the folder's own is that of `.`."""
+    return {str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+
+
+@pytest.mark.parametrize(("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+def test_exported_files_have_the_modes_of_the_umask(umask: int, folder: int, file: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        found = modes(export_tiny(tmp_path / "export"))
+    finally:
+        os.umask(before)
+    assert found == {".": folder, **dict.fromkeys(FILES, file)}
 
 
 def test_a_registered_model_predicts_as_the_exported_one(registry: Registry, exported: Path) -> None:
