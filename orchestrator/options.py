@@ -24,6 +24,20 @@ class RunOptions:
         check_address(self.address)
 
 
+def given_root(root: Path) -> Path:
+    """Returns the root with `~` as the home folder, which a shell does not put in place of a quoted one.
+
+    Raises ConfigError for `~USER` of an unknown user.
+    """
+    try:
+        return root.expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"--root (or AIB_ROOT) is '{root}', but this machine knows no home folder of {root.parts[0]}; give the "
+            "absolute path of the folder."
+        ) from None
+
+
 def is_dashboard(address: str | None) -> bool:
     """Whether the address is a dashboard's URL; a dashboard takes Ray jobs, and no driver can join there."""
     return address is not None and address.startswith(("http://", "https://"))

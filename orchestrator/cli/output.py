@@ -12,10 +12,14 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
+from orchestrator.options import given_root
 from orchestrator.process.logs import LineLog, LogFormat, configure, structured
 
 Root = Annotated[
-    Path, typer.Option("--root", envvar="AIB_ROOT", help="Folder of studies, data sets and local MLflow records.")
+    Path,
+    typer.Option(
+        "--root", envvar="AIB_ROOT", callback=given_root, help="Folder of studies, data sets and local MLflow records."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 TrackingUri = Annotated[

@@ -34,7 +34,9 @@ def plan(
     root: Root = DEFAULT_ROOT,
     sets: Sets = [],  # noqa: B006 - typer reads the default, never changed
     name: Name = None,
+    tracking_uri: TrackingUri = None,
     address: Address = None,
+    storage: Storage = None,
     cluster: Annotated[
         str | None,
         typer.Option("--cluster", metavar="NODESxCPUSxGPUS", help="Plan for an imagined cluster, for example 2x32x8."),
@@ -46,9 +48,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a search would do and cost. Starts and writes nothing."""
+    from orchestrator.options import RunOptions
     from orchestrator.workflow.dry_run import plan_search
 
-    made = plan_search(_load(spec, sets, name), root, address, cluster, seconds_per_epoch)
+    options = RunOptions(root=root, tracking_uri=tracking_uri, address=address, storage=storage)
+    made = plan_search(_load(spec, sets, name), options, cluster, seconds_per_epoch)
     if as_json:
         print_json(made.to_json())
     else:

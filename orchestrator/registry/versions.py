@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.process.redact import redact
 from orchestrator.registry.package import exported_in
+from orchestrator.tracking.mlflow.sqlite_store import database_file, present_location
 from orchestrator.tracking.mlflow.store import advice, configure_mlflow, is_made, mlflow_client
 from search_spaces.names import check_name
 from trainables.errors import CheckpointError, ConfigError
@@ -108,6 +109,8 @@ def download(uri: str, found: Version, folder: Path) -> Path:
     """
     with answering(uri):
         location = mlflow_client(uri).get_model_version_download_uri(found.name, found.version)
+    if (file := database_file(uri)) is not None:
+        location = present_location(file, location)
     try:
         with answering(uri):
             exported = exported_in(fetch(uri, location, folder))

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.search.optuna_space import from_params, to_optuna
 from orchestrator.study.journal import TrialRecord
 from orchestrator.study.ranking import violations
+from orchestrator.study.sqlite_address import sqlite_address
 from search_spaces.schema import SearchSpec
 from trainables.errors import StorageError
 
@@ -125,7 +126,7 @@ def _open(spec: SearchSpec, database: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # For its owner alone whatever the umask, which SQLite would use.
     database.touch(mode=0o600)
-    storage = RDBStorage(f"sqlite:///{database}", engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
+    storage = RDBStorage(sqlite_address(database), engine_kwargs={"connect_args": {"timeout": LOCK_WAIT_S}})
     event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     # Connections made before the listener.
     storage.engine.dispose()

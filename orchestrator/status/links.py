@@ -5,7 +5,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from orchestrator.study.paths import StudyPaths
+from orchestrator.study.sqlite_address import sqlite_address
 from orchestrator.study.study import StudyView
+from orchestrator.tracking.mlflow.sqlite_store import database_file, follow_move_if_possible
 
 MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 DASHBOARD_ADDRESS = "http://127.0.0.1:8080"
@@ -28,10 +30,13 @@ def study_links(paths: StudyPaths, view: StudyView) -> list[Link]:
         if urlsplit(uri).scheme in ("http", "https"):
             found.append(Link("MLflow", None, uri.rstrip("/") + page))
         else:
+            if (file := database_file(uri)) is not None:
+                # MLflow's own pages read the locations of artifacts from the database.
+                follow_move_if_possible(file)
             serve = f"mlflow ui --backend-store-uri {shlex.quote(uri)} --host 127.0.0.1 --port 5000"
             found.append(Link("MLflow", serve, MLFLOW_ADDRESS + page))
     if paths.optuna_db.exists():
-        serve = f"optuna-dashboard {shlex.quote(f'sqlite:///{paths.optuna_db}')} --host 127.0.0.1 --port 8080"
+        serve = f"optuna-dashboard {shlex.quote(sqlite_address(paths.optuna_db))} --host 127.0.0.1 --port 8080"
         found.append(Link("Optuna", serve, DASHBOARD_ADDRESS))
     return found
 

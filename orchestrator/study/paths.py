@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.errors import PreflightError
 from orchestrator.study.private_folder import check_private
+from orchestrator.study.sqlite_address import sqlite_address
 from search_spaces.names import check_name
 from trainables.errors import ConfigError
 
@@ -122,10 +123,11 @@ class StudyPaths:
 def study_paths(root: Path | str, name: str) -> StudyPaths:
     """Returns the paths of a study.
 
-    Raises ConfigError for a name that is not allowed or that leads out of the root, and PreflightError for a root that
-    is deleted with a submitted Ray job.
+    Raises ConfigError for a name that is not allowed or that leads out of the root, and for a root whose databases have
+    no address. Raises PreflightError for a root that is deleted with a submitted Ray job.
     """
     paths = StudyPaths(_lasting(Path(root).resolve()), _checked(name, "study"))
+    sqlite_address(paths.mlflow_db)
     _under(paths.root / "studies", name)
     return paths
 

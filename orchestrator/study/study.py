@@ -8,9 +8,11 @@ from typing import Any
 
 from orchestrator.errors import PreflightError
 from orchestrator.planning.signature import spec_signature
+from orchestrator.study.addresses import located
 from orchestrator.study.checkpoint_storage import TrialStorage, recorded_storage
 from orchestrator.study.journal import Journal, StudyState, read_state
 from orchestrator.study.lock import study_lock
+from orchestrator.study.lost_journal import check_journal
 from orchestrator.study.paths import StudyPaths
 from search_spaces.schema import SearchSpec
 from trainables.errors import ConfigError, StorageError
@@ -34,6 +36,7 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
 
     With `resume`, a study that does not exist starts, so that one command serves the first run and a retry. Raises
     ConfigError where a study of that name exists and must not be continued: without `resume`, or under another spec.
+    Raises PreflightError where the study's journal is lost.
     """
     stored = paths.stored()
     if stored is None:
@@ -52,6 +55,7 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
             f"{', '.join(changed)}); resume it with its own spec (give the study's name in place of the file), "
             "or choose another name with --name."
         )
+    check_journal(paths)
     return True
 
 
@@ -97,7 +101,10 @@ class StudyView:
 
 
 def view_study(paths: StudyPaths) -> StudyView:
-    """Reads a study; raises PreflightError, which lists the existing studies, where this one does not exist."""
+    """Reads a study; its addresses are under the present root.
+
+    Raises PreflightError where the study does not exist, which lists the existing ones, or where its journal is lost.
+    """
     facts = paths.read_stored()
     if facts is None:
         there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))
@@ -105,4 +112,5 @@ def view_study(paths: StudyPaths) -> StudyView:
             f"there is no study '{paths.folder.name}' in {paths.folder.parent}; "
             + (f"studies there: {', '.join(there)}." if there else "start one with: aib search SPEC.")
         )
-    return StudyView(SearchSpec.from_dict(facts["spec"]), facts, read_state(paths.journal))
+    check_journal(paths)
+    return StudyView(SearchSpec.from_dict(facts["spec"]), facts, located(paths, read_state(paths.journal)))

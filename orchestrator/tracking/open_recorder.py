@@ -8,10 +8,11 @@ from rich.console import Console
 
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.redact import redact
+from orchestrator.study.addresses import movable_record
 from orchestrator.study.study import Study
 from orchestrator.tracking.buffer.buffered import BufferedTracker
 from orchestrator.tracking.buffer.spool import Spool
-from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_local
+from orchestrator.tracking.mlflow.store import artifact_root, prepare_store, tracking_uri_or_local
 from orchestrator.tracking.mlflow.tracker import MlflowTracker
 from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
@@ -36,15 +37,16 @@ def open_record(
     Without a `tracking_uri` the record is the local store under the study's root.
     """
     uri = tracking_uri_or_local(study.paths.root, tracking_uri)
-    artifact_root = None if tracking_uri else study.paths.artifacts
-    experiment_id = prepare_store(uri, study.spec.name, artifact_root)
-    tracker = BufferedTracker(MlflowTracker(uri, artifact_root), Spool(study.paths.spool))
+    artifacts = artifact_root(uri, study.paths.root)
+    experiment_id = prepare_store(uri, study.spec.name, artifacts)
+    tracker = BufferedTracker(MlflowTracker(uri, artifacts), Spool(study.paths.spool))
     stack.callback(tracker.close)
     tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
     now_ms = int(study.journal.now_s() * 1000)
     tracker.write(OpenStudy(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms))
     run_id = tracker.run_id(None, RUN_ID_WAIT_S)
-    record = {"tracking_uri": redact(uri), "experiment_id": experiment_id, "run_id": run_id}
+    record = movable_record(study.paths, {"tracking_uri": uri, "experiment_id": experiment_id, "run_id": run_id})
+    record["tracking_uri"] = redact(record["tracking_uri"])
     if record != study.journal.state.mlflow:
         study.journal.append("mlflow", record=record)
     recorder = Recorder(

@@ -6,6 +6,7 @@ from typing import Literal
 from rich.console import Console
 
 from orchestrator.checks.data import check_data, this_machine, with_occluders
+from orchestrator.checks.given_addresses import check_addresses
 from orchestrator.errors import PreflightError
 from orchestrator.finalists.selection import plan_finalists
 from orchestrator.options import RunOptions
@@ -17,7 +18,7 @@ from orchestrator.study.lock import check_free
 from orchestrator.study.outcome import trials_left
 from orchestrator.study.paths import StudyPaths, study_paths
 from orchestrator.study.study import check_startable
-from orchestrator.tracking.mlflow.store import prepare_store, tracking_uri_or_local
+from orchestrator.tracking.mlflow.store import artifact_root, prepare_store, tracking_uri_or_local
 from orchestrator.tracking.records import DatasetInput
 from search_spaces.schema import SearchSpec
 
@@ -47,6 +48,7 @@ def prepare_run(
     Raises ConfigError, DataError or PreflightError for the first check that fails.
     """
     paths = study_paths(options.root, spec.name)
+    check_addresses(options, paths)
     if purpose != "promote":
         spec = with_occluders(spec, paths, console)
     started = check_startable(spec, paths, resume)
@@ -59,16 +61,17 @@ def prepare_run(
         check_trials(spec)
         if options.address is None:
             check_capacity(spec, [this_machine()])
+    tracking_uri = tracking_uri_or_local(options.root, options.tracking_uri)
     if options.tracking_uri and not finished:
-        prepare_store(options.tracking_uri, spec.name)
+        prepare_store(tracking_uri, spec.name, artifact_root(tracking_uri, paths.root))
         if purpose != "train":
-            check_may_register(options.tracking_uri, spec.registered_model)
+            check_may_register(tracking_uri, spec.registered_model)
     return PreparedRun(
         spec=spec,
         options=options,
         resume=resume,
         paths=paths,
-        tracking_uri=tracking_uri_or_local(options.root, options.tracking_uri),
+        tracking_uri=tracking_uri,
         dataset=check_data(spec, paths.data, console, started),
         finished=finished,
     )

@@ -10,7 +10,9 @@ from orchestrator.options import RunOptions
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.report.source import StudySource
 from orchestrator.report.write import FILES, write_report
+from orchestrator.search.reconcile_optuna import reconcile_optuna
 from orchestrator.search.tune_run import run_search
+from orchestrator.study.addresses import movable_path
 from orchestrator.study.outcome import study_exit_code
 from orchestrator.study.resume import resume_command
 from orchestrator.study.study import Study, open_study
@@ -63,14 +65,17 @@ def _report(study: Study, recorder: Recorder) -> None:
     for name in FILES:
         recorder.tracker.write(LogArtifact(None, page.with_name(name), "report"))
     # Last, so that a resume writes and records the report again if a kill comes before this line.
-    recorder.journal.append("report", path=str(page))
+    recorder.journal.append("report", path=movable_path(study.paths, page))
 
 
 def _complete_record(prepared: PreparedRun, console: Console) -> int:
-    """Resumes a finished study: nothing runs; the tracking server gets the records it lacks, and the report is made
-    if it is missing."""
+    """Resumes a finished study: nothing runs.
+
+    The tracking server gets the records it lacks. Optuna's database and the report are made again where they are lost.
+    """
     with ExitStack() as stack:
         study = stack.enter_context(open_study(prepared.spec, prepared.paths, True, {}))
+        reconcile_optuna(study.spec, study.paths.optuna_db, study.journal.state.of_kind("search"))
         recorder = open_record(stack, study, prepared.options.tracking_uri, prepared.dataset, console)
         if study.journal.state.report is None:
             _report(study, recorder)

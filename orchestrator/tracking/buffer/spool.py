@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.errors import PreflightError
+from orchestrator.tracking.buffer.payload import FILES, located, movable
 from trainables.runtime.atomic_file import replace_file
 from trainables.runtime.file_lock import take_lock
 
@@ -59,14 +60,12 @@ class Spool:
     def append(self, payload: Mapping[str, Any]) -> Entry:
         """Adds an object at the end. On a full disk it stays pending in memory only, with a warning."""
         seq = self._last_seq = self._last_seq + 1
-        line = json.dumps({"seq": seq, **payload}, default=_plain, separators=(",", ":"))
+        line = json.dumps({"seq": seq, **movable(self.folder, payload)}, default=_plain, separators=(",", ":"))
         try:
             self._write(seq, line)
         except OSError as error:
             _LOG.warning("could not write to %s (%s); the record waits in memory only.", self.folder, error)
-        parsed = json.loads(line)
-        del parsed["seq"]
-        entry = Entry(seq, parsed)
+        entry = _entry(self.folder, line)
         self.pending.append(entry)
         return entry
 
@@ -81,7 +80,8 @@ class Spool:
 
     def set_aside(self, entry: Entry, reason: str) -> None:
         """Adds the object to `rejected.jsonl` with the reason; the caller marks it delivered."""
-        line = json.dumps({"seq": entry.seq, "reason": reason, "record": entry.payload}, default=_plain)
+        record = movable(self.folder, entry.payload)
+        line = json.dumps({"seq": entry.seq, "reason": reason, "record": record}, default=_plain)
         try:
             with open(self.folder / REJECTED, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
@@ -103,7 +103,7 @@ class Spool:
 
     def keep_file(self, path: str | Path) -> Path:
         """Copies the file under its own name and returns the copy, which lives until `drop_file`; may raise OSError."""
-        folder = self.folder / "files" / uuid.uuid4().hex
+        folder = self.folder / FILES / uuid.uuid4().hex
         folder.mkdir(parents=True)
         try:
             return Path(shutil.copyfile(path, folder / Path(path).name))
@@ -114,7 +114,7 @@ class Spool:
     def drop_file(self, kept: str | Path) -> None:
         """Removes a copy made by `keep_file`; ignores any other path."""
         folder = Path(kept).parent
-        if folder.parent == self.folder / "files":
+        if folder.parent == self.folder / FILES:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
@@ -169,9 +169,15 @@ def leftovers(folder: Path) -> list[Path]:
     for refused in _read_rejected(folder):
         named.add(str(refused.get("local_path")))
     copies = [
-        copy for copy in sorted((folder / "files").glob("*")) if not any(str(file) in named for file in copy.glob("*"))
+        copy for copy in sorted((folder / FILES).glob("*")) if not any(str(file) in named for file in copy.glob("*"))
     ]
     return [*(path for path, needed in segments.items() if not needed), *copies, *sorted(folder.glob("*.new"))]
+
+
+def _entry(folder: Path, line: str | bytes) -> Entry:
+    """Raises ValueError, KeyError, TypeError or AttributeError for what is no line of a spool."""
+    payload = json.loads(line)
+    return Entry(int(payload.pop("seq")), located(folder, payload))
 
 
 def _segments(folder: Path) -> list[Path]:
@@ -185,8 +191,7 @@ def _read_segments(folder: Path) -> Iterator[tuple[Path, Entry]]:
             if not line:
                 continue
             try:
-                payload = json.loads(line)
-                entry = Entry(int(payload.pop("seq")), payload)
+                entry = _entry(folder, line)
             except (ValueError, KeyError, TypeError, AttributeError):
                 _LOG.warning("half a line in %s was skipped: its process died while writing it.", path)
                 continue
@@ -200,7 +205,7 @@ def _read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
         return
     for line in lines:
         with suppress(ValueError, KeyError, TypeError):
-            yield dict(json.loads(line)["record"])
+            yield located(folder, dict(json.loads(line)["record"]))
 
 
 def _locked(path: Path) -> Any:

@@ -5,8 +5,6 @@
 
 import logging
 import os
-import socket
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,20 @@ from urllib.parse import quote, urlsplit
 
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.process.redact import redact, without_userinfo
+from orchestrator.study.sqlite_address import MISREAD, sqlite_address
+from orchestrator.tracking.mlflow.reachability import (
+    DATABASE_PORTS,
+    check_database_server,
+    check_host,
+    is_database_server,
+)
+from orchestrator.tracking.mlflow.sqlite_store import (
+    ARTIFACTS,
+    database_file,
+    follow_move,
+    follow_move_if_possible,
+    make_database,
+)
 from trainables.errors import ConfigError
 
 _SETTINGS = {
@@ -27,12 +39,15 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # A progress bar per file would overwrite our own table.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Seconds; a client of PostgreSQL waits without end for a server that accepts a connection and says nothing.
+    "PGCONNECT_TIMEOUT": "10",
 }
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 _TRAINING = ("mlflow.experimentKind", "custom_model_development")
 """Tag that makes MLflow's user interface show training runs instead of traces of language models."""
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-FORMS = "http(s)://HOST:PORT of an MLflow server, sqlite:////ABSOLUTE/PATH/mlflow.db, or postgresql://HOST/NAME"
+FORMS = (
+    "http(s)://HOST:PORT of an MLflow server, sqlite:////ABSOLUTE/PATH/mlflow.db, or postgresql+psycopg2://HOST/NAME"
+)
 
 
 def configure_mlflow() -> None:
@@ -47,22 +62,43 @@ def configure_mlflow() -> None:
 
 
 def mlflow_client(tracking_uri: str) -> Any:
-    """An MlflowClient with our settings; raises ConfigError for an invalid address."""
+    """An MlflowClient with our settings.
+
+    Raises ConfigError for an invalid address, and PreflightError, within seconds, for a database server that cannot be
+    used. A SQLite store that was moved gets the present locations of its artifacts.
+    """
     check_tracking_uri(tracking_uri)
     configure_mlflow()
+    check_database_server(tracking_uri)
+    if (file := database_file(tracking_uri)) is not None:
+        follow_move_if_possible(file)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri)
 
 
 def local_tracking_uri(root: str | Path) -> str:
-    """The default store: `ROOT/mlflow.db`."""
-    return f"sqlite:///{Path(root).resolve() / 'mlflow.db'}"
+    """The default store: `ROOT/mlflow.db`; raises ConfigError for a root whose databases have no address."""
+    return sqlite_address(Path(root).resolve() / "mlflow.db")
 
 
 def tracking_uri_or_local(root: str | Path, given: str | None) -> str:
-    """The given server, or the default store under the root."""
-    return given or local_tracking_uri(root)
+    """The given store, or the default store under the root; the path of a SQLite file is made absolute."""
+    if not given:
+        return local_tracking_uri(root)
+    file = database_file(given)
+    if file is None or file.is_absolute():
+        return given
+    scheme, _, rest = given.partition(":///")
+    return f"{scheme}:///{file.absolute()}{rest.removeprefix(str(file))}"
+
+
+def artifact_root(tracking_uri: str, root: Path) -> Path | None:
+    """Where a store's artifacts go: beside a SQLite file, under the root for a database server, None for an MLflow
+    server, which decides by itself."""
+    if (file := database_file(tracking_uri)) is not None:
+        return file.resolve().parent / ARTIFACTS
+    return None if urlsplit(tracking_uri).scheme in ("http", "https") else root / ARTIFACTS
 
 
 def check_tracking_uri(tracking_uri: str) -> None:
@@ -74,7 +110,7 @@ def check_tracking_uri(tracking_uri: str) -> None:
 
 def is_made(tracking_uri: str) -> bool:
     """False if this is a SQLite database that does not exist; MLflow would create it even for a read."""
-    file = _database_file(tracking_uri)
+    file = database_file(tracking_uri)
     return file is None or file.exists()
 
 
@@ -87,11 +123,15 @@ def prepare_store(tracking_uri: str, study: str | None = None, artifact_root: st
     """
     shown = redact(tracking_uri)
     check_tracking_uri(tracking_uri)
-    _make_database(tracking_uri)
-    _check_host(tracking_uri, shown)
+    if (file := database_file(tracking_uri)) is not None:
+        make_database(file)
+    if not is_database_server(tracking_uri):
+        check_host(tracking_uri)
     try:
         with _environment(_QUICK):
             client = mlflow_client(tracking_uri)
+            if file is not None and study is not None:
+                follow_move(file, study)
             client.search_experiments(max_results=1)
             return find_or_create_experiment(client, study, artifact_root) if study is not None else None
     except PreflightError:
@@ -155,48 +195,20 @@ def _fault_of(tracking_uri: str) -> str | None:
     kind = parts.scheme.partition("+")[0]
     if kind in ("", "file"):
         return "and MLflow no longer writes to plain folders"
-    if kind not in ("http", "https", "sqlite", *_PORTS):
+    if kind not in ("http", "https", "sqlite", *DATABASE_PORTS):
         return "where MLflow keeps no records"
     if kind == "sqlite":
-        return None if _database_file(tracking_uri) else "which names no file"
+        return _fault_of_sqlite(tracking_uri)
     return "which names no host" if kind.startswith("http") and not parts.hostname else None
 
 
-def _database_file(tracking_uri: str) -> Path | None:
-    """The file of a SQLite database; three slashes precede a relative path, four an absolute one."""
-    scheme, _, rest = tracking_uri.partition(":///")
-    file = rest.partition("?")[0]
-    return Path(file) if file and scheme.partition("+")[0] == "sqlite" else None
-
-
-def _make_database(tracking_uri: str) -> None:
-    """Creates the file of a SQLite database, empty, unless it exists."""
-    path = _database_file(tracking_uri)
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(path, timeout=5) as database:
-            database.execute("PRAGMA user_version")
-    except (OSError, sqlite3.Error) as error:
-        raise PreflightError(
-            f"the tracking database {path} cannot be opened: {error}. Choose another --root or --tracking-uri."
-        ) from error
-
-
-def _check_host(tracking_uri: str, shown: str) -> None:
-    """Raises PreflightError for a dead host within 5 s; SQLAlchemy would try ten times."""
-    parts = urlsplit(tracking_uri)
-    port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-    if parts.scheme == "sqlite" or parts.hostname is None or port is None:
-        return
-    try:
-        socket.create_connection((parts.hostname, port), timeout=5).close()
-    except OSError as error:
-        raise PreflightError(
-            f"the tracking store {shown} cannot be reached: {error}. Start it, or correct --tracking-uri "
-            "(or MLFLOW_TRACKING_URI)."
-        ) from error
+def _fault_of_sqlite(tracking_uri: str) -> str | None:
+    file, query = database_file(tracking_uri), tracking_uri.partition("?")[2]
+    if file is None:
+        return "which names no file"
+    if MISREAD.search(str(file)) or "/" in query:
+        return "whose path has a question mark or a percent sign with two hexadecimal digits, which MLflow misreads"
+    return None
 
 
 @contextmanager

@@ -142,11 +142,71 @@ def registered(folder: Path) -> list[list[str]]:
 def test_an_address_that_is_none_is_refused_by_every_verb(
     uri: str, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for verb in (["models"], *registered(tmp_path), ["search", str(spec)]):
+    for verb in (["models"], *registered(tmp_path), ["plan", str(spec)], ["search", str(spec)]):
         code, message = refused([*verb, "--tracking-uri", uri], capsys, tmp_path / "runs")
         assert code == 2, message
         assert "--tracking-uri" in message
         assert uri in message
+
+
+@pytest.mark.parametrize("verb", ["plan", "search", "train"])
+def test_a_storage_that_is_none_is_refused_before_anything_is_prepared(
+    verb: str, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIB_STORAGE", "ftp://host/runs")
+    code, message = refused([verb, str(spec)], capsys, tmp_path / "runs")
+    assert code == 2
+    assert "the storage URI is 'ftp://host/runs'; allowed: s3://" in message
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("postgresql+psycopg2://127.0.0.1:9/mlflow", "cannot be reached"),
+        ("postgresql+pg8000://127.0.0.1:9/mlflow", "needs the Python module pg8000"),
+        ("mysql://127.0.0.1:9/mlflow", "needs the Python module MySQLdb"),
+        ("postgresql+nothing://127.0.0.1:9/mlflow", "cannot be used"),
+    ],
+)
+def test_a_database_server_that_cannot_be_used_is_one_sentence_of_every_verb(
+    uri: str, said: str, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (["models"], *registered(tmp_path), ["search", str(spec)]):
+        code, message = refused([*verb, "--tracking-uri", uri], capsys, tmp_path / "runs")
+        assert code == 3, message
+        assert message.splitlines()[-1].startswith(f"aib: the tracking store {uri} {said}")
+
+
+@pytest.mark.parametrize("given", ["option", "variable"])
+def test_a_tilde_means_the_home_folder(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    if given == "variable":
+        monkeypatch.setenv("AIB_ROOT", "~/x")
+    with pytest.raises(SystemExit):
+        main(["status", "nowhere", *(["--root", "~/x"] if given == "option" else [])])
+    assert str(tmp_path / "home" / "x" / "studies") in capsys.readouterr().err
+
+
+def test_a_home_folder_that_is_not_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["status", "nowhere", "--root", "~no-such-user/x"])
+    assert leaving.value.code == 2
+    assert "no home folder of ~no-such-user" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "said"), [("feature%2Fbeta", "'%2F'"), ("what?now=1", "a question mark")])
+def test_a_root_that_mlflow_would_misread_is_refused_by_every_verb_with_a_database(
+    name: str, said: str, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (["models"], *registered(tmp_path), ["plan", str(spec)], ["search", str(spec)], ["status", "some"]):
+        code, message = refused(verb, capsys, tmp_path / name)
+        assert code == 2, message
+        assert said in message
+        assert "choose another --root" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 
 
 @pytest.mark.parametrize("given", [(), ("--tracking-uri", "sqlite:///RECORD/else.db")])

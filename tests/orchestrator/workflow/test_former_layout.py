@@ -1,8 +1,12 @@
-"""Studies, checkpoints and registered models of version 0.1.0 are resumed, loaded and served by this one."""
+"""Studies, checkpoints and registered models of version 0.1.0 are resumed, loaded and served by this one.
+
+Their root was moved: nothing is read or written at its former place.
+"""
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from orchestrator.study.journal import read_state
 from orchestrator.study.paths import study_paths
 from orchestrator.tracking.mlflow.store import local_tracking_uri
 from tests.support.command import aib, answer, environment
-from tests.support.former_root import unpack_former_root
+from tests.support.former_root import FORMER_PLACE, unpack_former_root
 from tests.support.repository import ROOT
 from tests.support.served_model import post, serving
 from trainables.checkpoints.checkpoint import latest_checkpoint, read_history
@@ -38,8 +42,9 @@ def settings(root: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def root(tmp_path: Path, digits_root: Path) -> Path:
-    return unpack_former_root(tmp_path / "runs", digits_root)
+def root(tmp_path: Path, digits_root: Path) -> Iterator[Path]:
+    yield unpack_former_root(tmp_path / "runs", digits_root)
+    assert not FORMER_PLACE.exists()
 
 
 @pytest.mark.ray
@@ -66,7 +71,10 @@ def test_an_interrupted_study_is_resumed_from_its_checkpoint_to_a_champion(root:
 
 
 def test_a_finished_study_is_read_and_reported(root: Path) -> None:
-    assert answer(root, "status", "former")["stage"] == "done"
+    found = answer(root, "status", "former")
+    assert found["stage"] == "done"
+    assert found["mlflow"]["tracking_uri"] == local_tracking_uri(root)
+    assert found["report"] == str(study_paths(root, "former").report / "report.html")
     assert len(answer(root, "trials", "former")["trials"]) == 4
     assert Path(answer(root, "report", "former")["report"]).is_file()
 
@@ -81,7 +89,11 @@ def test_a_registered_model_is_pulled_evaluated_and_predicts(root: Path, tmp_pat
 
 @pytest.mark.parametrize("present_code", [(), (str(ROOT),)], ids=["alone", "beside this version's packages"])
 def test_mlflow_loads_a_registered_model(root: Path, tmp_path: Path, present_code: tuple[str, ...]) -> None:
-    """The model's own copy of the code loads it; a process that has imported our packages uses them."""
+    """The model's own copy of the code loads it; a process that has imported our packages uses them.
+
+    MLflow finds the files of a moved root once a command of ours has read the registry.
+    """
+    assert len(answer(root, "models")["models"]) == 1
     done = subprocess.run(
         [sys.executable, "-c", LOAD, MODEL, *present_code],
         cwd=tmp_path,
@@ -97,6 +109,7 @@ def test_mlflow_loads_a_registered_model(root: Path, tmp_path: Path, present_cod
 
 
 def test_a_registered_model_is_served(root: Path, tmp_path: Path) -> None:
+    answer(root, "status", "former")
     with serving(MODEL, settings(root), tmp_path / "serving") as url:
         (row,) = post(url, {"inputs": [[[[9, 9, 9]] * 16] * 16]})["predictions"]
     assert row["label"] in "0123456789"

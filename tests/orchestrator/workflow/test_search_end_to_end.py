@@ -89,6 +89,29 @@ def test_finalists_are_retrained_on_all_workers_that_there_are(searched: tuple[P
     assert workers == {("search", 1), ("finalist", 2)}
 
 
+def test_a_copied_root_is_used_where_the_original_is_gone(
+    searched: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    original, _ = searched
+    copy, aside = tmp_path / "copy", original.with_name("aside")
+    shutil.copytree(original, copy)
+    paths = study_paths(copy, "tiny")
+    paths.optuna_db.unlink()
+    original.rename(aside)
+    try:
+        found = answer(copy, "search", "tiny", "--resume")
+        assert str(original) not in json.dumps(found)
+        assert Path(found["report"]).is_relative_to(copy)
+        pulled = aib(copy, "pull", "aib-tiny@champion", str(tmp_path / "model"))
+        assert pulled.returncode == 0, pulled.stderr
+        assert not original.exists()
+    finally:
+        aside.rename(original)
+    assert contradictions(copy, "tiny") == [], "Optuna's database was made again"
+    before = {path.relative_to(original) for path in original.rglob("*")}
+    assert {path.relative_to(copy) for path in copy.rglob("*")} <= before | {Path("studies/tiny/optuna.db")}
+
+
 def test_what_is_wrong_with_a_record_is_found(searched: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """Tests the checks that other tests and `benchmarks.systems.chaos` use."""
     import optuna
