@@ -141,6 +141,9 @@ def predict(
 
     version, loaded = load_registered(tracking_uri_or_local(root, tracking_uri), name)
     predictions = predict_images(loaded, images, to)
+    for prediction in predictions:
+        for note in prediction.notes:
+            err.print(f"note: {prediction.image}: {note}", markup=False)
     if as_json:
         print_json(
             {"model": version.name, "version": version.version, "predictions": [p.to_dict() for p in predictions]}

@@ -1,6 +1,7 @@
 """Predicts image files with a loaded model: class, probabilities, and a picture of its attention."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class ImagePrediction:
     probabilities: dict[str, float]
     attention_png: str | None
     """None for a model without a spatial map."""
+    notes: list[str]
+    """What was changed or left out when the image was read."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -39,7 +42,8 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
     DataError for the first one that cannot be read.
     """
     data = loaded.config.data
-    images_NHWC = np.stack([read_image(path, data.stored_size) for path in paths])
+    remarks = [Counter[str]() for _ in paths]
+    images_NHWC = np.stack([read_image(path, data.stored_size, own) for path, own in zip(paths, remarks, strict=True)])
     images_NHWC = centre_crop(images_NHWC, data.image_size)
     found = infer(loaded, images_NHWC)
     pictures = [] if found.maps_Nhw is None else _pictures(paths, out)
@@ -57,18 +61,19 @@ def predict_images(loaded: LoadedModel, paths: Sequence[Path], out: Path) -> lis
                 probability=float(p_C.max()),
                 probabilities={name: float(p) for name, p in zip(loaded.class_names, p_C, strict=True)},
                 attention_png=str(pictures[i]) if pictures else None,
+                notes=list(remarks[i]),
             )
         )
     return predictions
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
+def read_image(path: Path, size: int, remarks: Counter[str] | None = None) -> np.ndarray:
     """Reads an image file as RGB uint8 (size, size, 3), as `aib data prepare` does: upright and resized.
 
-    Raises DataError for a file that cannot be read.
+    Counts in `remarks` what it changed or left out. Raises DataError for a file that cannot be read.
     """
     try:
-        return decode_image(read_encoded(path), size)
+        return decode_image(read_encoded(path), size, remarks=remarks)
     except FileNotFoundError:
         raise DataError(f"there is no image {path}; give the path of a {', '.join(FORMATS)} file.") from None
     except (OSError, ValueError) as error:

@@ -236,6 +236,18 @@ def test_stored_orientations_are_heeded_as_when_data_sets_are_prepared(tmp_path:
         assert np.array_equal(image, upright)
 
 
+def test_what_is_left_out_of_an_image_is_noted(loaded: LoadedModel, tmp_path: Path) -> None:
+    clear = np.dstack([random_images(1)[0], np.zeros((SIZE, SIZE), np.uint8)])
+    paths = [tmp_path / "clear.png", tmp_path / "turned.png", save(tmp_path / "usual.png", random_images(1)[0])]
+    Image.fromarray(clear).save(paths[0])
+    paths[1].write_bytes(with_orientation(random_images(1)[0], 6))
+    assert [prediction.notes for prediction in predict_images(loaded, paths, tmp_path / "out")] == [
+        ["transparency left out"],
+        ["turned upright, as the EXIF orientation says"],
+        [],
+    ]
+
+
 def test_an_absent_file_a_folder_and_a_huge_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no image .*absent\.png"):
         read_image(tmp_path / "absent.png", SIZE)
