@@ -10,7 +10,9 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy.exc import OperationalError
 
+from orchestrator.errors import first_line
 from orchestrator.search.optuna_space import from_params
 from orchestrator.search.optuna_study import (
     ending,
@@ -62,14 +64,19 @@ def reap(study: optuna.Study, records: Sequence[TrialRecord]) -> None:
 
 def _wrong(spec: SearchSpec, database: Path, records: Sequence[TrialRecord]) -> str:
     """Returns why Optuna's study cannot be continued; empty where it can."""
-    if not records:
-        # No suggestion is recorded; the searcher takes over whatever Optuna has.
-        return "" if not database.exists() or is_whole(database) else "it is damaged"
     if not database.exists():
-        return "it is not there"
+        return "it is not there" if records else ""
     if not is_whole(database):
         return "it is damaged"
-    trials = open_optuna_study(spec, database).get_trials(deepcopy=False)
+    try:
+        trials = open_optuna_study(spec, database).get_trials(deepcopy=False)
+    except (RuntimeError, AssertionError, KeyError, TypeError, ValueError) as error:
+        return f"this version of Optuna cannot read it ({first_line(error)})"
+    except (optuna.exceptions.StorageInternalError, OperationalError) as error:
+        if "no such" not in f"{error} {error.__cause__}":
+            raise
+        return "it lacks a table or a column of this version of Optuna"
+    # Without a record, the searcher takes over whatever Optuna has.
     for record in records:
         if (number := trial_number(record)) >= len(trials):
             return f"{record.trial} is not in it"

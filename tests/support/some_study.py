@@ -52,12 +52,10 @@ def write_trial(
     of: str | None = None,
     seed: int = 0,
     recorded: bool = True,
+    params: dict[str, Any] | None = None,
 ) -> None:
-    params: dict[str, Any] = {
-        "bottleneck.beta": 0.01,
-        "bottleneck.latent_dim": 32,
-        "attention.lambda_q": 0.05 + level / 100,
-    }
+    if params is None:
+        params = {"bottleneck.beta": 0.01, "bottleneck.latent_dim": 32, "attention.lambda_q": 0.05 + level / 100}
     journal.append("trial", trial=trial, kind=kind, params=params, seed=seed, of=of)
     for epoch in range(1, epochs + 1):
         last = final_row(level) if state == "completed" and epoch == epochs else {}

@@ -67,6 +67,16 @@ def name_constraints_by_their_metric(database: Path) -> None:
         )
 
 
+def drop_a_column(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE trials DROP COLUMN datetime_start")
+
+
+def write_by_another_version(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+
+
 def told(study: optuna.Study) -> list[dict[str, Any]]:
     """Everything that the samplers see of the trials."""
     names = ("number", "state", "params", "values", "intermediate_values", "constraints")
@@ -93,6 +103,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Search:
         end_what_runs,
         change_a_parameter,
         name_constraints_by_their_metric,
+        drop_a_column,
+        write_by_another_version,
     ],
 )
 def test_an_optuna_database_that_disagrees_is_written_anew(

@@ -1,6 +1,8 @@
 """The end of a study while the tracking store is away, and what a resume of the finished study then sends."""
 
 import json
+import os
+import shutil
 import sqlite3
 import threading
 from contextlib import ExitStack
@@ -8,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import optuna
 import pytest
 from rich.console import Console
 
@@ -32,6 +35,10 @@ from trainables.data.arrow_store import open_store
 pytestmark = pytest.mark.slow
 
 
+PARAMS = {"bottleneck.beta": 0.001, "bottleneck.latent_dim": 16}
+"""A point of the search's space."""
+
+
 class Ended(NamedTuple):
     spec_file: Path
     spec: SearchSpec
@@ -49,8 +56,8 @@ def ended(tmp_path: Path, digits_root: Path, store_uri: str, monkeypatch: pytest
     file.write_text(SPEC.replace("trials: 6", "trials: 2"))
     spec, paths = load_spec(file, []), study_paths(tmp_path, "tiny")
     with open_study(spec, paths, False, {"data": {"name": "cluttered-digits", "digest": "0"}}) as study:
-        write_trial(study.journal, study.storage, "t00000", 20.0, "completed", epochs=3)
-        write_trial(study.journal, study.storage, "t00001", 40.0, "stopped", epochs=3)
+        write_trial(study.journal, study.storage, "t00000", 20.0, "completed", epochs=3, params=PARAMS)
+        write_trial(study.journal, study.storage, "t00001", 40.0, "stopped", epochs=3, params=PARAMS)
         for seed in (1, 2):
             trial = f"f00000-seed{seed}"
             write_trial(
@@ -86,7 +93,7 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
         assert recorder.tracker.flush(60) == 0
         locker.execute("BEGIN EXCLUSIVE")
         config = resolve_trial(spec, {})
-        recorder.trial_started("t00002", "search", {}, config)
+        recorder.trial_started("t00002", "search", PARAMS, config)
         for epoch in (1, 2):
             recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
         recorder.trial_ended("t00002", "stopped")
@@ -134,6 +141,32 @@ def test_a_finished_study_that_was_collected_is_still_read_by_everything(
     assert view_study(ended.paths).state.stage == "done"
 
 
+@pytest.mark.parametrize("damage", ["lost", "torn", "another program's"])
+def test_a_finished_study_s_optuna_database_is_made_again_on_resume(
+    damage: str, ended: Ended, empty_mlflow_db: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resume, database = ("search", "tiny", "--resume", "--root", str(ended.paths.root)), ended.paths.optuna_db
+    assert run(*resume) == 0, capsys.readouterr().err
+    whole = told(database)
+    assert [trial["state"].name for trial in whole] == ["COMPLETE", "PRUNED"]
+    if damage == "lost":
+        database.unlink()
+    elif damage == "torn":
+        os.truncate(database, database.stat().st_size // 2)
+    else:
+        shutil.copyfile(empty_mlflow_db, database)
+    assert run(*resume) == 0, capsys.readouterr().err
+    assert told(database) == whole
+    assert (ended.paths.folder / "optuna.db.replaced").exists() == (damage != "lost")
+
+
+def told(database: Path) -> list[dict[str, Any]]:
+    """What Optuna has of each trial of the study, without times."""
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{database}")
+    names = ("number", "state", "params", "values", "intermediate_values", "constraints")
+    return [{name: getattr(trial, name) for name in names} for trial in study.get_trials()]
+
+
 def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_as_the_same_runs(ended: Ended) -> None:
     spec, paths, console = ended.spec, ended.paths, Console(file=StringIO())
 
@@ -141,7 +174,7 @@ def test_trials_that_a_driver_leaves_unfinished_are_closed_as_killed_and_go_on_a
         with ExitStack() as stack:
             study = stack.enter_context(open_study(spec, paths, True, {}))
             recorder = open_record(stack, study, None, check_data(spec, paths.data, console), console)
-            recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
+            recorder.trial_started("t00002", "search", PARAMS, resolve_trial(spec, {}))
             recorder.epoch("t00002", {"epoch": epoch, "val_error_pct": 50.0 - epoch, "val_nll": 1.0})
             if ends:
                 recorder.trial_ended("t00002", "stopped")
@@ -171,7 +204,7 @@ def test_an_end_that_cannot_be_recorded_ends_the_search_and_leaves_its_run_close
         with ExitStack() as stack:
             study = stack.enter_context(open_study(spec, paths, True, {}))
             recorder = open_record(stack, study, None, check_data(spec, paths.data, console), console)
-            recorder.trial_started("t00002", "search", {}, resolve_trial(spec, {}))
+            recorder.trial_started("t00002", "search", PARAMS, resolve_trial(spec, {}))
             recorder.trial_ended("t00002", "stopped")
             recorder.stage("finalists")
 
