@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from trainables.errors import ConfigError
 
@@ -44,10 +45,22 @@ def is_dashboard(address: str | None) -> bool:
 
 
 def check_address(address: str | None) -> None:
-    """ConfigError for an address that no driver can join."""
+    """ConfigError unless a driver can join there: HOST:PORT, ray://HOST:PORT, `auto`; `local` starts a cluster."""
     if is_dashboard(address):
         raise ConfigError(
             f"--address (or RAY_ADDRESS) is '{address}', a dashboard's URL, which is for aib submit, status and "
             "doctor. Give the head's HOST:6379, or `auto` on a node of the cluster; or hand the search over: "
             f"aib submit SPEC --address {address}"
+        )
+    if address in (None, "", "auto", "local"):
+        return
+    try:
+        parts = urlsplit(address if "://" in str(address) else f"//{address}")
+        joinable = parts.scheme in ("", "ray") and parts.hostname and parts.port
+    except ValueError:
+        joinable = None
+    if not joinable:
+        raise ConfigError(
+            f"--address (or RAY_ADDRESS) is '{str(address)[:200]}'; allowed: HOST:PORT of the cluster's head (6379, "
+            "unless it was started with another port), or `auto` on a node of the cluster."
         )

@@ -21,5 +21,5 @@ class BrokenRulesError(ValueError):
 
 def abbreviated(value: Any) -> str:
     """A received value for a message, cut to 80 characters."""
-    text = repr(value)
+    text = "null" if value is None else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

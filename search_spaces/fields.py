@@ -12,6 +12,7 @@ from search_spaces.sections import (
     Constraint,
     Finalists,
     Gate,
+    GivenFinalists,
     NamedSampler,
     NamedScheduler,
     Objective,
@@ -68,7 +69,7 @@ class SpecFields(SpecSection):
     scheduler: NamedScheduler = Scheduler()
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)]
     """May be left out with the grid sampler: the default is then the whole grid."""
-    finalists: Finalists = Finalists()
+    finalists: GivenFinalists = Finalists()
     resources: Resources = Resources()
     registered_model: Name
     """Name in the registry; defaults to the search's name."""

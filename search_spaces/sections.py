@@ -72,7 +72,8 @@ class Scheduler(SpecSection):
 class Finalists(SpecSection):
     """The best trials, retrained in full: the `top` best, each over `seeds` seeds."""
 
-    top: Annotated[int, Field(ge=1, le=1000)] = 3
+    top: Annotated[int, Field(ge=0, le=1000)] = 3
+    """0 for none: the search ends after its trials, and no model is judged or registered."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
     workers_per_trial: Annotated[WorkerRange | WorkerCount | None, BeforeValidator(as_tuple)] = None
     """DDP workers of a retraining: a number, or [least, most] for as many as the cluster has room for
@@ -137,6 +138,14 @@ def expand_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def say_how_to_have_none(value: Any) -> Any:
+    """Refuses null with the way to have no finalists; leaves everything else to the section."""
+    if value is None:
+        raise ValueError("is null; to have none write {top: 0}: then no model is retrained, judged or registered")
+    return value
+
+
+GivenFinalists = Annotated[Finalists, BeforeValidator(say_how_to_have_none)]
 NamedSampler = Annotated[Sampler, BeforeValidator(expand_name)]
 NamedScheduler = Annotated[Scheduler, BeforeValidator(expand_name)]
 

@@ -147,7 +147,10 @@ RAW_AND_AVERAGED = ("val_raw_error_pct", "val_ema_error_pct", "test_raw_error_pc
 plain names then belong to the weights with the lower validation error; these may be kept as the best."""
 
 SEARCHABLE = (*PER_EPOCH, VAL_LOCALIZATION, *INTERP_SUMMARY)
-"""Metrics that an objective, a constraint or a scheduler may name: they are known after every epoch."""
+"""Metrics that are known after every epoch. An objective, a constraint or a scheduler may name them, except ON_TEST."""
+
+ON_TEST = ("test_error_pct",)
+"""Shown, and never searched by: what was selected on the test images would look better on them than it is."""
 
 _OF_BOTTLENECK = ("train_kl_nats", "val_kl_nats")
 _OF_QUANTIZER = ("train_codebook", "train_commitment")

@@ -24,6 +24,7 @@ from trainables.data.embedded import prepare_embedded
 from trainables.data.prepare import prepare
 from trainables.data.trainable import check_trainable
 from trainables.errors import AIBError, ConfigError, DivergedError
+from trainables.runtime.printable import printable
 from trainables.runtime.runtime import Runtime
 from trainables.training.fit import EpochReport, fit
 
@@ -44,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 dist.barrier()
             _run(config, runtime, options)
     except ConfigError as error:
-        print(f"trainables.run: {error}", file=sys.stderr)
+        print(printable(f"trainables.run: {error}"), file=sys.stderr)
         return EXIT_CONFIG
     except AIBError as error:
         if isinstance(error, DivergedError) and int(os.environ.get("RANK", "0")) == 0:
             print(json.dumps({"diverged": str(error)}), flush=True)
-        print(f"trainables.run: {error}", file=sys.stderr)
+        print(printable(f"trainables.run: {error}"), file=sys.stderr)
         return EXIT_FAILED
     return EXIT_DONE
 

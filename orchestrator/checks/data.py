@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from orchestrator.errors import PreflightError
 from orchestrator.planning.capacity import Node
 from orchestrator.planning.check import Check
 from orchestrator.planning.trials import OCCLUDERS, any_maps, probed_trials, resolve_trial
 from orchestrator.process.machine import usable_cpus
 from orchestrator.study.paths import StudyPaths
+from orchestrator.study.study import check_startable, stored_spec
 from orchestrator.tracking.records import DatasetInput
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
@@ -19,7 +21,7 @@ from trainables.data.catalog import known_dataset, prepare_command
 from trainables.data.embedded import EMBEDDED, prepare_embedded
 from trainables.data.splits import Subsets, select
 from trainables.data.trainable import check_trainable
-from trainables.errors import ConfigError
+from trainables.errors import ConfigError, DataError
 from trainables.evaluation import cross_domain
 from trainables.evaluation.final_score import occluder_store
 from trainables.metrics import cross_domain_metric
@@ -72,6 +74,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
     `spec` is the spec as given, so that a check reports when a fallback occluder data set is used.
     """
     config = resolve_trial(spec, {})
+    assemble(config, num_classes=2)
     there = {(meta.name, meta.image_size) for meta in list_prepared(paths.data)}
     wanted = (config.data.name, config.data.stored_size)
     if wanted in there:
@@ -89,8 +92,7 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
     if any_maps(spec):
         asked = config.evaluation.occluder_dataset
         used = resolve_trial(with_occluders(spec, paths, Console(quiet=True)), {}).evaluation.occluder_dataset
-        as_asked = f"images of {asked}, as {OCCLUDERS} says"
-        found.append(Check("occluders", used == asked, as_asked if used == asked else _other_occluders(asked, used)))
+        found.append(_occluders_check(config, asked, used, paths.data))
     if config.data.name == cross_domain.TRAINED_ON and not _cross_domain_prepared(config, paths.data):
         found.append(Check("cross-domain", False, _without_cross_domain(config)))
     if config.model.pretrained != "none":
@@ -99,8 +101,27 @@ def checks(spec: SearchSpec, paths: StudyPaths) -> list[Check]:
         absent_text = f"ImageNet weights are not in {weights}; the search downloads them when it starts"
         found.append(Check("weights", weights.is_file(), there_text if weights.is_file() else absent_text))
     if paths.study_json.exists():
-        found.append(Check("study", False, f"'{spec.name}' exists in {paths.folder}; --resume continues it"))
+        found.append(Check("study", False, _existing_study(spec, paths)))
     return found
+
+
+def _occluders_check(config: TrialConfig, asked: str, used: str, data_root: Path) -> Check:
+    if used != asked:
+        return Check("occluders", False, _other_occluders(asked, used))
+    if used != EMBEDDED:
+        try:
+            occluder_store(config, data_root)
+        except DataError as error:
+            return Check("occluders", False, str(error))
+    return Check("occluders", True, f"images of {asked}, as {OCCLUDERS} says")
+
+
+def _existing_study(spec: SearchSpec, paths: StudyPaths) -> str:
+    try:
+        check_startable(with_occluders(spec, paths, Console(quiet=True)), paths, resume=True)
+    except (ConfigError, PreflightError) as error:
+        return str(error)
+    return f"'{spec.name}' exists in {paths.folder}; --resume continues it"
 
 
 def _selected(spec: SearchSpec, store: Store) -> Subsets:
@@ -147,7 +168,7 @@ def with_occluders(spec: SearchSpec, paths: StudyPaths, console: Console) -> Sea
     wanted: str = resolve_trial(spec, {}).evaluation.occluder_dataset
     stored = paths.stored()
     if stored is not None:
-        wanted = stored["spec"]["trial"].get(OCCLUDERS, wanted)
+        wanted = stored_spec(paths, stored).trial.get(OCCLUDERS, wanted)
     elif all(meta.name != wanted for meta in list_prepared(paths.data)):
         console.print(_other_occluders(wanted, EMBEDDED))
         wanted = EMBEDDED

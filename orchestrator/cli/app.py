@@ -4,6 +4,7 @@ The verbs import the rooms they use inside their functions: `aib -h` and tab com
 and must not wait for torch, ray and mlflow.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -23,9 +24,18 @@ from orchestrator.cli import search_verbs as search
 from orchestrator.cli import study_verbs as studies
 from orchestrator.cli import submit_verb as submit
 from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
-from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, exit_code_for
+from orchestrator.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    PreflightError,
+    exit_code_for,
+)
 from orchestrator.process.logs import LogFormat
+from orchestrator.process.proxy import reach_this_machine_directly
 from orchestrator.process.redact import redact
+from orchestrator.process.streams import ReaderGoneError, guard_streams
 
 app = typer.Typer(
     name="aib",
@@ -60,6 +70,17 @@ def _options(
 ) -> None:
     quiet_third_parties()
     log_as(log_format)
+    reach_this_machine_directly()
+    _check_working_folder()
+
+
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise PreflightError(
+            "the working directory was removed, and relative paths lead nowhere; change to another: cd ~"
+        ) from None
 
 
 _VERBS: tuple[Callable[..., None], ...] = (
@@ -89,6 +110,7 @@ app.add_typer(data.app, name="data")
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb and exits with its exit code; an error prints one paragraph on stderr."""
+    guard_streams()
     with stdout_reserved("--json" in (sys.argv[1:] if arguments is None else arguments)):
         code = _run(arguments)
     sys.exit(code)
@@ -102,14 +124,14 @@ def _run(arguments: list[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output, such as `head`, has exited: not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderGoneError:
+        # Not an error: whoever read our output has seen enough.
         return EXIT_DONE
     except Exception as error:
         # A usage error of Typer; these types have no public name.
         if callable(show := getattr(error, "show", None)):
-            show()
+            show(file=(usage := io.StringIO()))
+            say_error(redact(usage.getvalue().rstrip()))
             return EXIT_USAGE
         known = exit_code_for(error)
         if known is None or os.environ.get("AIB_TRACEBACK"):

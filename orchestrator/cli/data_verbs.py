@@ -126,13 +126,14 @@ def show(
 ) -> None:
     """Show classes, sizes and digest of a prepared data set; --save writes some of its test images."""
     from orchestrator.status.dataset_description import show_dataset
+    from trainables.runtime.printable import printable_line
 
     found = show_dataset(root, dataset, image_size, save, count)
     if as_json:
         print_json(found)
         return
     out.print(f"{found['dataset']} at {found['image_size']} px, digest {found['digest'][:16]}")
-    out.print(f"classes: {', '.join(found['class_names'])}")
+    out.print(f"classes: {', '.join(map(printable_line, found['class_names']))}")
     for name, split in found["splits"].items():
         out.print(f"{name}: {split['num_images']} images{', with object masks' if split['masks'] else ''}")
     for note in found["notes"]:

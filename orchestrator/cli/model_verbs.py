@@ -138,6 +138,7 @@ def predict(
     from orchestrator.registry.predict import predict_images
     from orchestrator.registry.pull import load_registered
     from orchestrator.tracking.mlflow.store import tracking_uri_or_local
+    from trainables.runtime.printable import printable_line
 
     version, loaded = load_registered(tracking_uri_or_local(root, tracking_uri), name)
     predictions = predict_images(loaded, images, to)
@@ -151,4 +152,4 @@ def predict(
         return
     for prediction in predictions:
         where = f", attention in {prediction.attention_png}" if prediction.attention_png else ""
-        out.print(f"{prediction.image}: {prediction.label} ({prediction.probability:.1%}){where}")
+        out.print(f"{prediction.image}: {printable_line(prediction.label)} ({prediction.probability:.1%}){where}")

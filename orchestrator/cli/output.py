@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
 
+from orchestrator.cli.terminal import Terminal
 from orchestrator.options import given_root
 from orchestrator.process.logs import LineLog, LogFormat, configure, structured
+from orchestrator.process.streams import guarded_output
 
 Root = Annotated[
     Path,
@@ -50,10 +51,9 @@ CopyData = Annotated[
 ]
 Sets = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field by its dotted key.")]
 
-# Rich assumes 80 columns for a pipe, which would wrap tables.
-out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-"""Without markup: brackets and colons in the user's names and paths are plain text."""
+# Rich assumes 80 columns for a pipe, which would wrap tables. Python has no stdout at all where it was closed.
+out = Terminal(width=None if sys.stdout is not None and sys.stdout.isatty() else 200)
+err = Terminal(stderr=True)
 
 
 _reserved: list[TextIO] = []
@@ -66,15 +66,15 @@ def stdout_reserved(reserve: bool) -> Iterator[None]:
         yield
         return
     print(end="", flush=True)
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as ours:
-        os.dup2(2, 1)
-        _reserved.append(ours)
-        try:
-            yield
-        finally:
-            _reserved.clear()
-            ours.flush()
-            os.dup2(ours.fileno(), 1)
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    _reserved.append(guarded_output(ours))
+    try:
+        yield
+    finally:
+        _reserved.clear()
+        os.dup2(ours, 1)
+        os.close(ours)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

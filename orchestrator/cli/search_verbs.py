@@ -1,6 +1,7 @@
 """Verbs that plan or run a study: plan, search, train."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from orchestrator.cli.output import (
 )
 from orchestrator.errors import EXIT_DONE
 from orchestrator.options import DEFAULT_ROOT
+from orchestrator.process.streams import ReaderGoneError
 
 if TYPE_CHECKING:
     from search_spaces.schema import SearchSpec
@@ -37,6 +39,7 @@ def plan(
     tracking_uri: TrackingUri = None,
     address: Address = None,
     storage: Storage = None,
+    copy_data: CopyData = None,
     cluster: Annotated[
         str | None,
         typer.Option("--cluster", metavar="NODESxCPUSxGPUS", help="Plan for an imagined cluster, for example 2x32x8."),
@@ -47,11 +50,14 @@ def plan(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a search would do and cost. Starts and writes nothing."""
+    """Show what a search would do and cost. Starts and writes nothing.
+
+    Takes the options of `aib search`, and refuses the addresses that it refuses.
+    """
     from orchestrator.options import RunOptions
     from orchestrator.workflow.dry_run import plan_search
 
-    options = RunOptions(root=root, tracking_uri=tracking_uri, address=address, storage=storage)
+    options = RunOptions(root=root, tracking_uri=tracking_uri, address=address, storage=storage, copy_data=copy_data)
     made = plan_search(_load(spec, sets, name), options, cluster, seconds_per_epoch)
     if as_json:
         print_json(made.to_json())
@@ -153,9 +159,11 @@ def conclude(root: Path, study: str, as_json: bool, code: int) -> None:
 
     paths = study_paths(root, study)
     view = view_study(paths)
-    if as_json:
-        print_json(status_of(view))
-    else:
-        for line in [*summary_lines(view), *link_lines(paths, view)]:
-            out.print(line, markup=False)
+    # A reader that left before the last line does not change how the study ended.
+    with suppress(ReaderGoneError):
+        if as_json:
+            print_json(status_of(view))
+        else:
+            for line in [*summary_lines(view), *link_lines(paths, view)]:
+                out.print(line, markup=False)
     raise typer.Exit(code)

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from orchestrator.drawing.label import label
 from orchestrator.drawing.overlay import enlarged_size, overlay
 from trainables.interpretability.examples import CLEAN, Panels
 
@@ -64,7 +65,7 @@ def column_heading(column: str) -> str:
 
 def _caption(panels: Panels, row: int, column: int, class_names: Sequence[str] | None) -> str:
     def named(index: int) -> str:
-        return class_names[index] if class_names else f"class {index}"
+        return label(class_names[index]) if class_names else f"class {index}"
 
     predicted = named(panels.predicted_NK[row, column])
     if column == 0:

@@ -122,7 +122,7 @@ class Plan:
             *(f"  {key:<{width}}  {distribution.describe()}" for key, distribution in spec.space.items()),
             f"trials     {spec.trials}, proposed by {spec.sampler.name}, {len(spec.first)} given first",
             f"stopping   {stopping}",
-            f"finalists  {min(spec.finalists.top, spec.trials)} x {spec.finalists.seeds} seeds{self._retrain_text()}",
+            f"finalists  {self._finalists_text()}",
             f"slots      {self.slots}: {self.capacity.explanation}",
             f"epochs     search {_span(self.search_epochs)}, finalists {self.finalist_epochs}, "
             f"together {_span(self.total_epochs)}",
@@ -131,8 +131,12 @@ class Plan:
         lines += [f"{'ok  ' if check.ok else 'note'}       {check.name}: {check.message}" for check in self.checks]
         return "\n".join(lines)
 
-    def _retrain_text(self) -> str:
-        return f", {self.retrain_capacity.explanation}" if self.spec.finalists.worker_range else ""
+    def _finalists_text(self) -> str:
+        asked = self.spec.finalists
+        if not self.num_finalists:
+            return "none: no model is judged or registered"
+        workers = f", {self.retrain_capacity.explanation}" if asked.worker_range else ""
+        return f"{min(asked.top, self.spec.trials)} x {asked.seeds} seeds{workers}"
 
     def _hours_text(self) -> str:
         if not (self.worker_hours and self.gpu_hours and self.wall_hours):
@@ -188,7 +192,7 @@ def capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
 
 def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
     """Returns the slots for retraining, at most one per retraining; raises PreflightError where none fits."""
-    if spec.finalists.worker_range is None:
+    if spec.finalists.worker_range is None or not _num_finalists(spec):
         return capacity_for(spec, nodes)
     (least, most), asked = spec.finalists.worker_range, spec.resources
     need = Need(

@@ -8,7 +8,7 @@ from search_spaces.distributions import Distribution, FloatRange, IntRange
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import FIELD_TYPES, TrialConfig, unknown_key_message
 from trainables.errors import ConfigError
-from trainables.metrics import INTERP_SUMMARY, SEARCHABLE, searchable, without_map
+from trainables.metrics import INTERP_SUMMARY, ON_TEST, SEARCHABLE, searchable, without_map
 from trainables.models.traits import MODELS, TRAITS, traits
 
 INTERP_EVERY = "evaluation.interp_every_epochs"
@@ -70,10 +70,11 @@ def any_maps(spec: SearchSpec) -> bool:
     return any(traits(model).maps for model in models_in_play(spec))
 
 
-def check_trials(spec: SearchSpec) -> TrialConfig:
+def check_trials(spec: SearchSpec, resumed: bool = False) -> TrialConfig:
     """Returns the trial section as a trial, after checking that every value in the space makes a valid trial.
 
-    Raises ConfigError, which names the field of the spec.
+    A study that is `resumed` may search by a metric of the test images, which earlier versions allowed. Raises
+    ConfigError, which names the field of the spec.
     """
     base = _resolved(spec, {}, "trial")
     for key in spec.space:
@@ -85,6 +86,11 @@ def check_trials(spec: SearchSpec) -> TrialConfig:
     for place, point in enumerate(spec.first):
         _resolved(spec, point, f"first[{place}]")
     for metric, field in steering_metrics(spec).items():
+        if metric in ON_TEST and not resumed:
+            raise ConfigError(
+                f"{field} is '{metric}': a search must not select by its test images, or their error is no longer that "
+                f"on new images; use {metric.replace('test_', 'val_', 1)}. Reports show the test error beside it."
+            )
         _check_reported(metric, field, models_in_play(spec))
     rule = spec.scheduler
     if rule.name == "asha" and rule.grace_epochs > base.epochs:
@@ -113,13 +119,17 @@ def _check_reported(metric: str, field: str, models: list[str]) -> None:
     """Raises ConfigError for a metric that no model, or not each of these models, reports after every epoch."""
     by_some = {name for model in MODELS for name in searchable(TRAITS[model])}
     if metric not in by_some:
-        near = difflib.get_close_matches(metric, SEARCHABLE, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(SEARCHABLE)}."
+        allowed = [name for name in SEARCHABLE if name not in ON_TEST]
+        near = difflib.get_close_matches(metric, allowed, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(allowed)}."
         raise ConfigError(f"{field} is '{metric}', which is not known after every epoch; {hint}")
     for model in models:
         own = searchable(traits(model))
         if metric not in own:
-            raise ConfigError(f"{field} is '{metric}', which {model} never reports; allowed for it: {', '.join(own)}.")
+            allowed = [name for name in own if name not in ON_TEST]
+            raise ConfigError(
+                f"{field} is '{metric}', which {model} never reports; allowed for it: {', '.join(allowed)}."
+            )
 
 
 def _resolved(spec: SearchSpec, params: Mapping[str, Any], where: str) -> TrialConfig:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from orchestrator.process.redact import redact
+from trainables.runtime.printable import printable
 
 LogFormat = Literal["text", "json"]
 OURS = ("aib", "orchestrator", "trainables", "search_spaces")
@@ -69,13 +70,18 @@ def _without_secrets(*arguments: Any, **options: Any) -> logging.LogRecord:
     """Makes the log records of the whole process, libraries included: secrets are hidden in messages and tracebacks."""
     record = logging.LogRecord(*arguments, **options)
     try:
-        record.msg, record.args = redact(record.getMessage()), None
+        record.msg, record.args = _shown(record.getMessage()), None
     except (TypeError, ValueError, KeyError):
         # The arguments do not fit the message; the handler reports that with its place in the code.
         return record
     if record.exc_info:
-        record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
+        record.exc_text = _shown("".join(traceback.format_exception(*record.exc_info)).rstrip())
     return record
+
+
+def _shown(text: str) -> str:
+    """Without secrets; as text also without control characters, which JSON escapes itself."""
+    return redact(text) if _structured else printable(redact(text))
 
 
 def structured() -> bool:

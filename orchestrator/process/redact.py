@@ -5,6 +5,8 @@ Three kinds of secrets are hidden:
 - values under names of secrets (`password: ...`);
 - secrets that this process was given, wherever they appear: values of its secret environment variables, and passwords
   of URIs among its environment variables and command-line arguments.
+
+Addresses of objects in memory, which libraries put into their messages, are left out too: they tell the reader nothing.
 """
 
 import functools
@@ -35,6 +37,7 @@ _ASSIGNED = re.compile(
 )
 _SIGNED = re.compile(r"(?P<name>[?&](?:[\w-]*signature|sig)=)[^\s&\"']+", re.IGNORECASE)
 _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}\b")
 
 
 def redact(text: str) -> str:
@@ -49,7 +52,7 @@ def _redact(text: str, given: list[str]) -> str:
     text = _BEARER.sub(rf"\g<kind> {HIDDEN}", text)
     for pattern in (_ASSIGNED, _SIGNED):
         text = pattern.sub(rf"\g<name>{HIDDEN}", text)
-    return _AWS_KEY.sub(HIDDEN, text)
+    return _ADDRESS.sub("", _AWS_KEY.sub(HIDDEN, text))
 
 
 def without_userinfo(uri: str) -> str:

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RpcError
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
 
 from orchestrator.errors import PreflightError
 from orchestrator.options import check_address
 from orchestrator.process.code_version import OWN_PACKAGES, checkout_root
+from orchestrator.ray_cluster.neutral_folder import neutral_folder
 from orchestrator.ray_cluster.process_title import hide_secrets_in_title
 from orchestrator.ray_cluster.tokens import check_token, require_tokens, secure_token
 
@@ -51,8 +53,9 @@ def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator
         probe_port(address)
         if address != "local":
             check_token(address)
-        context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+        with neutral_folder():
+            context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, RuntimeError, ValueError, RpcError) as error:
         raise PreflightError(
             f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or use a local one "
             "without --address and RAY_ADDRESS; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."

@@ -14,10 +14,21 @@ from ray.exceptions import AuthenticationError
 from orchestrator.errors import PreflightError
 from trainables.runtime.atomic_file import create_file
 
+_ELSEWHERE = (
+    "set RAY_AUTH_TOKEN_PATH to a file in a folder that this user can write, or HOME to such a folder, or "
+    "RAY_AUTH_TOKEN to the token itself."
+)
+
 
 def token_path() -> Path:
-    """The file that holds the cluster's token."""
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    """The file that holds the cluster's token; raises PreflightError where it would lie in a home folder, and this user
+    has none."""
+    if named := os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return Path(named)
+    try:
+        return Path.home() / ".ray" / "auth_token"
+    except RuntimeError as error:
+        raise PreflightError(f"this user has no home folder for Ray's token ({error}); {_ELSEWHERE}") from None
 
 
 def token_place() -> str:
@@ -26,18 +37,27 @@ def token_place() -> str:
 
 
 def secure_token(create: bool) -> None:
-    """Makes the token file readable by its owner alone; with `create`, writes a new token if there is none."""
+    """Makes the token file readable by its owner alone; with `create`, writes a new token if there is none.
+
+    Raises PreflightError, which says where else the token may be, for a file that cannot be read or written.
+    """
     if os.environ.get("RAY_AUTH_TOKEN"):
         return
     path = token_path()
-    if path.exists():
-        if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-    elif create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Private from the first byte, which Ray's own writer leaves to the umask. Created whole, because another first
-        # run may read it at the same moment.
-        create_file(path, secrets.token_hex(32))
+    try:
+        if path.exists():
+            if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+            path.open("rb").close()
+        elif create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Private from the first byte, which Ray's own writer leaves to the umask. Created whole, because another
+            # first run may read it at the same moment.
+            create_file(path, secrets.token_hex(32))
+    except OSError as error:
+        raise PreflightError(
+            f"the file of Ray's token, {path}, cannot be used ({error.strerror}); {_ELSEWHERE}"
+        ) from None
 
 
 def require_tokens() -> None:

@@ -4,6 +4,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from orchestrator.registry.pull import load_registered
 from orchestrator.study.checkpoint_storage import recorded_storage
 from orchestrator.study.paths import StudyPaths, study_paths
@@ -64,10 +66,15 @@ def _best_trial(paths: StudyPaths) -> LoadedModel:
                 f"trial {best.trial} of the study '{paths.name}' has no complete checkpoint in {storage.place}; "
                 "restore it, or give a registered model (see: aib models)."
             )
-        stored = read_state(checkpoint)
         facts = {"study": paths.name, "trial_id": best.trial}
-        config, class_names = TrialConfig.from_dict(stored["config"]), stored["data"]["class_names"]
-        weights = read_tensors(checkpoint, "best")
-        return load_exported(
-            export_model(Path(aside) / "export", weights, config, class_names, best.outcome, facts, "")
-        )
+        try:
+            stored = read_state(checkpoint)
+            config, class_names = TrialConfig.from_dict(stored["config"]), stored["data"]["class_names"]
+            weights = read_tensors(checkpoint, "best")
+            exported = export_model(Path(aside) / "export", weights, config, class_names, best.outcome, facts, "")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError, SafetensorError) as error:
+            raise CheckpointError(
+                f"the checkpoint {checkpoint.name} of trial {best.trial} cannot be loaded ({type(error).__name__}: "
+                f"{error}); restore it, or give a registered model (see: aib models)."
+            ) from None
+        return load_exported(exported)

@@ -9,8 +9,14 @@ from typing import Any, NamedTuple
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.process.redact import redact
 from orchestrator.registry.package import exported_in
-from orchestrator.tracking.mlflow.sqlite_store import database_file, present_location
-from orchestrator.tracking.mlflow.store import advice, configure_mlflow, is_made, mlflow_client
+from orchestrator.tracking.mlflow.sqlite_store import check_database, database_file, present_location
+from orchestrator.tracking.mlflow.store import (
+    advice,
+    check_tracking_uri,
+    configure_mlflow,
+    is_made,
+    mlflow_client,
+)
 from search_spaces.names import check_name
 from trainables.errors import CheckpointError, ConfigError
 from trainables.export import CONFIG
@@ -58,7 +64,8 @@ def find_version(uri: str, reference: str) -> Version:
 
 
 def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version:
-    client = _reader(uri)
+    with answering(uri):
+        client = _reader(uri)
     if client is None:
         raise UnknownModelError("the registry does not exist yet")
     try:
@@ -75,23 +82,26 @@ def _find(uri: str, name: str, alias: str | None, number: str | None) -> Version
 
 def _reader(uri: str) -> Any | None:
     """A client of the registry; None if its database does not exist, because MLflow would create it on reading."""
+    check_tracking_uri(uri)
+    if (file := database_file(uri)) is not None:
+        check_database(file)
     return mlflow_client(uri) if is_made(uri) else None
 
 
 def _known(uri: str) -> str:
-    client = _reader(uri)
     with answering(uri):
+        client = _reader(uri)
         models = [] if client is None else client.search_registered_models()
         return ", ".join(sorted(model.name for model in models)) or "none yet"
 
 
 def list_versions(uri: str) -> list[Version]:
     """Lists every version of every registered model, newest first within a model, with one row per alias."""
-    client = _reader(uri)
     rows: list[Version] = []
-    if client is None:
-        return rows
     with answering(uri):
+        client = _reader(uri)
+        if client is None:
+            return rows
         for model in client.search_registered_models():
             aliases: dict[str, list[str | None]] = {}
             for alias, number in sorted(model.aliases.items()):
@@ -177,12 +187,15 @@ def to_version(found: Any, alias: str | None) -> Version:
 @contextmanager
 def answering(uri: str) -> Iterator[None]:
     """Turns MLflow's refusals into UnknownModelError or DeniedModelError, and its failures into PreflightError."""
+    configure_mlflow()
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    # OSError: MLflow does not convert the errors of `requests` when it downloads artifacts.
-    except (MlflowException, OSError) as error:
+    # MLflow does not convert the errors of `requests` when it downloads artifacts, nor of a database as it is opened.
+    except (MlflowException, OSError, SQLAlchemyError, CommandError) as error:
         said = redact(first_line(error))
         code = getattr(error, "error_code", "")
         if code in _UNKNOWN_CODES:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from orchestrator.study.checkpoint_storage import recorded_storage
 from orchestrator.study.paths import StudyPaths
 from orchestrator.study.study import StudyView, view_study
@@ -36,8 +38,17 @@ class StudySource:
         try:
             with storage.of(trial).newest() as folder:
                 return None if folder is None else _read(folder)
-        except (OSError, StorageError):
-            # Storage is unreachable: the report shows only what the journal holds.
+        except (
+            OSError,
+            StorageError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            SafetensorError,
+        ):
+            # Storage is unreachable, or another program wrote there: the report shows only what the journal holds.
             return None
 
 

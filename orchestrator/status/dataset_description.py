@@ -11,6 +11,7 @@ from orchestrator.study.paths import data_root
 from trainables.data.arrow_store import Store, list_prepared, open_store, read_meta, store_folder
 from trainables.data.catalog import KNOWN_DATASETS, PARQUET, default_image_size
 from trainables.data.prepare import check_image_size
+from trainables.runtime.printable import printable_line
 
 _MAX_CLASS_NAME = 48
 """Characters of a class name in a file name; a file name has at most 255 bytes."""
@@ -85,5 +86,5 @@ def _save_images(store: Store, folder: Path, count: int) -> list[str]:
 
 
 def _in_file_name(class_name: str) -> str:
-    """The class name without characters that a file name cannot contain; names such as `n/a` are allowed."""
-    return re.sub(r"[/\\\x00-\x1f]", "-", class_name)[:_MAX_CLASS_NAME]
+    """The class name without what a file name cannot contain or should not show; names such as `n/a` are allowed."""
+    return re.sub(r"[/\\]", "-", printable_line(class_name))[:_MAX_CLASS_NAME]

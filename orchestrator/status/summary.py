@@ -119,14 +119,16 @@ def summary_lines(view: StudyView) -> list[str]:
         lines += [f"  {'ok' if r['passed'] else 'NO'}  {r['text']}" for r in found["gate"]["reasons"]]
     if found["registered"]:
         version = found["registered"]
+        trial = view.state.trials.get(version.get("trial", ""))
         lines.append(
-            f"registered: models:/{version['name']}@{version['alias']} (version {version['version']}), trial "
-            f"{version['trial']}:"
+            f"registered: models:/{version['name']}@{version['alias']} (version {version['version']})"
+            + (f", trial {trial.trial}:" if trial else "")
         )
-        lines += [f"  {name} {value:.4g}" for name, value in _printed(view.state.trials[version["trial"]].outcome)]
+        lines += [f"  {name} {value:.4g}" for name, value in _printed(trial.outcome if trial else {})]
     if found["mlflow"]:
-        lines.append(f"record: {found['mlflow']['tracking_uri']}, experiment {found['study']}")
-        page = run_page(**found["mlflow"])
+        record = found["mlflow"]
+        lines.append(f"record: {record['tracking_uri']}, experiment {found['study']}")
+        page = run_page(record["tracking_uri"], record["experiment_id"], record["run_id"])
         lines += [f"open: {page}"] if page else []
     if found["report"]:
         lines.append(f"report: {found['report']}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import PreflightError
 from orchestrator.study.paths import StudyPaths, inside
 from search_spaces.names import check_name
 from trainables.checkpoints.bucket import Bucket
@@ -66,5 +67,11 @@ def choose_storage(uri: str | None, paths: StudyPaths) -> TrialStorage:
 
 
 def recorded_storage(facts: Mapping[str, Any], trials: Path, study: str) -> TrialStorage:
-    """Returns the storage that a study's facts name; `trials` is the study's own folder of trials."""
-    return TrialStorage(trials, Bucket.from_uri(facts[FACT], {}) if FACT in facts else None, study)
+    """Returns the storage that a study's facts name; `trials` is the study's own folder of trials.
+
+    Raises PreflightError for a URI that no study stores.
+    """
+    try:
+        return TrialStorage(trials, Bucket.from_uri(facts[FACT], {}) if FACT in facts else None, study)
+    except ConfigError as error:
+        raise PreflightError(f"the study.json beside {trials} was changed: {error} Restore it from a copy.") from None

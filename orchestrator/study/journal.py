@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from orchestrator.errors import PreflightError
 from orchestrator.study.clock import SteadyClock
+from orchestrator.study.journal_event import check_event
 from trainables.errors import AIBError, StorageError
 from trainables.metrics import PER_EPOCH, VAL_LOCALIZATION
 
@@ -198,21 +199,32 @@ class JournalTail:
         self._path = path
 
     def read(self) -> None:
-        if not self._path.exists():
+        """Reads the lines that are new; raises PreflightError for a damaged one and for a file that cannot be read."""
+        try:
+            with self._path.open("rb") as lines:
+                lines.seek(self.whole_bytes)
+                for line in lines:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._apply(line)
+        except FileNotFoundError:
             return
-        with self._path.open("rb") as lines:
-            lines.seek(self.whole_bytes)
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    self.state.apply(json.loads(line))
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
-                    raise PreflightError(
-                        f"{self._path} is damaged after byte {self.whole_bytes} ({type(error).__name__}: {error}); "
-                        "restore it from a copy, or search again under another name with --name."
-                    ) from None
-                self.whole_bytes += len(line)
+        except OSError as error:
+            raise PreflightError(
+                f"{self._path} cannot be read ({error.strerror}); restore it from a copy, or choose another --name."
+            ) from None
+
+    def _apply(self, line: bytes) -> None:
+        try:
+            self.state.apply(check_event(json.loads(line)))
+        except (ValueError, KeyError, RecursionError) as error:
+            # A KeyError names a trial that no line before has.
+            why = f"it names the trial {error}, which it does not hold" if isinstance(error, KeyError) else f"{error}"
+            raise PreflightError(
+                f"{self._path} is damaged after byte {self.whole_bytes} ({why}); restore it from a copy, or search "
+                "again under another name with --name."
+            ) from None
+        self.whole_bytes += len(line)
 
 
 def read_state(path: Path) -> StudyState:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestrator.errors import PreflightError
 from trainables.runtime.file_lock import is_locked, open_lock_file, take_lock
+from trainables.runtime.printable import printable_line
 
 LOCK_FILE = "lease"
 """Earlier versions call the lock a lease; both must take the same file."""
@@ -24,9 +25,15 @@ _TRIES, _BETWEEN_TRIES_S = 3, 0.1
 
 @contextmanager
 def study_lock(folder: Path) -> Iterator[None]:
-    """Holds the lock for this process; raises PreflightError while another process holds it."""
+    """Holds the lock for this process; raises PreflightError while another process holds it, or where it is no file."""
     path = folder / LOCK_FILE
-    descriptor = open_lock_file(path)
+    try:
+        descriptor = open_lock_file(path)
+    except OSError as error:
+        raise PreflightError(
+            f"the study's lock file {path} cannot be opened ({error.strerror}); remove it, and make the folder "
+            "writable for this user."
+        ) from None
     try:
         try:
             _take(descriptor)
@@ -54,10 +61,10 @@ def is_held(folder: Path) -> bool:
 
 
 def _refusal(folder: Path) -> PreflightError:
-    owner = (folder / LOCK_FILE).read_text(encoding="utf-8", errors="replace").strip()
+    owner = printable_line((folder / LOCK_FILE).read_text(encoding="utf-8", errors="replace").strip()[:200])
     return PreflightError(
-        f"the study in {folder} is being run by another process ({owner[:200]}); wait for it, stop it, or give this "
-        "search another name with --name."
+        f"the study in {folder} is being run by another process ({owner}); wait for it, stop it, or give this search "
+        "another name with --name."
     )
 
 

@@ -19,6 +19,9 @@ def check_journal(paths: StudyPaths) -> None:
         what = "is empty"
     except FileNotFoundError:
         what = "is missing"
+    except OSError:
+        # It is there; whoever reads it says why it cannot be read.
+        return
     if trials := _trials(paths):
         raise PreflightError(
             f"{paths.journal} {what}, but {trials}; without its journal the study would begin again and lose them. "

@@ -26,14 +26,14 @@ def study_exit_code(spec: SearchSpec, state: StudyState) -> int:
     """Returns the contract's code for a study that ran to its end.
 
     The gate's refusal has precedence over failed trials, unless the failures left the gate nothing to judge. A single
-    trial of `aib train` has no gate.
+    trial of `aib train` has no gate, and a search without finalists asks none.
     """
     ended = Counter(record.state for record in state.trials.values())
     if ended["failed"] and ended["failed"] == ended.total():
         return EXIT_FAILED
     if state.of_kind("train"):
         return EXIT_DONE
-    promoted = state.gate is not None and state.gate["promote"]
+    promoted = spec.finalists.top == 0 or (state.gate is not None and state.gate["promote"])
     if not promoted and (state.gate is None or "challenger" in state.gate or not ended["failed"]):
         return EXIT_GATE_REFUSED
     return EXIT_PARTIAL if ended["failed"] or trials_left(spec, state) > 0 else EXIT_DONE

@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator.errors import PreflightError
 from orchestrator.study.private_folder import check_private
 from orchestrator.study.sqlite_address import sqlite_address
+from orchestrator.study.stored_facts import checked_facts
 from search_spaces.names import check_name
 from trainables.errors import ConfigError
 
@@ -91,17 +92,14 @@ class StudyPaths:
     def read_stored(self) -> dict[str, Any] | None:
         """Returns the content of `study.json` for a reader; the study may belong to another user."""
         try:
-            stored = json.loads(self.study_json.read_text(encoding="utf-8"))
-            if not isinstance(stored, dict):
-                raise ValueError("no JSON object")
-        except FileNotFoundError:
+            return checked_facts(json.loads(self.study_json.read_text(encoding="utf-8")), self.name)
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
+            why = getattr(error, "strerror", None) or error
             raise PreflightError(
-                f"{self.study_json} cannot be read ({error}); restore it from a copy, or choose another name with "
-                "--name."
+                f"{self.study_json} cannot be read ({why}); restore it from a copy, or choose another name with --name."
             ) from None
-        return stored
 
     def create(self) -> None:
         """Creates the study's folders for their owner alone, since a resume executes what they hold.

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from orchestrator.options import DEFAULT_ROOT
 from orchestrator.study.journal import StudyState
 from orchestrator.study.paths import study_paths
-from orchestrator.study.study import StudyView, view_study
+from orchestrator.study.study import StudyView, no_such_study, view_study
 from search_spaces.names import check_name
 from search_spaces.schema import SearchSpec
 from trainables.errors import ConfigError
 
 Verb = Literal["search", "train"]
+_SPEC_FILES = (".yaml", ".yml")
 
 
 def resume_command(spec: SearchSpec, state: StudyState, root: Path = DEFAULT_ROOT) -> str:
@@ -23,16 +24,21 @@ def resume_command(spec: SearchSpec, state: StudyState, root: Path = DEFAULT_ROO
 
 
 def spec_to_resume(given: Path, verb: Verb, root: Path, changed: bool) -> SearchSpec | None:
-    """Returns the stored spec of the study with that name; None where no such study exists, or a file has the name.
+    """Returns the stored spec of the study with that name; None where a file has the name, or only a file can.
 
-    Raises ConfigError where the other verb started the study, or where the command asks to change its spec (`changed`).
+    Raises ConfigError where there is neither, where the other verb started the study, or where the command asks to
+    change its spec (`changed`).
     """
     try:
         paths = study_paths(root, check_name(str(given)))
     except (ValueError, ConfigError):
         return None
-    if given.exists() or paths.stored() is None:
+    if given.exists():
         return None
+    if paths.stored() is None:
+        if given.suffix in _SPEC_FILES:
+            return None
+        raise ConfigError(f"{no_such_study(paths)} Nor is there a file '{given}' that a search could start from.")
     view: StudyView = view_study(paths)
     if _verb(view.spec, view.state) != verb or changed:
         raise ConfigError(

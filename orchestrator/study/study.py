@@ -14,6 +14,7 @@ from orchestrator.study.journal import Journal, StudyState, read_state
 from orchestrator.study.lock import study_lock
 from orchestrator.study.lost_journal import check_journal
 from orchestrator.study.paths import StudyPaths
+from search_spaces.errors import SpecError
 from search_spaces.schema import SearchSpec
 from trainables.errors import ConfigError, StorageError
 from trainables.runtime.atomic_file import replace_file
@@ -47,6 +48,12 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
             "name with --name."
         )
     if stored["signature"] != spec_signature(spec):
+        if spec_signature(stored_spec(paths, stored)) != stored["signature"]:
+            raise PreflightError(
+                f"{paths.study_json} was changed after the study began: the spec in it no longer gives its signature "
+                f"{stored['signature'][:80]!r}. Restore the file from a copy to continue the study; to search with "
+                "other values, start another one from its YAML file with --name."
+            )
         changed = sorted(
             key for key, value in spec.to_dict().items() if json.loads(json.dumps(value)) != stored["spec"].get(key)
         )
@@ -107,10 +114,25 @@ def view_study(paths: StudyPaths) -> StudyView:
     """
     facts = paths.read_stored()
     if facts is None:
-        there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))
-        raise PreflightError(
-            f"there is no study '{paths.folder.name}' in {paths.folder.parent}; "
-            + (f"studies there: {', '.join(there)}." if there else "start one with: aib search SPEC.")
-        )
+        raise PreflightError(no_such_study(paths))
+    spec = stored_spec(paths, facts)
     check_journal(paths)
-    return StudyView(SearchSpec.from_dict(facts["spec"]), facts, located(paths, read_state(paths.journal)))
+    return StudyView(spec, facts, located(paths, read_state(paths.journal)))
+
+
+def no_such_study(paths: StudyPaths) -> str:
+    """Says that there is no study of this name, and which ones there are."""
+    there = sorted(path.parent.name for path in paths.folder.parent.glob("*/study.json"))
+    return f"there is no study '{paths.name}' in {paths.folder.parent}; " + (
+        f"studies there: {', '.join(there)}." if there else "start one with: aib search SPEC."
+    )
+
+
+def stored_spec(paths: StudyPaths, facts: Mapping[str, Any]) -> SearchSpec:
+    """Returns the spec of `study.json`; raises PreflightError where it is damaged."""
+    try:
+        return SearchSpec.from_dict(facts["spec"], source=f"the spec in {paths.study_json}")
+    except SpecError as error:
+        raise PreflightError(
+            f"{error} The file was damaged or changed; restore it from a copy, or choose another name with --name."
+        ) from None

@@ -1,19 +1,23 @@
 """Prints a job's log while the job runs, and resumes after lost connections without repeating lines."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
 from orchestrator.process.redact import redact
 from orchestrator.submission.jobs_api import JobsApi, JobsUnreachableError
 from orchestrator.submission.ray_job import RayJob
+from trainables.runtime.printable import printable
 
 LOST_S = 120.0
 RETRY_S = 2.0
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray colours its lines; they are shown plain."""
 
 
 def follow(api: JobsApi, job_id: str, write: Callable[[str], None], lost_s: float = LOST_S) -> RayJob:
-    """Writes the log in whole lines, without secrets, until the job ends; returns the ended job.
+    """Writes the log in whole lines, without secrets and control characters, until the job ends; returns the ended job.
 
     Raises JobsUnreachableError if the cluster is unreachable for `lost_s`; the job may still run then.
     """
@@ -57,10 +61,14 @@ class _Lines:
         # A secret can be cut by the end of a piece, but not by the end of a line.
         *whole, self._unfinished = (self._unfinished + new).split("\n")
         for line in whole:
-            self._write(redact(line) + "\n")
+            self._write(_shown(line))
 
     def close(self) -> None:
         """Writes a last line that has no line break."""
         if self._unfinished:
-            self._write(redact(self._unfinished) + "\n")
+            self._write(_shown(self._unfinished))
             self._unfinished = ""
+
+
+def _shown(line: str) -> str:
+    return printable(redact(_COLOUR.sub("", line))) + "\n"

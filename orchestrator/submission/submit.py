@@ -72,7 +72,8 @@ def submit_search(
     """
     overrides = [*submission.sets, *([f"name={json.dumps(submission.name)}"] if submission.name is not None else [])]
     spec = load_spec(submission.spec, overrides)
-    check_trials(spec)
+    # Whether the study is new, only the cluster knows.
+    check_trials(spec, resumed=True)
     root = _checked_root(submission.root)
     if submission.tracking_uri:
         check_tracking_uri(submission.tracking_uri)

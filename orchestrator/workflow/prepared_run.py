@@ -13,6 +13,7 @@ from orchestrator.options import RunOptions
 from orchestrator.planning.plan import check_capacity
 from orchestrator.planning.trials import check_trials
 from orchestrator.registry.permission import check_may_register
+from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.study.journal import StudyState, read_state
 from orchestrator.study.lock import check_free
 from orchestrator.study.outcome import trials_left
@@ -34,6 +35,7 @@ class PreparedRun:
     options: RunOptions
     resume: bool
     paths: StudyPaths
+    storage: TrialStorage
     tracking_uri: str
     dataset: DatasetInput
     finished: bool
@@ -48,7 +50,7 @@ def prepare_run(
     Raises ConfigError, DataError or PreflightError for the first check that fails.
     """
     paths = study_paths(options.root, spec.name)
-    check_addresses(options, paths)
+    storage = check_addresses(options, paths)
     if purpose != "promote":
         spec = with_occluders(spec, paths, console)
     started = check_startable(spec, paths, resume)
@@ -58,7 +60,7 @@ def prepare_run(
     if purpose == "promote":
         _check_retrained(spec, state)
     elif not finished:
-        check_trials(spec)
+        check_trials(spec, started)
         if options.address is None:
             check_capacity(spec, [this_machine()])
     tracking_uri = tracking_uri_or_local(options.root, options.tracking_uri)
@@ -71,6 +73,7 @@ def prepare_run(
         options=options,
         resume=resume,
         paths=paths,
+        storage=storage,
         tracking_uri=tracking_uri,
         dataset=check_data(spec, paths.data, console, started),
         finished=finished,
@@ -83,6 +86,11 @@ def _check_retrained(spec: SearchSpec, state: StudyState) -> None:
         raise PreflightError(
             f"'{spec.name}' is one trial of `aib train`; only a search has finalists that can be judged. Run it as a "
             f"search: aib search SPEC"
+        )
+    if spec.finalists.top == 0:
+        raise PreflightError(
+            f"'{spec.name}' has no finalists (finalists.top is 0 in its spec), so there is no model to judge. Search "
+            "again with finalists, under another name with --name."
         )
     trials = state.trials
     left = trials_left(spec, state)

@@ -43,7 +43,8 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
             lambda params: resolve_trial(study.spec, params),
             interruption.requested,
         )
-        if not interruption.requested.is_set():
+        wants_finalists = study.spec.finalists.top > 0
+        if wants_finalists and not interruption.requested.is_set():
             recorder.stage("finalists")
             run.retrain(plan_finalists(study.spec, list(recorder.journal.state.trials.values())))
         if interruption.exit_code is not None:
@@ -52,9 +53,10 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
             console.print(f"interrupted; continue with: {command}")
             return interruption.exit_code
         run.pool.close()
-        recorder.stage("publishing")
-        best = best_finalist(study.spec, list(recorder.journal.state.trials.values()))
-        promote_winner(study, recorder, best, prepared.tracking_uri, interruption=interruption)
+        if wants_finalists:
+            recorder.stage("publishing")
+            best = best_finalist(study.spec, list(recorder.journal.state.trials.values()))
+            promote_winner(study, recorder, best, prepared.tracking_uri, interruption=interruption)
         recorder.stage("done")
         _report(study, recorder)
     return study_exit_code(study.spec, recorder.journal.state)

@@ -26,7 +26,6 @@ from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.spec import SlotSpec
 from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.status.live_view import LiveView
-from orchestrator.study.checkpoint_storage import choose_storage
 from orchestrator.study.outcome import trials_left
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
@@ -67,7 +66,7 @@ class Run:
 def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
     """Opens cluster, study, slots and record, in this order: each may refuse before the next one is opened."""
     spec, options, paths = prepared.spec, prepared.options, prepared.paths
-    storage, trial = choose_storage(options.storage, paths), resolve_trial(spec, {})
+    storage, trial = prepared.storage, resolve_trial(spec, {})
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(console.print))
         stack.enter_context(connect(options.address))

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from orchestrator.drawing.label import label
 from orchestrator.drawing.overlay import overlay
 from orchestrator.report.figures.marks import BLUE, INK, ORANGE, one_axes
 from trainables.evaluation.predictions import Verdicts
@@ -49,8 +50,8 @@ def scores_figure(verdicts: Verdicts) -> Figure:
     if verdicts.anchors_Q is not None and verdicts.anchor_counts_Q is not None:
         shares_Q = 100 * verdicts.anchor_counts_Q / max(1, verdicts.anchor_counts_Q.sum())
         axes.vlines(verdicts.anchors_Q, 0, shares_Q, color=ORANGE, linewidth=1.2)
-        label = f"{len(shares_Q)} anchors: share of cells of each"
-        axes.plot(verdicts.anchors_Q, shares_Q, "D", color=ORANGE, markersize=4, markeredgecolor=INK, label=label)
+        legend = f"{len(shares_Q)} anchors: share of cells of each"
+        axes.plot(verdicts.anchors_Q, shares_Q, "D", color=ORANGE, markersize=4, markeredgecolor=INK, label=legend)
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
     return figure
@@ -69,8 +70,9 @@ def confusion_figure(counts_CC: NDArray[np.int64], class_names: Sequence[str]) -
     drawn = axes.imshow(shares_CC, cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if named:
-        axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right", fontsize=8)
-        axes.set_yticks(range(len(class_names)), class_names, fontsize=8)
+        names = [label(name) for name in class_names]
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
         for row, column in np.argwhere(shares_CC >= 0.5):
             share = shares_CC[row, column]
             # Not colours of the theme: the cells below the numbers do not change with it.
@@ -97,7 +99,7 @@ def worst_figure(verdicts: Verdicts, class_names: Sequence[str]) -> Figure:
             None if verdicts.worst_maps_Whw is None else verdicts.worst_maps_Whw[place],
         )
         cell.imshow(shown)
-        true, predicted = (class_names[int(of[position])] for of in (verdicts.labels_N, verdicts.predicted_N))
+        true, predicted = (label(class_names[int(of[position])]) for of in (verdicts.labels_N, verdicts.predicted_N))
         cell.set_title(f"{predicted} ({verdicts.worst_probability_W[place]:.0%})\ntrue: {true}", fontsize=8)
     return figure
 

@@ -1,13 +1,14 @@
 """Renders a report as one self-contained HTML page: no network access, one script, light and dark theme."""
 
 import base64
-from html import escape
+import html
 from itertools import groupby
 from typing import assert_never
 
 from orchestrator.report.page.document import Block, Command, Facts, Listing, Picture, Report, Row, Section, Table, Text
 from orchestrator.report.page.script import SCRIPT, SCRIPT_SOURCE
 from orchestrator.report.page.style import STYLE
+from trainables.runtime.printable import printable
 
 _POLICY = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {SCRIPT_SOURCE}"
 """Content security policy: the browser blocks every request to another address."""
@@ -33,6 +34,11 @@ def html_page(report: Report) -> str:
         f'<main id="main">\n{"".join(map(_section, report.sections))}</main>\n'
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def escape(text: str) -> str:
+    """Text from data, as text: no markup, and no characters that reorder or hide the rest of a line."""
+    return html.escape(printable(text))
 
 
 def _links(report: Report) -> str:

@@ -4,6 +4,7 @@ import re
 from typing import assert_never
 
 from orchestrator.report.page.document import Block, Command, Facts, Listing, Picture, Report, Row, Table, Text
+from trainables.runtime.printable import printable
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 
@@ -26,7 +27,7 @@ def _block(block: Block) -> str:
             return "\n".join(f"- {_plain(name)}: {_plain(value)}" for name, value in rows)
         case Command(text):
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-            return f"{fence}sh\n{text}\n{fence}"
+            return f"{fence}sh\n{printable(text)}\n{fence}"
         case Table():
             return _table(block)
         case Picture(caption=caption, alt=alt):
@@ -48,4 +49,4 @@ def _line(row: Row) -> str:
 
 
 def _plain(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from orchestrator.drawing.attention_figure import column_heading
+from orchestrator.drawing.label import label
 from orchestrator.drawing.overlay import overlay
 from orchestrator.report.figures.one_run import image_and_map
 from orchestrator.report.page.document import Block, Picture, Text
@@ -76,7 +77,7 @@ def _panels(run: StoredRun) -> Panels:
 
 
 def _side_figure(runs: Sequence[StoredRun]) -> Figure:
-    first, names = _panels(runs[0]), runs[0].checkpoint.class_names
+    first, names = _panels(runs[0]), [label(name) for name in runs[0].checkpoint.class_names]
     columns = [first.columns.index(name) for name in _SIDE_COLUMNS if name in first.columns]
     count = min(_SIDE_IMAGES, len(first.images_NKHWC))
     figure = Figure(figsize=(1.25 * (1 + len(runs)), 1.42 * count * len(columns) + 0.4), layout="constrained")
@@ -144,11 +145,11 @@ def _cases(dataset: str, plain: StoredRun, quantized: StoredRun) -> list[Block]:
     for column, position in enumerate(shown_N):
         image_HWC = images_NHWC[column]
         cells[0, column].imshow(image_and_map(image_HWC, None))
-        cells[0, column].set_title(f"true: {names[int(a.labels_N[position])]}", fontsize=8)
+        cells[0, column].set_title(f"true: {label(names[int(a.labels_N[position])])}", fontsize=8)
         for row, (run, verdicts) in enumerate(((plain, a), (quantized, b)), 1):
             assert verdicts.maps_Mhw is not None
             cells[row, column].imshow(overlay(image_HWC, verdicts.maps_Mhw[position].astype(np.float32), _IMAGE_PX))
-            predicted = names[int(verdicts.predicted_N[position])]
+            predicted = label(names[int(verdicts.predicted_N[position])])
             cells[row, column].set_title(f"{run.model}:\n{predicted}", fontsize=8)
     for cell in cells.flatten():
         cell.set_axis_off()

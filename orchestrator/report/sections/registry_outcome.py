@@ -49,10 +49,10 @@ def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
         return (Text(f"There was no champion to compare {challenger['name']} with."),)
     rows = []
     for label, field, digits in _COMPARED:
-        new, old = challenger[field], champion[field]
+        new, old = challenger.get(field), champion.get(field)
         difference = MISSING if new is None or old is None else signed(new - old, digits)
         rows.append(Row((label, _value(challenger, field, digits), _value(champion, field, digits), difference)))
-    rows.append(Row(("seeds", str(challenger["num_seeds"]), str(champion["num_seeds"]), MISSING)))
+    rows.append(Row(("seeds", str(challenger.get("num_seeds")), str(champion.get("num_seeds")), MISSING)))
     same = "the same" if _images(challenger) == _images(champion) else "different"
     return (
         Table(
@@ -66,13 +66,17 @@ def _comparison(gate: Mapping[str, Any]) -> tuple[Block, ...]:
 
 
 def _images(candidate: Mapping[str, Any]) -> str:
-    return Candidate(**candidate).images_digest
+    try:
+        return Candidate(**candidate).images_digest
+    except TypeError:
+        # Another version recorded other fields.
+        return ""
 
 
 def _value(candidate: Mapping[str, Any], field: str, digits: int) -> str:
     if field == "val_error_pct":
-        return spread(candidate[field], candidate["val_error_std_pct"], digits)
-    return number(candidate[field], digits)
+        return spread(candidate.get(field), candidate.get("val_error_std_pct"), digits)
+    return number(candidate.get(field), digits)
 
 
 def _lineage(view: StudyView) -> tuple[Block, ...]:

@@ -91,9 +91,13 @@ class Spool:
     @property
     def header(self) -> dict[str, Any] | None:
         """An object that outlives its delivery: a restarted process delivers it before the first pending one."""
+        path = self.folder / "header.json"
         try:
-            header: dict[str, Any] = json.loads((self.folder / "header.json").read_text(encoding="utf-8"))
+            header: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            _LOG.warning("%s cannot be read (%s); this process opens the study's record itself.", path, error)
             return None
         return header
 
@@ -181,7 +185,7 @@ def _entry(folder: Path, line: str | bytes) -> Entry:
 
 
 def _segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.jsonl"))
+    return sorted(path for path in folder.glob("*.jsonl") if path.stem.isdecimal() and path.is_file())
 
 
 def _read_segments(folder: Path) -> Iterator[tuple[Path, Entry]]:
@@ -192,7 +196,7 @@ def _read_segments(folder: Path) -> Iterator[tuple[Path, Entry]]:
                 continue
             try:
                 entry = _entry(folder, line)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 _LOG.warning("half a line in %s was skipped: its process died while writing it.", path)
                 continue
             yield path, entry
@@ -201,10 +205,10 @@ def _read_segments(folder: Path) -> Iterator[tuple[Path, Entry]]:
 def _read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = (folder / REJECTED).read_bytes().splitlines()
-    except FileNotFoundError:
+    except OSError:
         return
     for line in lines:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
             yield located(folder, dict(json.loads(line)["record"]))
 
 
@@ -229,7 +233,7 @@ def _locked(path: Path) -> Any:
 def _read_number(path: Path) -> int:
     try:
         return int(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return 0  # unreadable after a power cut; delivering everything again is harmless
 
 

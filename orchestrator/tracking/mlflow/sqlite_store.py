@@ -48,12 +48,28 @@ def make_database(file: Path) -> None:
     """Creates the file, empty, unless it exists; raises PreflightError where it cannot be opened."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(file, timeout=5) as database:
+        file.touch()
+    except OSError as error:
+        raise _unopened(file, error) from error
+    check_database(file)
+
+
+def check_database(file: Path) -> None:
+    """Raises PreflightError for a file that SQLite cannot open; without the check MLflow would try for a minute."""
+    if not file.exists():
+        return
+    try:
+        with closing(sqlite3.connect(file, timeout=5)) as database:
             database.execute("PRAGMA user_version")
-    except (OSError, sqlite3.Error) as error:
-        raise PreflightError(
-            f"the tracking database {file} cannot be opened: {error}. Choose another --root or --tracking-uri."
-        ) from error
+    except sqlite3.Error as error:
+        raise _unopened(file, error) from error
+
+
+def _unopened(file: Path, error: Exception) -> PreflightError:
+    return PreflightError(
+        f"the tracking database {file} cannot be opened: {error}. Restore it from a copy or move it away, or choose "
+        "another --root or --tracking-uri."
+    )
 
 
 def follow_move(file: Path, own_study: str | None = None) -> None:

@@ -47,6 +47,14 @@ def test_attention_figure_names_classes_by_index_when_it_has_no_names():
     assert "class 0 (true: class 1)" in attention_figure(panels(1)).axes[0].texts[1].get_text()
 
 
+def test_a_class_name_is_text_and_no_formula():
+    """matplotlib refuses what is no formula between two dollar signs, and obeys what is one."""
+    figure = attention_figure(panels(1), ["$\\frac$", "\x1b[31m$x$\u202e\nb"])
+    assert drawn(figure).width > 500
+    caption = figure.axes[0].texts[1]
+    assert caption.get_text().startswith("\\$\\frac\\$ (true: \\x1b[31m\\$x\\$\\u202e\\nb)")
+
+
 def test_drawing_leaves_matplotlib_as_it_was():
     before = dict(matplotlib.rcParams), matplotlib.rcParams._get_backend_or_none()
     drawn(attention_figure(panels(1)))

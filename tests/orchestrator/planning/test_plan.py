@@ -11,7 +11,7 @@ from orchestrator.planning.capacity import Node
 from orchestrator.planning.check import Check
 from orchestrator.planning.cost import LowHigh
 from orchestrator.planning.plan import make_plan, rung_epochs, search_epochs
-from orchestrator.planning.trials import resolve_trial
+from orchestrator.planning.trials import check_trials, resolve_trial
 from search_spaces.schema import SearchSpec, load_spec
 from trainables.errors import ConfigError
 
@@ -106,6 +106,23 @@ def test_there_are_no_more_slots_than_retrainings() -> None:
     assert make_plan(spec(finalists=finalists), [Node("n0", 8, 0)]).retrain_capacity.shape == (1, 1)
 
 
+@pytest.mark.parametrize("workers", [None, 1, [1, 2]])
+def test_a_search_without_finalists_costs_its_trials_alone(workers: object) -> None:
+    finalists = {"top": 0, "workers_per_trial": workers}
+    plan = make_plan(spec(trials=9, finalists=finalists), [Node("n0", 3, 0)], 100.0)
+    assert plan.finalist_epochs == 0
+    assert plan.total_epochs == plan.search_epochs
+    assert plan.worker_hours == pytest.approx((9 * 9 * 100 / 3600,) * 2)
+    assert "finalists  none" in plan.render()
+
+
+def test_a_resumed_study_may_keep_a_metric_that_earlier_versions_took() -> None:
+    former = spec(objectives=[{"metric": "test_error_pct", "goal": "minimize"}])
+    assert check_trials(former, resumed=True).epochs == 9
+    with pytest.raises(ConfigError, match="test images"):
+        check_trials(former)
+
+
 def test_hours_are_unknown_without_the_time_of_an_epoch() -> None:
     plan = make_plan(spec(), LAPTOP)
     assert (plan.worker_hours, plan.gpu_hours, plan.wall_hours) == (None, None, None)
@@ -160,6 +177,15 @@ def test_a_suggestion_goes_over_the_trial_section_and_the_recipe_follows_the_mod
         (
             {"objectives": [{"metric": "final_test_error_pct", "goal": "minimize"}]},
             "objectives[0].metric is 'final_test_error_pct', which is not known after every epoch",
+        ),
+        (
+            {"objectives": [{"metric": "test_error_pct", "goal": "minimize"}]},
+            "objectives[0].metric is 'test_error_pct': a search must not select by its test images",
+        ),
+        ({"constraints": [{"metric": "test_error_pct", "at_most": 9}]}, "use val_error_pct"),
+        (
+            {"scheduler": {**ASHA, "metric": "test_error_pct", "goal": "minimize"}},
+            "scheduler.metric is 'test_error_pct'",
         ),
         ({"constraints": [{"metric": "attention", "at_least": 0}]}, "constraints[0].metric is 'attention'"),
         ({"scheduler": {**ASHA, "metric": "zzz", "goal": "minimize"}}, "scheduler.metric is 'zzz'"),

@@ -36,6 +36,11 @@ def test_redact_leaves_innocent_text_alone(text: str) -> None:
     assert redact(text) == text
 
 
+def test_redact_leaves_out_where_an_object_is_in_memory() -> None:
+    said = "NewConnectionError('<urllib3.connection.HTTPConnection object at 0x7f0a1b2c3d4e>: refused') at 0x1f"
+    assert redact(said) == "NewConnectionError('<urllib3.connection.HTTPConnection object>: refused') at 0x1f"
+
+
 def test_redact_is_idempotent() -> None:
     once = redact("mysql://u:pw@h/db?password=abc Bearer abcdefgh123")
     assert redact(once) == once

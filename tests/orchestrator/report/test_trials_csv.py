@@ -2,6 +2,8 @@ import csv
 import io
 from typing import Any
 
+import pytest
+
 from orchestrator.report.trials_csv import trials_csv
 
 
@@ -15,3 +17,15 @@ def test_csv_holds_every_trial_with_full_precision(finished: Any) -> None:
     assert float(found["params.attention.lambda_q"]) == best.params["attention.lambda_q"]
     assert (found["kind"], found["of"], found["state"]) == ("finalist", "t00003", "completed")
     assert rows[1]["final_test_error_pct"] == "", "what a stopped trial never had stays empty"
+
+
+@pytest.mark.parametrize("evil", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_cell_is_a_formula(evil: str, new_study: Any) -> None:
+    study = new_study()
+    study.trial(
+        "t00000", 30.0, epochs=1, state="failed", reason=evil, params={"bottleneck.beta": -0.5, "model.name": evil}
+    )
+    (row,) = csv.DictReader(io.StringIO(trials_csv({"-demo": list(study.state.trials.values())}), newline=""))
+    for cell in (row["study"], row["reason"], row["params.model.name"]):
+        assert cell[0] == "'"
+    assert float(row["params.bottleneck.beta"]) == -0.5, "a number stays one"

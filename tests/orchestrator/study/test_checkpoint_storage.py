@@ -21,7 +21,7 @@ URI = "s3://bucket/runs?endpoint_override=objects.example%3A9000&scheme=http"
 def started(root: Path, storage: TrialStorage) -> StudyPaths:
     paths = study_paths(root, "tiny")
     paths.create()
-    paths.study_json.write_text(json.dumps(storage.facts))
+    paths.study_json.write_text(json.dumps({"signature": "0", "spec": {"name": "tiny"}, **storage.facts}))
     return paths
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.status.summary import stage_text, status_of
-from orchestrator.study.journal import Journal
+from orchestrator.study.journal import Journal, StudyState
 from orchestrator.study.outcome import study_exit_code
 from orchestrator.study.study import StudyView
 from search_spaces.schema import SearchSpec
@@ -69,3 +69,22 @@ def test_a_single_trial_has_no_gate(spec: SearchSpec, tmp_path: Path, state: str
 def test_the_status_of_an_earlier_version_is_shown() -> None:
     assert stage_text({"stage": "done"}) == "done"
     assert stage_text({"stage": None}) == "not started"
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        (["completed", "stopped", "stopped"], 0),
+        (["completed", "failed", "stopped"], 4),
+        (["completed"], 4),
+        (["failed"] * 3, 1),
+    ],
+)
+def test_a_search_without_finalists_is_done_after_its_trials(states: list[str], code: int) -> None:
+    spec = SearchSpec.from_dict({**SPEC, "trials": TRIALS, "finalists": {"top": 0}})
+    state = StudyState()
+    for number, ended in enumerate(states):
+        trial = {"trial": f"t{number:05d}", "time": 1.0}
+        state.apply({"event": "trial", **trial, "kind": "search", "params": {}, "seed": 0, "of": None})
+        state.apply({"event": "ended", **trial, "state": ended, "reason": ""})
+    assert study_exit_code(spec, state) == code

@@ -10,7 +10,10 @@ from orchestrator.submission.jobs_api import JobsUnreachableError
 from orchestrator.submission.ray_job import RayJob
 from orchestrator.submission.remote_status import last_object
 
-LOG = "preparing\npassword=hunter2x is kept\nt00000 completed\nlast, without an end of line"
+LOG = (
+    "\x1b[36mpreparing\x1b[0m\npassword=hunter2x is kept\nt00000 completed \x1b]0;title\x07\u202e\n"
+    "last, without an end of line"
+)
 
 
 class BrokenStream:
@@ -47,7 +50,7 @@ def test_every_line_comes_once_whatever_breaks(breaks: list[int], piece: int) ->
     assert written == [
         "preparing\n",
         "password=*** is kept\n",
-        "t00000 completed\n",
+        "t00000 completed \\x1b]0;title\\x07\\u202e\n",
         "last, without an end of line\n",
     ]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from trainables.data.sources.orientation import turn_upright
 
@@ -58,6 +58,9 @@ def decode_image(
             rgb = _upright(image, box, said)
     except Image.DecompressionBombError as error:
         raise ValueError(f"the image is too large: {error}") from error
+    except UnidentifiedImageError:
+        # Pillow's message names the object in memory that it read from.
+        raise ValueError(f"the image cannot be decoded (no known format); allowed: {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, EOFError, MemoryError, OverflowError, struct.error) as error:
         raise ValueError(f"the image cannot be decoded ({error}); allowed: {', '.join(FORMATS)}") from error
     if rgb.size != (image_size, image_size):

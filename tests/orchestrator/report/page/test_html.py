@@ -37,6 +37,17 @@ def test_every_kind_of_block_is_one_plain_line_in_markdown() -> None:
 
 
 @pytest.mark.parametrize("write", [html_page, markdown_page])
+def test_characters_that_reorder_or_hide_a_line_are_shown_as_escapes(write: object) -> None:
+    assert callable(write)
+    hostile = "\x1b[31m\u202egood\ud800"
+    blocks = (Text(hostile), Facts(((hostile, hostile),)), Command(f"aib train '{hostile}'"))
+    page = write(Report(hostile, hostile, (Section("s", hostile, blocks),)))
+    assert not set("\x1b\u202e\ud800") & set(page)
+    assert page.count("x1b") >= 6
+    page.encode()
+
+
+@pytest.mark.parametrize("write", [html_page, markdown_page])
 def test_a_report_without_sections_is_still_a_page(write: object) -> None:
     assert callable(write)
     assert "nothing" in write(Report("empty", "nothing", ()))
