@@ -116,6 +116,14 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _from_environment(error: Exception) -> str:
+    """Which variable gave the option's value, if one did: its message names the option alone."""
+    named = getattr(getattr(error, "param", None), "envvar", None)
+    variables = [named] if isinstance(named, str) else list(named or ())
+    given = [f"{name} is {os.environ[name][:80]!r}" for name in variables if os.environ.get(name)]
+    return f" ({given[0]})" if given else ""
+
+
 def _run(arguments: list[str] | None) -> int:
     try:
         code = app(arguments, standalone_mode=False)
@@ -131,7 +139,7 @@ def _run(arguments: list[str] | None) -> int:
         # A usage error of Typer; these types have no public name.
         if callable(show := getattr(error, "show", None)):
             show(file=(usage := io.StringIO()))
-            say_error(redact(usage.getvalue().rstrip()))
+            say_error(redact(usage.getvalue().rstrip() + _from_environment(error)))
             return EXIT_USAGE
         known = exit_code_for(error)
         if known is None or os.environ.get("AIB_TRACEBACK"):

@@ -94,7 +94,12 @@ class Meta:
             raise ValueError(f"it names the file {stray[0][:80]!r}, which is not a plain name")
         lists = {key: tuple(fields.get(key, ())) for key in ("skipped", "notes")}
         lists["class_names"] = tuple(fields["class_names"])
-        texts = [fields["name"], fields["digest"], fields["source"], *(text for texts in lists.values() for text in texts)]
+        texts = [
+            fields["name"],
+            fields["digest"],
+            fields["source"],
+            *(text for texts in lists.values() for text in texts),
+        ]
         numbers = [fields["image_size"], *(number for entry in splits.values() for number in entry[1:])]
         if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
             raise ValueError("one of its values is of another kind")

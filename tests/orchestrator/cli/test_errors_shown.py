@@ -71,6 +71,54 @@ def test_bad_field_is_named_with_its_exit_code(
         assert word in message
 
 
+@pytest.mark.parametrize("verb", ["plan", "search", "train"])
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("AIB_STORAGE", "ftp://host/x", ["the storage URI is 'ftp://host/x'", "s3://BUCKET/PREFIX"]),
+        ("AIB_STORAGE", "\x1b[31m", ["the storage URI is"]),
+        ("AIB_COPY_DATA", "perhaps", ["AIB_COPY_DATA", "perhaps"]),
+        ("AIB_LOG", "xml", ["AIB_LOG", "xml"]),
+        ("MLFLOW_TRACKING_URI", "ftp://host/x", ["MLFLOW_TRACKING_URI", "ftp://host/x"]),
+        ("RAY_ADDRESS", "head", ["RAY_ADDRESS", "HOST:PORT"]),
+        ("AIB_ROOT", "/dev/null/x", ["the root /dev/null/x cannot be used", "AIB_ROOT"]),
+    ],
+)
+def test_a_variable_that_says_nothing_usable_is_refused_by_plan_as_by_search(
+    verb: str,
+    variable: str,
+    value: str,
+    named: list[str],
+    spec: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIB_ROOT", str(tmp_path / "runs"))
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as leaving:
+        main([verb, str(spec)])
+    said = capsys.readouterr().err
+    assert leaving.value.code == (3 if variable == "AIB_ROOT" else 2), said
+    for word in named:
+        assert word in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "runs").exists(), "data is prepared later"
+
+
+@pytest.mark.parametrize("verb", ["search", "train"])
+def test_a_study_that_is_not_there_is_not_called_a_file(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, message = refused([verb, "NOSUCH", "--resume"], capsys, tmp_path / "runs")
+    assert (code, "there is no study 'NOSUCH'" in message, "aib search SPEC" in message) == (2, True, True)
+    (tmp_path / "there" / "studies" / "other").mkdir(parents=True)
+    (tmp_path / "there" / "studies" / "other" / "study.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        main([verb, "NOSUCH", "--resume", "--root", str(tmp_path / "there")])
+    assert "studies there: other" in capsys.readouterr().err
+
+
 def test_missing_data_says_how_to_prepare_it(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, message = refused(
         ["search", str(spec), "--set", "dataset=cifar10", "--set", "data.image_size=32"], capsys, tmp_path / "runs"

@@ -1,18 +1,24 @@
 """Connecting to a cluster: its tokens, its dashboard, and the messages of refusals."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.errors import PreflightError
+from orchestrator.ray_cluster.connection import Cluster, connect
+from orchestrator.ray_cluster.neutral_folder import neutral_folder
 from orchestrator.ray_cluster.nodes import nodes
 from orchestrator.ray_cluster.tokens import secure_token, token_path
 from tests.support.repository import ROOT
+from trainables.errors import ConfigError
 
 
 @pytest.fixture
@@ -35,6 +41,51 @@ def test_existing_token_is_kept_and_closed_to_others(token_file: Path) -> None:
     secure_token(create=False)
     assert token_file.read_text() == "known"
     assert token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_home_that_cannot_be_written_says_where_the_token_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    for home in ("/proc/nothing", "/dev/null"):
+        monkeypatch.setenv("HOME", home)
+        with pytest.raises(PreflightError, match=rf"{home}/\.ray/auth_token, cannot be .*RAY_AUTH_TOKEN_PATH"):
+            secure_token(create=True)
+
+
+def test_ray_starts_where_no_module_of_the_user_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray puts the driver's working directory first on the path of every worker."""
+    (tmp_path / "random.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIB_CACHE", "cache")
+    with neutral_folder():
+        assert Path.cwd() == ROOT
+        assert os.environ["AIB_CACHE"] == str(tmp_path / "cache"), "a relative path keeps its meaning"
+    assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize(
+    "address", ["10.255.255.1", "head", "head:", "head:x", "head:99999", "ftp://head:6379", ":6379"]
+)
+def test_an_address_that_is_none_is_refused_before_ray_is_asked(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"HOST:PORT.*auto"), connect(address):
+        pass
+
+
+def test_a_port_that_is_not_rays_is_no_cluster(token_file: Path) -> None:
+    secure_token(create=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        threading.Thread(target=_refuse_to_talk, args=(other,), daemon=True).start()
+        with (
+            pytest.raises(PreflightError, match="no Ray cluster answers"),
+            connect(f"127.0.0.1:{other.getsockname()[1]}"),
+        ):
+            pass
+
+
+def _refuse_to_talk(other: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            other.accept()[0].close()
 
 
 FIRST_RUN = """
