@@ -71,6 +71,7 @@ def test_an_address_that_is_none_is_refused_before_ray_is_asked(address: str) ->
         pass
 
 
+@pytest.mark.minutes
 def test_a_port_that_is_not_rays_is_no_cluster(token_file: Path) -> None:
     secure_token(create=True)
     with socket.create_server(("127.0.0.1", 0)) as other:
