@@ -1,5 +1,6 @@
 """Decoding single images: formats, boxes, and what is changed or left out on the way."""
 
+import contextlib
 import struct
 import zlib
 from collections import Counter
@@ -120,6 +121,24 @@ def test_a_tiff_of_gigabyte_tiles_is_refused_before_it_is_decoded() -> None:
         decode_image(tiled_tiff(30_000), 16)
 
 
+def test_a_damaged_file_of_any_format_is_a_bad_image_and_no_crash() -> None:
+    """Damage makes Pillow raise errors of many types, such as a TypeError for a TIFF with an offset that is a float."""
+    float_offset = bytearray(encode(IMAGE, "TIFF"))
+    start = struct.unpack_from("<I", float_offset, 4)[0] + 2
+    for entry in range(start, start + 12 * struct.unpack_from("<H", float_offset, start - 2)[0], 12):
+        if struct.unpack_from("<H", float_offset, entry)[0] == 273:
+            struct.pack_into("<HIf", float_offset, entry + 2, 11, 1, 8.0)
+    with pytest.raises(ValueError, match=r"cannot be decoded \(.*; allowed: PNG, JPEG, WEBP, BMP, GIF, TIFF"):
+        decode_image(bytes(float_offset), 8)
+    rng = np.random.default_rng(0)
+    for whole in (encode(IMAGE, "GIF"), encode(IMAGE, "TIFF"), encode(IMAGE, "TIFF", compression="tiff_lzw")):
+        for _ in range(300):
+            damaged = bytearray(whole)
+            damaged[int(rng.integers(len(whole)))] = int(rng.integers(256))
+            with contextlib.suppress(ValueError):
+                assert decode_image(bytes(damaged), 8).shape == (8, 8, 3)
+
+
 def deep_png(colour: bytes) -> bytes:
     """An 8 x 8 PNG of one 16-bit colour (6 bytes), which Pillow reads but does not write."""
 
@@ -132,8 +151,8 @@ def deep_png(colour: bytes) -> bytes:
 
 
 def tiled_tiff(tile: int) -> bytes:
-    """A grey 16 x 16 TIFF in one compressed tile, whose side is `tile` pixels."""
-    content = zlib.compress(b"\7" * tile**2)
+    """A grey 16 x 16 TIFF in one compressed tile that claims a side of `tile` pixels; whole for 16."""
+    content = zlib.compress(b"\7" * 16**2)
     tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, tile), (323, tile), (324, 8)]
     tags.append((325, len(content)))
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.images import store_of, write_prepared
+from tests.support.images import parquet_folder, store_of
 from tests.support.tiny_trial import tiny_trial
 from trainables.data.trainable import check_trainable
 from trainables.errors import ConfigError, DataError
@@ -31,8 +31,10 @@ def test_one_class_is_refused_whatever_classes_there_are() -> None:
 
 
 def test_a_trial_without_ray_is_refused_before_it_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_prepared(tmp_path / "data", "few", 16, ("a", "b"), 10)
     words = ["dataset=few", "model=vgg", "data.image_size=16", "model.width=0.0625", "epochs=1"]
-    assert main([*words, "--data-root", str(tmp_path / "data"), "--out", str(tmp_path / "trial")]) == 2
-    assert "'optim.batch_size' is 128, but only 18 images of 'few' are for training" in capsys.readouterr().err
+    words += ["--from", str(parquet_folder(tmp_path / "in")), "--data-root", str(tmp_path / "data")]
+    assert main([*words, "--out", str(tmp_path / "trial")]) == 2
+    said = capsys.readouterr().err
+    assert "note: the files name no classes, so the classes are called by their numbers: 0, 1" in said
+    assert "'optim.batch_size' is 128, but only 18 images of 'few' are for training" in said
     assert not (tmp_path / "trial").exists()

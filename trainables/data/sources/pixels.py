@@ -2,7 +2,6 @@
 
 import io
 import math
-import struct
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -61,7 +60,9 @@ def decode_image(
     except UnidentifiedImageError:
         # Pillow's message names the object in memory that it read from.
         raise ValueError(f"the image cannot be decoded (no known format); allowed: {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, EOFError, MemoryError, OverflowError, struct.error) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow raises errors of many types for a damaged image.
         raise ValueError(f"the image cannot be decoded ({error}); allowed: {', '.join(FORMATS)}") from error
     if rgb.size != (image_size, image_size):
         rgb = rgb.resize((image_size, image_size), Image.Resampling.BILINEAR)
