@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -141,23 +142,23 @@ def test_a_finished_study_that_was_collected_is_still_read_by_everything(
     assert view_study(ended.paths).state.stage == "done"
 
 
-@pytest.mark.parametrize("damage", ["lost", "torn", "another program's"])
 def test_a_finished_study_s_optuna_database_is_made_again_on_resume(
-    damage: str, ended: Ended, empty_mlflow_db: Path, capsys: pytest.CaptureFixture[str]
+    ended: Ended, empty_mlflow_db: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     resume, database = ("search", "tiny", "--resume", "--root", str(ended.paths.root)), ended.paths.optuna_db
     assert run(*resume) == 0, capsys.readouterr().err
-    whole = told(database)
+    whole, replaced = told(database), ended.paths.folder / "optuna.db.replaced"
     assert [trial["state"].name for trial in whole] == ["COMPLETE", "PRUNED"]
-    if damage == "lost":
-        database.unlink()
-    elif damage == "torn":
-        os.truncate(database, database.stat().st_size // 2)
-    else:
-        shutil.copyfile(empty_mlflow_db, database)
-    assert run(*resume) == 0, capsys.readouterr().err
-    assert told(database) == whole
-    assert (ended.paths.folder / "optuna.db.replaced").exists() == (damage != "lost")
+    damages: dict[str, Callable[[], object]] = {
+        "lost": database.unlink,
+        "torn": lambda: os.truncate(database, database.stat().st_size // 2),
+        "another program's": lambda: shutil.copyfile(empty_mlflow_db, database),
+    }
+    for name, damage in damages.items():
+        damage()
+        assert run(*resume) == 0, (name, capsys.readouterr().err)
+        assert told(database) == whole, name
+        assert replaced.exists() == (name != "lost")
 
 
 def told(database: Path) -> list[dict[str, Any]]:
