@@ -122,6 +122,21 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     assert not list(paths.spool.glob("[0-9]*.jsonl"))
 
 
+def test_fields_that_a_later_version_added_refuse_no_record_of_an_earlier_study(
+    ended: Ended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = json.loads(ended.paths.study_json.read_text())
+    del stored["spec"]["gate"]["max_chance"]
+    ended.paths.study_json.write_text(json.dumps(stored))
+    resume = ("search", "tiny", "--resume", "--root", str(ended.paths.root))
+    assert run(*resume) == 0
+    recorded = read_runs(local_tracking_uri(ended.paths.root), "tiny")[None]["params"]["gate"]
+    assert "max_chance" not in recorded
+    assert "min_attention_std" in recorded
+    assert run(*resume) == 0
+    assert "refused" not in capsys.readouterr().err
+
+
 def test_a_finished_study_that_was_collected_is_still_read_by_everything(
     ended: Ended, capsys: pytest.CaptureFixture[str]
 ) -> None:
