@@ -68,6 +68,7 @@ SPEC: dict[str, Any] = {
     "scheduler": {"name": "asha", "grace_epochs": 1, "reduction_factor": 2},
     "trials": 5,
     "finalists": {"top": 1, "seeds": 2},
+    "gate": {"max_chance": 1},
     "registered_model": "chaos",
 }
 
