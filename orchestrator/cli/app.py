@@ -116,6 +116,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _said(error: Exception) -> str:
+    """The error's message; the system's own, which begins with a number, becomes a sentence."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return (
+            f"{error.filename} cannot be used ({error.strerror}); make it usable for this user, or name another place."
+        )
+    return str(error)
+
+
 def _from_environment(error: Exception) -> str:
     """Which variable gave the option's value, if one did: its message names the option alone."""
     named = getattr(getattr(error, "param", None), "envvar", None)
@@ -146,6 +155,6 @@ def _run(arguments: list[str] | None) -> int:
             # Printed here, redacted: Python would print the secrets in URIs.
             say_error(redact("".join(traceback.format_exception(error)).rstrip()))
             return EXIT_FAILED if known is None else known
-        say_error(f"aib: {redact(str(error))}")
+        say_error(f"aib: {redact(_said(error))}")
         return known
     return code if isinstance(code, int) else EXIT_DONE

@@ -286,6 +286,12 @@ def test_a_lock_that_is_no_file_is_named(root: Path, verbs: Verbs) -> None:
         assert verbs.run([verb, "former"])[0] == 0
 
 
+def test_a_place_that_cannot_be_written_is_named(root: Path, verbs: Verbs) -> None:
+    (root.parent / "notes").write_text("")
+    for verb in (["report", "former", "--out", "notes/x"], ["pull", "aib-former", "notes/x"]):
+        verbs.refuse(verb, "notes", "cannot be used (", "another place", code=1)
+
+
 def test_a_damaged_spool_costs_only_what_is_damaged(root: Path, verbs: Verbs) -> None:
     spool = root / "studies" / "former" / "spool"
     replace(spool / "header.json", DEEP)
