@@ -140,7 +140,7 @@ def _prepare(config: TrialConfig, data_root: Path, source: Path | None) -> None:
     name, size = config.data.name, config.data.stored_size
     if source is not None and all((meta.name, meta.image_size) != (name, size) for meta in list_prepared(data_root)):
         for note in prepare(name, data_root, size, source).notes:
-            print(f"note: {note}", file=sys.stderr)
+            print(printable(f"note: {note}"), file=sys.stderr)
     prepare_embedded(config, data_root, lambda text: print(text, file=sys.stderr))
     open_store(data_root, name, size, verify=True)
 

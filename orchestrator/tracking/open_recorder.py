@@ -18,7 +18,6 @@ from orchestrator.tracking.reconcile_store import reconcile_store
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.records import CloseStudy, DatasetInput, OpenStudy, State
 from orchestrator.tracking.trial_artifacts import log_trial_artifacts
-from search_spaces.schema import SearchSpec
 
 FLUSH_S = 120.0
 RUN_ID_WAIT_S = 30.0
@@ -43,7 +42,7 @@ def open_record(
     stack.callback(tracker.close)
     tags = {"aib.study": study.spec.name, "aib.signature": study.signature}
     now_ms = int(study.journal.now_s() * 1000)
-    tracker.write(OpenStudy(study.spec.name, study.signature, _study_params(study.spec), tags, timestamp_ms=now_ms))
+    tracker.write(OpenStudy(study.spec.name, study.signature, _study_params(study), tags, timestamp_ms=now_ms))
     run_id = tracker.run_id(None, RUN_ID_WAIT_S)
     record = movable_record(study.paths, {"tracking_uri": uri, "experiment_id": experiment_id, "run_id": run_id})
     record["tracking_uri"] = redact(record["tracking_uri"])
@@ -93,7 +92,14 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
     return close
 
 
-def _study_params(spec: SearchSpec) -> Mapping[str, Any]:
-    """The spec without name and trial section, as params of the parent run."""
-    resolved = spec.to_dict()
-    return {key: value for key, value in resolved.items() if key not in ("name", "trial")}
+def _study_params(study: Study) -> Mapping[str, Any]:
+    """The spec without name and trial section, as params of the parent run.
+
+    Leaves out fields that the study's version did not have: MLflow keeps the first value of a param.
+    """
+    stored = (study.paths.stored() or {}).get("spec", {})
+    return {
+        key: {name: of for name, of in value.items() if name in stored[key]} if isinstance(stored[key], dict) else value
+        for key, value in study.spec.to_dict().items()
+        if key in stored and key not in ("name", "trial")
+    }

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -121,6 +122,21 @@ def test_the_end_says_what_waits_and_a_resume_of_the_finished_study_sends_it(
     assert not list(paths.spool.glob("[0-9]*.jsonl"))
 
 
+def test_fields_that_a_later_version_added_refuse_no_record_of_an_earlier_study(
+    ended: Ended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = json.loads(ended.paths.study_json.read_text())
+    del stored["spec"]["gate"]["max_chance"]
+    ended.paths.study_json.write_text(json.dumps(stored))
+    resume = ("search", "tiny", "--resume", "--root", str(ended.paths.root))
+    assert run(*resume) == 0
+    recorded = read_runs(local_tracking_uri(ended.paths.root), "tiny")[None]["params"]["gate"]
+    assert "max_chance" not in recorded
+    assert "min_attention_std" in recorded
+    assert run(*resume) == 0
+    assert "refused" not in capsys.readouterr().err
+
+
 def test_a_finished_study_that_was_collected_is_still_read_by_everything(
     ended: Ended, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,23 +157,23 @@ def test_a_finished_study_that_was_collected_is_still_read_by_everything(
     assert view_study(ended.paths).state.stage == "done"
 
 
-@pytest.mark.parametrize("damage", ["lost", "torn", "another program's"])
 def test_a_finished_study_s_optuna_database_is_made_again_on_resume(
-    damage: str, ended: Ended, empty_mlflow_db: Path, capsys: pytest.CaptureFixture[str]
+    ended: Ended, empty_mlflow_db: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     resume, database = ("search", "tiny", "--resume", "--root", str(ended.paths.root)), ended.paths.optuna_db
     assert run(*resume) == 0, capsys.readouterr().err
-    whole = told(database)
+    whole, replaced = told(database), ended.paths.folder / "optuna.db.replaced"
     assert [trial["state"].name for trial in whole] == ["COMPLETE", "PRUNED"]
-    if damage == "lost":
-        database.unlink()
-    elif damage == "torn":
-        os.truncate(database, database.stat().st_size // 2)
-    else:
-        shutil.copyfile(empty_mlflow_db, database)
-    assert run(*resume) == 0, capsys.readouterr().err
-    assert told(database) == whole
-    assert (ended.paths.folder / "optuna.db.replaced").exists() == (damage != "lost")
+    damages: dict[str, Callable[[], object]] = {
+        "lost": database.unlink,
+        "torn": lambda: os.truncate(database, database.stat().st_size // 2),
+        "another program's": lambda: shutil.copyfile(empty_mlflow_db, database),
+    }
+    for name, damage in damages.items():
+        damage()
+        assert run(*resume) == 0, (name, capsys.readouterr().err)
+        assert told(database) == whole, name
+        assert replaced.exists() == (name != "lost")
 
 
 def told(database: Path) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from orchestrator.errors import PreflightError
-from orchestrator.tracking.buffer.spool import Spool
+from orchestrator.tracking.buffer.spool import Spool, leftovers
 
 
 def pending(spool: Spool) -> list[tuple[int, object]]:
@@ -52,6 +53,27 @@ def test_spool_survives_a_process_that_died_in_the_first_line_of_a_segment(tmp_p
     spool.append({"x": "next"})
     spool._lock.close()
     assert pending(Spool(tmp_path)) == [(1, "next")]
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["this version", "an earlier version"])
+def test_spool_in_a_moved_folder_finds_the_copies_of_files(absolute: bool, tmp_path: Path) -> None:
+    former, present, file = tmp_path / "former" / "spool", tmp_path / "present" / "spool", tmp_path / "figure.png"
+    file.write_text("figure")
+    spool = Spool(former)
+    spool.append({"kind": "LogArtifact", "local_path": str(spool.keep_file(file))})
+    spool._lock.close()
+    (segment,) = former.glob("[0-9]*.jsonl")
+    assert str(tmp_path) not in segment.read_text()
+    if absolute:
+        segment.write_text(segment.read_text().replace('"files/', f'"{former}/files/'))
+    shutil.move(former.parent, present.parent)
+    assert leftovers(present) == []
+    again = Spool(present)
+    (kept,) = (Path(str(entry.payload["local_path"])) for entry in again.pending)
+    assert kept.is_relative_to(present)
+    assert kept.read_text() == "figure"
+    again.drop_file(kept)
+    assert not list((present / "files").iterdir())
 
 
 def test_spool_removes_segments_that_are_delivered(tmp_path: Path) -> None:
