@@ -25,6 +25,7 @@ from orchestrator.ray_cluster.tokens import check_token, require_tokens, secure_
 
 CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
+DASHBOARD_PORT = 8265
 
 
 class Cluster(NamedTuple):
@@ -107,9 +108,19 @@ def _check_dashboard(address: str, joined: Cluster) -> None:
     if missing is not None:
         raise PreflightError(
             f"the Ray cluster at {address!r} has no dashboard ({missing}), and without one killed trials keep their "
-            "resources; install ray[default] there and start the head node with "
-            "`ray start --head --include-dashboard=true --dashboard-host=127.0.0.1`."
+            f"resources. {_usual_port()}Start the head node with `ray start --head --include-dashboard=true "
+            "--dashboard-host=127.0.0.1 --dashboard-port=PORT` and a free PORT; where ray[default] is missing, install "
+            "it first."
         )
+
+
+def _usual_port() -> str:
+    """A sentence if another program listens at Ray's usual port; without a dashboard, this cluster does not."""
+    try:
+        probe_port(f"127.0.0.1:{DASHBOARD_PORT}")
+    except OSError:
+        return ""
+    return f"Another program has port {DASHBOARD_PORT} of this machine, where Ray starts it by default. "
 
 
 def _code_to_ship() -> dict[str, Any]:

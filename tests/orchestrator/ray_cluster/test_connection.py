@@ -7,7 +7,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -183,9 +183,14 @@ def refusal(address: str, token_file: Path) -> str:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_cluster_without_a_dashboard_is_refused(token_file: Path) -> None:
-    said = refusal("without a dashboard", token_file)
+    with ExitStack() as stack:
+        # Where this fails, another program has the port already.
+        with suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", 8265)))
+        said = refusal("without a dashboard", token_file)
     assert "has no dashboard" in said
     assert "--include-dashboard=true" in said
+    assert "Another program has port 8265 of this machine" in said
 
 
 @pytest.mark.ray
