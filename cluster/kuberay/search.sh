@@ -2,20 +2,16 @@
 # The entrypoint of rayjob.yaml: runs the search and translates its exit code for KubeRay. A RayJob retries every
 # failure on a new cluster (backoffLimit) and has no list of final exit codes. But it treats a stopped Ray job as
 # complete.
-#   0, 4 partial, 5 refused by the gate   the study is done: the job succeeds
+#   0 (--exit-zero-when-done)             the study is done: the job succeeds
 #   2 configuration, 3 refused            another cluster would refuse it, too: the job stops itself, status STOPPED
 #   any other                             interrupted or failed: the job fails, and a new cluster continues the study
 #   search.sh SPEC [OPTIONS of aib search]
 set -uo pipefail
 # A stop also reaches the search. This shell ignores it and waits until the trials have saved their steps.
 trap : TERM INT
-aib search "$@" --resume
+aib search "$@" --resume --exit-zero-when-done
 code=$?
 case $code in
-  4 | 5)
-    echo "search.sh: the study is done, with exit code $code of aib search" >&2
-    exit 0
-    ;;
   2 | 3)
     echo "search.sh: refused (exit code $code of aib search): repair the cause above, then delete the RayJob and apply it again" >&2
     job=$(python -c 'import json, os; print(json.loads(os.environ["RAY_JOB_CONFIG_JSON_ENV_VAR"])["metadata"]["job_submission_id"])')
