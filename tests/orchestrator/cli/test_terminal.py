@@ -3,7 +3,9 @@
 import io
 import logging
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from rich.text import Text
 from orchestrator.cli.app import main
 from orchestrator.cli.terminal import Terminal
 from orchestrator.process import logs
+from tests.support.former_root import unpack_former_root
 from tests.support.images import parquet_folder
 
 HOSTILE = "\x1b[31mred\x1b[0m\u202eb"
@@ -82,3 +85,18 @@ def test_a_file_name_in_a_message_is_escaped(tmp_path: Path, capsys: pytest.Capt
         said = capsys.readouterr().err
         assert "\\x1b[31mred" in said
         assert not OBEYED.search(said)
+
+
+def test_tags_of_a_registered_model_are_shown_escaped(
+    tmp_path: Path, digits_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = unpack_former_root(tmp_path / "runs", digits_root)
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        database.execute("UPDATE model_version_tags SET value = ? WHERE key = 'aib.study'", (HOSTILE,))
+        database.commit()
+    with pytest.raises(SystemExit):
+        main(["models", "--root", str(root)])
+    said = capsys.readouterr()
+    assert "\\x1b[31mred\\x1b[0m\\u202eb" in said.out
+    assert not OBEYED.search(said.out + said.err)
