@@ -35,6 +35,7 @@ from orchestrator.errors import (
 from orchestrator.process.logs import LogFormat
 from orchestrator.process.proxy import reach_this_machine_directly
 from orchestrator.process.redact import redact
+from orchestrator.process.restart import remember_command
 from orchestrator.process.streams import ReaderGoneError, guard_streams
 
 app = typer.Typer(
@@ -111,6 +112,8 @@ app.add_typer(data.app, name="data")
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb and exits with its exit code; an error prints one paragraph on stderr."""
     guard_streams()
+    if arguments is None:
+        remember_command()
     with stdout_reserved("--json" in (sys.argv[1:] if arguments is None else arguments)):
         code = _run(arguments)
     sys.exit(code)

@@ -28,13 +28,13 @@ class Interruption:
         return None if self.signal is None else 128 + self.signal
 
     def listen(self) -> None:
-        """Installs the handlers; call it again after another library replaced them, as Ray does when it starts."""
+        """Installs the handlers."""
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set():
-            # The driver's Ray processes watch their parent and end with it.
+            # The processes of a local Ray cluster end with the driver.
             os._exit(128 + number)
         self.signal = number
         self.requested.set()
@@ -78,3 +78,22 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def own_handlers() -> Iterator[None]:
+    """Restores the present handlers after a block in which a library installs its own, as Ray does when it connects.
+
+    A SIGTERM during the block waits for its end. Outside the main thread, which alone has handlers, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -1,14 +1,15 @@
 """Connects to a Ray cluster: starts a local one, or joins an existing one by its address.
 
+A local cluster listens on loopback only, and its files lie in a private folder.
+
 Token authentication is always on, and the dashboard is required: Ray Train frees the resources of a killed run only
 through the dashboard's State API.
 """
 
 import logging
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import ray
@@ -19,11 +20,15 @@ from ray.util.state.exception import RayStateApiException
 from orchestrator.errors import PreflightError
 from orchestrator.options import check_address
 from orchestrator.process.code_version import OWN_PACKAGES, checkout_root
+from orchestrator.process.signals import own_handlers
+from orchestrator.ray_cluster.heads import chosen_head, probe_port
+from orchestrator.ray_cluster.local_cluster import local_cluster
+from orchestrator.ray_cluster.loss import Loss, end_after_loss, watched
 from orchestrator.ray_cluster.neutral_folder import neutral_folder
 from orchestrator.ray_cluster.process_title import hide_secrets_in_title
+from orchestrator.ray_cluster.raylet_messages import log_raylet_messages
 from orchestrator.ray_cluster.tokens import check_token, require_tokens, secure_token
 
-CONNECT_S = 10
 DASHBOARD_WAIT_S = 10
 DASHBOARD_PORT = 8265
 
@@ -36,53 +41,59 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def connect(address: str | None = None, num_cpus: int | None = None) -> Iterator[Cluster]:
+def connect(
+    address: str | None = None,
+    num_cpus: int | None = None,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    lost: Callable[[str], None] = end_after_loss,
+) -> Iterator[Cluster]:
     """Joins the cluster at `address`, or else at RAY_ADDRESS; starts a local cluster if neither is set.
 
-    At the end it leaves the cluster, or stops a local one. Raises ConfigError if the address is the dashboard's URL,
-    and PreflightError if the cluster cannot be reached, rejects the token, or has no dashboard.
+    At the end it leaves the cluster, or ends a local one. If a process dies without which the cluster cannot go on, it
+    calls `lost` with a sentence that names it, from another thread. Raises ConfigError if the address is the
+    dashboard's URL, PreflightError if the cluster cannot be reached, rejects the token, or has no dashboard, and
+    StartCancelledError as soon as `cancelled()` while a local cluster starts.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     check_address(address)
     hide_secrets_in_title()
+    log_raylet_messages(of_a_local_cluster=address == "local")
     require_tokens()
     secure_token(create=address == "local")
-    options: dict[str, Any] = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "num_cpus": num_cpus}
-    if address != "local":
-        options = _code_to_ship()
+    loss = Loss(lost)
+    with ExitStack() as stack:
+        if address == "local":
+            there = stack.enter_context(local_cluster(num_cpus, cancelled, loss.declare))
+            stack.callback(ray.shutdown)
+            joined = _init(there, {})
+        else:
+            there = chosen_head(address)
+            stack.callback(ray.shutdown)
+            joined = _reach(there)
+            stack.enter_context(watched(joined.address, loss.declare))
+        stack.enter_context(_state_api_at(joined))
+        _check_dashboard(there, joined)
+        with loss.explains_errors():
+            yield joined
+
+
+def _reach(address: str) -> Cluster:
     try:
         probe_port(address)
-        if address != "local":
-            check_token(address)
-        with neutral_folder():
-            context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        check_token(address)
+        return _init(address, _code_to_ship())
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         raise PreflightError(
             f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or use a local one "
             "without --address and RAY_ADDRESS; a cluster with tokens needs RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH."
         ) from error
-    except Exception as error:
-        # Ray's own time limit is 30 seconds; its error has no type of its own.
-        if "timed out during startup" not in str(error):
-            raise
-        raise PreflightError(
-            "Ray did not start on this machine within its 30 seconds; the machine is too busy, or out of memory. "
-            "Nothing was started: try again when the machine is less busy; --resume continues a search."
-        ) from error
-    joined = Cluster(context.address_info["gcs_address"], context.dashboard_url)
-    try:
-        with _state_api_at(joined):
-            _check_dashboard(address, joined)
-            yield joined
-    finally:
-        ray.shutdown()
 
 
-def probe_port(address: str) -> None:
-    """Raises OSError at once if nothing listens at HOST:PORT; Ray itself would retry for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+def _init(address: str, options: dict[str, Any]) -> Cluster:
+    with own_handlers(), neutral_folder():
+        context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    return Cluster(context.address_info["gcs_address"], context.dashboard_url)
 
 
 @contextmanager

@@ -34,6 +34,10 @@ class LiveView:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the terminal as it was; safe to call again, and from any thread."""
         if self._live:
             self._live.stop()
 

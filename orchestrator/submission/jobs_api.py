@@ -19,7 +19,7 @@ from ray.util.state.exception import RayStateApiException
 
 from orchestrator.errors import PreflightError, first_line
 from orchestrator.planning.capacity import Node
-from orchestrator.ray_cluster.connection import probe_port
+from orchestrator.ray_cluster.heads import probe_port
 from orchestrator.ray_cluster.tokens import require_tokens, secure_token, token_path, token_place
 from orchestrator.submission.ray_job import RayJob
 from trainables.errors import AIBError

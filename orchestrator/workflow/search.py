@@ -14,7 +14,6 @@ from orchestrator.search.reconcile_optuna import reconcile_optuna
 from orchestrator.search.tune_run import run_search
 from orchestrator.study.addresses import movable_path
 from orchestrator.study.outcome import study_exit_code
-from orchestrator.study.resume import resume_command
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
@@ -47,11 +46,8 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
         if wants_finalists and not interruption.requested.is_set():
             recorder.stage("finalists")
             run.retrain(plan_finalists(study.spec, list(recorder.journal.state.trials.values())))
-        if interruption.exit_code is not None:
-            recorder.stage("interrupted")
-            command = resume_command(study.spec, recorder.journal.state, options.root)
-            console.print(f"interrupted; continue with: {command}")
-            return interruption.exit_code
+        if (code := run.end_interrupted()) is not None:
+            return code
         run.pool.close()
         if wants_finalists:
             recorder.stage("publishing")

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -20,16 +21,20 @@ from orchestrator.process.code_version import provenance
 from orchestrator.process.machine import is_local_disk
 from orchestrator.process.signals import Interruption, interruptible
 from orchestrator.ray_cluster.connection import connect
+from orchestrator.ray_cluster.local_cluster import StartCancelledError
 from orchestrator.ray_cluster.nodes import nodes
 from orchestrator.slots.autoscaler import autoscaled
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.spec import SlotSpec
 from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
 from orchestrator.status.live_view import LiveView
+from orchestrator.study.journal import StudyState
 from orchestrator.study.outcome import trials_left
+from orchestrator.study.resume import resume_command
 from orchestrator.study.study import Study, open_study
 from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
+from orchestrator.workflow.lost_cluster import continue_or_end
 from orchestrator.workflow.prepared_run import PreparedRun
 
 
@@ -43,12 +48,22 @@ class Run:
     interruption: Interruption
     open_retrain_pool: Callable[[], SlotPool] | None
     """Opens the pool for retraining, where it needs other slots than the search; None otherwise."""
+    root: Path
+    console: Console
 
     def retrain(self, planned: list[PlannedTrial]) -> None:
         if self.open_retrain_pool is not None:
             self.pool.close()
             self.pool = self.open_retrain_pool()
         self.train(planned)
+
+    def end_interrupted(self) -> int | None:
+        """After a signal, records the interruption, says how to continue and returns the exit code; else None."""
+        if self.interruption.exit_code is not None:
+            self.recorder.stage("interrupted")
+            command = resume_command(self.study.spec, self.recorder.journal.state, self.root)
+            self.console.print(f"interrupted; continue with: {command}")
+        return self.interruption.exit_code
 
     def train(self, planned: list[PlannedTrial]) -> None:
         run_trials(
@@ -67,11 +82,21 @@ def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
     """Opens cluster, study, slots and record, in this order: each may refuse before the next one is opened."""
     spec, options, paths = prepared.spec, prepared.options, prepared.paths
     storage, trial = prepared.storage, resolve_trial(spec, {})
+    study: Study | None = None
+    view: LiveView | None = None
     with ExitStack() as stack:
         interruption = stack.enter_context(interruptible(console.print))
-        stack.enter_context(connect(options.address))
-        # Starting Ray replaces our SIGTERM handler with one that ends the process.
-        interruption.listen()
+
+        def lost(sentence: str) -> None:
+            if view is not None:
+                view.close()
+            command = resume_command(spec, study.journal.state if study is not None else StudyState(), options.root)
+            continue_or_end(sentence, console, command, local=options.address in (None, "local"))
+
+        try:
+            stack.enter_context(connect(options.address, cancelled=interruption.requested.is_set, lost=lost))
+        except StartCancelledError:
+            interruption.exit_if_requested("Ray was still starting; start the study")
         alive = nodes()
         # The check before the start knew this machine only; the cluster decides.
         check_capacity(spec, alive)
@@ -102,7 +127,7 @@ def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
         view = LiveView(console, study.journal.state, spec.trials, trial.epochs, lambda: run.pool.size)
         # While the slots start: a new MLflow database takes seconds as well.
         recorder = open_record(stack, study, options.tracking_uri, prepared.dataset, console, view.update)
-        run = Run(study, recorder, pool, interruption, open_retrain_pool)
+        run = Run(study, recorder, pool, interruption, open_retrain_pool, options.root, console)
         stack.enter_context(monitored(study, recorder, lambda: run.pool))
         stack.enter_context(view)
         yield run

@@ -36,8 +36,7 @@ def run_single(spec: SearchSpec, options: RunOptions, *, resume: bool, console: 
         run.recorder.stage("training")
         config = resolve_trial(prepared.spec, {})
         run.train([PlannedTrial(trial="train", kind="train", config=config, params={})])
-        if run.interruption.exit_code is not None:
-            run.recorder.stage("interrupted")
-            return run.interruption.exit_code
+        if (code := run.end_interrupted()) is not None:
+            return code
         run.recorder.stage("done")
     return study_exit_code(prepared.spec, run.recorder.journal.state)
