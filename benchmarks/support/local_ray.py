@@ -13,6 +13,7 @@ import psutil
 import ray
 
 from orchestrator.ray_cluster.connection import connect
+from orchestrator.ray_cluster.heads import as_given
 
 JOIN_S = 120.0
 OBJECT_STORE_BYTES = 100 * 1024**2
@@ -48,7 +49,7 @@ def joined_node(num_cpus: int, log: Path) -> Iterator[None]:
     """A second node during the block: another raylet on this machine that joins the cluster."""
     before = _alive()
     address = ray.get_runtime_context().gcs_address
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={address}"]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={as_given(address)}"]
     command += [f"--num-cpus={num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "RAY_AUTH_MODE": "token"})

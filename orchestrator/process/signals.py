@@ -82,18 +82,14 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
 
 @contextmanager
 def own_handlers() -> Iterator[None]:
-    """Restores the present handlers after a block in which a library installs its own, as Ray does when it connects.
+    """Restores the present handlers after a block in which a library may replace them.
 
-    A SIGTERM during the block waits for its end. Outside the main thread, which alone has handlers, nothing is done.
+    Outside the main thread, which alone has handlers, nothing is done.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     ours = {number: signal.getsignal(number) for number in SIGNALS}
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in ours.items():
+                signal.signal(number, handler)

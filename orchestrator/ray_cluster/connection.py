@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import ray
+from ray._private import utils as ray_utils
 from ray.exceptions import RpcError
 from ray.util.state import list_nodes
 from ray.util.state.exception import RayStateApiException
@@ -91,8 +92,15 @@ def _reach(address: str) -> Cluster:
 
 
 def _init(address: str, options: dict[str, Any]) -> Cluster:
-    with own_handlers(), neutral_folder():
-        context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    rays: Any = ray_utils
+    set_handler = rays.set_sigterm_handler
+    # Ray would install a handler that ends the process at once, without our exit code.
+    rays.set_sigterm_handler = lambda handler: None
+    try:
+        with own_handlers(), neutral_folder():
+            context: Any = ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    finally:
+        rays.set_sigterm_handler = set_handler
     return Cluster(context.address_info["gcs_address"], context.dashboard_url)
 
 

@@ -59,3 +59,12 @@ def probe_port(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+
+
+def as_given(address: str) -> str:
+    """The address of a cluster on loopback in a spelling that Ray's commands keep.
+
+    They replace 127.0.0.1 and localhost by the machine's network address. Host names are the same in capitals, and Ray
+    does not know that.
+    """
+    return address.replace("127.0.0.1:", "LOCALHOST:")

@@ -29,6 +29,7 @@ END_S = 10.0
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch to a cluster of one machine; off, it takes 127.0.0.1 as given, and not for the machine's network
 address."""
+_GLOO_ON_LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 
 
 class StartCancelledError(Exception):
@@ -51,7 +52,7 @@ def local_cluster(num_cpus: int | None, cancelled: Callable[[], bool], lost: Cal
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, LOOPBACK_SWITCH: "0"},
+            env={**_GLOO_ON_LOOPBACK, **os.environ, LOOPBACK_SWITCH: "0"},
             start_new_session=True,
         )
     ended = threading.Event()

@@ -24,7 +24,7 @@ def ray_folder() -> Path:
     It lies in the temporary folder, or in /tmp where that path is too long for Ray's sockets. Raises PreflightError if
     another user owns it.
     """
-    places = [Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()), Path("/tmp")]
+    places = [Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()).absolute(), Path("/tmp")]
     folder = next((place for place in places if _fits(place)), places[-1]) / f"{FOLDER_PREFIX}{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -13,6 +13,7 @@ import psutil
 import ray
 
 from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.heads import as_given
 
 JOIN_S = 60
 OBJECT_STORE_BYTES = 100 * 1024**2
@@ -36,7 +37,12 @@ def second_node(
     """Joins the cluster for the time of the block; on this node an empty folder hides the folder `hiding`."""
     before = _alive()
     command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hiding)] if hiding else []
-    command += [str(Path(sys.executable).with_name("ray")), "start", "--block", f"--address={cluster.address}"]
+    command += [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--block",
+        f"--address={as_given(cluster.address)}",
+    ]
     command += [f"--num-cpus={num_cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
     with log.open("wb") as out:
         process = subprocess.Popen(

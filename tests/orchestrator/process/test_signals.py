@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orchestrator.process.signals import interruptible
+from orchestrator.process.signals import interruptible, own_handlers
 from tests.support.repository import ROOT
 
 
@@ -24,11 +24,11 @@ def test_a_signal_asks_for_the_end_and_gives_the_exit_code(number: int, code: in
     assert signal.getsignal(number) is former
 
 
-def test_listening_again_takes_the_signal_back() -> None:
+def test_a_library_that_takes_the_handlers_gives_them_back() -> None:
     taken: list[int] = []
     with interruptible(lambda text: None) as interruption:
-        signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
-        interruption.listen()
+        with own_handlers():
+            signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.exit_code == 143
     assert not taken

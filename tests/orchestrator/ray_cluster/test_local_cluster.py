@@ -16,6 +16,8 @@ import ray
 from orchestrator.errors import PreflightError
 from orchestrator.ray_cluster import ray_folder
 from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.heads import as_given
+from orchestrator.ray_cluster.local_cluster import StartCancelledError, local_cluster
 from tests.support.command import environment
 from tests.support.repository import ROOT
 
@@ -67,7 +69,11 @@ def test_the_local_cluster_and_its_driver_listen_on_loopback_only(cluster: Clust
     assert ray.get(ray.remote(worker_pid).remote()) != os.getpid()
     found = {one: listening(one) for one in [psutil.Process(), *cluster_processes(os.getpid())]}
     assert sum(map(bool, found.values())) > 5
-    assert {address for addresses in found.values() for address in addresses} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    assert {address for addresses in found.values() for address in addresses} <= {
+        "127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::1",
+    }
 
 
 @pytest.mark.ray
@@ -81,9 +87,8 @@ def test_the_local_clusters_files_are_closed_to_others(cluster: Cluster) -> None
 @pytest.mark.ray
 @pytest.mark.slow
 def test_rays_own_status_finds_the_local_cluster(cluster: Cluster) -> None:
-    port = cluster.address.rpartition(":")[2]
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ray")), "status", "--address", f"LOCALHOST:{port}"],
+        [str(Path(sys.executable).with_name("ray")), "status", "--address", as_given(cluster.address)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -146,6 +151,25 @@ def test_a_part_of_the_cluster_that_is_killed_is_named_in_one_sentence(part: str
     assert said == [f"Ray's {part} on this machine has died, and the local Ray cluster cannot go on without it."]
 
 
+@pytest.mark.ray
+@pytest.mark.parametrize("stage", ["local_head.py", "dashboard/dashboard.py"])
+def test_a_start_that_is_cancelled_ends_at_once_and_leaves_no_process(stage: str) -> None:
+    me, seen = psutil.Process(), list[psutil.Process]()
+    before = set(me.children(recursive=True))
+
+    def reached() -> bool:
+        seen[:] = [one for one in me.children(recursive=True) if one not in before]
+        with suppress(psutil.NoSuchProcess):
+            return any(stage in " ".join(one.cmdline()) for one in seen)
+        return False
+
+    with pytest.raises(StartCancelledError), local_cluster(1, reached, lambda sentence: None):
+        pass
+    assert seen
+    _, left = psutil.wait_procs(seen, timeout=5)
+    assert left == []
+
+
 def test_a_temporary_folder_with_a_long_path_gives_way_to_one_where_sockets_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,4 +213,3 @@ def test_old_sessions_go_but_for_those_that_run(short_folder: Path) -> None:
     finally:
         os.close(handle)
     assert [session for session in sessions if session.exists()] == [sessions[0], *sessions[3:]]
-

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,26 @@ def test_more_trials_than_slots_all_end_with_every_epoch_once(
     assert [one.epochs for one in ran] == [[1, 2, 3]] * 12
     assert {one.finished.state for one in ran} == {"completed"}
     assert len({pid for one in ran for pid in one.pids}) == 2, "both slots served, with their first workers"
+
+
+@pytest.mark.minutes
+def test_worker_that_is_stopped_for_twenty_seconds_goes_on_and_costs_no_failure(
+    pool: PoolRef, new_assignment: NewAssignment, run: Run
+) -> None:
+    stopped = []
+
+    def stop(report: EpochResult) -> None:
+        if not stopped:
+            stopped.append(int(report.metrics["pid"]))
+            os.kill(stopped[0], signal.SIGSTOP)
+            threading.Timer(20, os.kill, (stopped[0], signal.SIGCONT)).start()
+
+    began_s = time.monotonic()
+    ran = run(pool, new_assignment(small_trial(epoch_s=0.1), trial="stopped", max_failures=0), stop)
+    assert time.monotonic() - began_s > 20
+    assert (ran.epochs, ran.finished) == ([1, 2, 3, 4], Finished("completed"))
+    assert set(ran.pids) == set(stopped)
+    assert not ran.reports[-1].failures
 
 
 def test_waiting_for_a_taken_slot_ends_in_time(pool: PoolRef) -> None:

@@ -240,8 +240,16 @@ def test_a_killed_search_is_resumed_without_a_trial_lost_or_run_twice(root: Path
     check_record(root, json.loads(resumed.stdout), 6)
 
 
-def test_ctrl_c_ends_gracefully(root: Path, spec: Path, tmp_path: Path) -> None:
-    end_search(root, spec, tmp_path / "stderr", lambda process: os.killpg(process.pid, signal.SIGINT), 130, True)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.minutes)]
+)
+def test_a_signal_to_the_group_ends_gracefully(number: int, code: int, root: Path, spec: Path, tmp_path: Path) -> None:
+    """As a terminal, `timeout` and many schedulers send it."""
+    said = tmp_path / "stderr"
+    end_search(root, spec, said, lambda process: os.killpg(process.pid, number), code, True)
+    assert "interrupted; continue with: aib search tiny --resume" in said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert list((root / "studies/tiny/trials").glob("*/checkpoints/*_step_*")), "no trial saved its step"
 
 
 @pytest.mark.minutes

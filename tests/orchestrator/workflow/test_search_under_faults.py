@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.systems.recovery import processes
@@ -87,6 +88,30 @@ def test_a_search_over_a_network_that_drops_calls_tells_every_epoch_once(
         finally:
             if driver.poll() is None:
                 kill_family(driver)  # type: ignore[arg-type]
+
+
+@pytest.mark.minutes
+def test_a_search_whose_local_cluster_is_killed_goes_on_by_itself(root: Path, tmp_path: Path) -> None:
+    spec, log = tmp_path / "tiny.yaml", tmp_path / "driver.log"
+    spec.write_text(SPEC)
+    journal = root / "studies" / "tiny" / "journal.jsonl"
+    command = [sys.executable, "-m", "orchestrator", "search", str(spec), "--root", str(root), "--json"]
+    with log.open("w") as err:
+        driver = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=err, text=True)
+    try:
+        for part in ("gcs_server", "raylet/raylet"):
+            before = len(epochs_told(journal)) if journal.exists() else 0
+            wait_for(lambda before=before: journal.exists() and len(epochs_told(journal)) > before, driver, log)  # type: ignore[misc]
+            family = psutil.Process(driver.pid).children(recursive=True)
+            (hit,) = [one for one in family if f"/{part}" in one.cmdline()[0]]
+            hit.kill()
+            assert psutil.wait_procs(family, timeout=60)[1] == []
+        finish(driver, log, root, journal, 6)
+    finally:
+        if driver.poll() is None:
+            kill_family(driver)  # type: ignore[arg-type]
+    assert "Ray's GCS on this machine has died" in log.read_text()
+    assert "Starting it again and continuing (2 of 3 times)." in log.read_text()
 
 
 @pytest.mark.minutes
