@@ -34,14 +34,15 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
     with running(prepared, console) as run:
         study, recorder, interruption = run.study, run.recorder, run.interruption
         recorder.stage("searching")
-        run_search(
-            study,
-            recorder,
-            run.pool,
-            prepared.paths.data,
-            lambda params: resolve_trial(study.spec, params),
-            interruption.requested,
-        )
+        if not interruption.requested.is_set():
+            run_search(
+                study,
+                recorder,
+                run.pool,
+                prepared.paths.data,
+                lambda params: resolve_trial(study.spec, params),
+                interruption.requested,
+            )
         wants_finalists = study.spec.finalists.top > 0
         if wants_finalists and not interruption.requested.is_set():
             recorder.stage("finalists")

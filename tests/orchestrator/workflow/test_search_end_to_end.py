@@ -249,7 +249,6 @@ def test_a_signal_to_the_group_ends_gracefully(number: int, code: int, root: Pat
     end_search(root, spec, said, lambda process: os.killpg(process.pid, number), code, True)
     assert "interrupted; continue with: aib search tiny --resume" in said.read_text()
     assert "Traceback" not in said.read_text()
-    assert list((root / "studies/tiny/trials").glob("*/checkpoints/*_step_*")), "no trial saved its step"
 
 
 @pytest.mark.minutes
