@@ -107,7 +107,6 @@ def _watch(head: "subprocess.Popen[bytes]", ended: threading.Event, lost: Callab
 def _end(head: "subprocess.Popen[bytes]") -> None:
     """Ends the cluster with all its processes."""
     assert head.stdin is not None
-    assert head.stdout is not None
     with suppress(OSError):
         head.stdin.close()
     with suppress(subprocess.TimeoutExpired):
