@@ -15,6 +15,7 @@ import pytest
 from orchestrator.errors import PreflightError
 from orchestrator.ray_cluster.connection import Cluster, connect
 from orchestrator.ray_cluster.neutral_folder import neutral_folder
+from orchestrator.ray_cluster.heads import as_given
 from orchestrator.ray_cluster.nodes import nodes
 from orchestrator.ray_cluster.tokens import secure_token, token_path
 from tests.support.repository import ROOT
@@ -196,9 +197,10 @@ def test_cluster_without_a_dashboard_is_refused(token_file: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_another_token_is_named_in_one_line(cluster: Cluster, token_file: Path) -> None:
-    said = refusal(cluster.address, token_file)
+    address = as_given(cluster.address)
+    said = refusal(address, token_file)
     assert said.splitlines() == [
-        f"the Ray cluster at '{cluster.address}' rejects our token, from {token_file}; use the head node's token."
+        f"the Ray cluster at '{address}' rejects our token, from {token_file}; use the head node's token."
     ]
 
 
