@@ -67,11 +67,11 @@ def connect(
         if address == "local":
             there = stack.enter_context(local_cluster(num_cpus, cancelled, loss.declare))
             stack.callback(ray.shutdown)
-            joined = _init(there, {})
+            joined = _reach(there, own=True)
         else:
             there = chosen_head(address)
             stack.callback(ray.shutdown)
-            joined = _reach(there)
+            joined = _reach(there, own=False)
             stack.enter_context(watched(joined.address, loss.declare))
         stack.enter_context(_state_api_at(joined))
         _check_dashboard(there, joined)
@@ -79,8 +79,10 @@ def connect(
             yield joined
 
 
-def _reach(address: str) -> Cluster:
+def _reach(address: str, own: bool) -> Cluster:
     try:
+        if own:
+            return _init(address, {})
         probe_port(address)
         check_token(address)
         return _init(address, _code_to_ship())
