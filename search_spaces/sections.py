@@ -103,6 +103,10 @@ class Resources(SpecSection):
     placement: Literal["pack", "spread"] = "pack"
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     """Most trials at the same time (null: as many as fit into the cluster)."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Among the studies of a cluster: a higher priority gets its slots first; every study keeps at least one."""
+    share: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
+    """Weight among the studies of equal priority: twice the weight, twice the part of the cluster."""
 
     hang_timeout_s: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] | None = None
     """Seconds without progress after which a worker counts as hung and is replaced.

@@ -10,6 +10,7 @@ from orchestrator.tracking.buffer import spool
 
 _INTERRUPTED_WRITES = {
     "study.tmp": "interrupted write of study.json",
+    "slots.tmp": "interrupted write of slots.json",
     ".export.*": "interrupted export of a model",
     ".export-*": "interrupted export of a model",  # by earlier versions
     "report/.*": "interrupted write of a report",

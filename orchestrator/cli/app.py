@@ -21,6 +21,7 @@ from orchestrator.cli import gc_verb as gc
 from orchestrator.cli import model_verbs as models
 from orchestrator.cli import report_verb as report
 from orchestrator.cli import search_verbs as search
+from orchestrator.cli import studies_verb as cluster_studies
 from orchestrator.cli import study_verbs as studies
 from orchestrator.cli import submit_verb as submit
 from orchestrator.cli.output import err, log_as, quiet_third_parties, say_error, stdout_reserved
@@ -94,6 +95,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     studies.trials,
     studies.best,
     studies.pareto,
+    cluster_studies.studies,
     models.evaluate,
     report.report,
     models.models,

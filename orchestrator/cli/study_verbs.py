@@ -54,8 +54,10 @@ def status(
     counts = found["trials"]
     out.print(
         f"trials: {counts['planned']} planned, {counts['completed']} completed, {counts['stopped']} stopped early, "
-        f"{counts['failed']} failed, {counts['running']} {'unfinished' if resumable else 'running'}"
+        f"{counts['failed']} failed, {_unended(counts, resumable)}"
     )
+    if (found.get("slots") or {}).get("text"):
+        out.print(found["slots"]["text"], markup=False)
     if found["best"]:
         out.print(f"best so far: {found['best']['trial']}  {_shown(found['best']['metrics'])}")
     if found["registered"]:
@@ -86,7 +88,7 @@ def watch(
     state = watch_study(paths, console, every)
     found = status_of(_view(root, study))
     if as_json:
-        print_json({**found, "driver_running": False})
+        print_json({**found, "driver_running": False, "slots": None})
         return
     ended = sum(record.state != "running" for record in state.trials.values())
     out.print(f"{study}: {stage_text(found)}, no process runs it now; {ended} of {len(state.trials)} trials ended")
@@ -154,6 +156,14 @@ def _paths(root: Any, study: str) -> Any:
     from orchestrator.study.paths import study_paths
 
     return study_paths(root, study)
+
+
+def _unended(counts: dict[str, int], resumable: bool) -> str:
+    # A cluster with an earlier version counts starting trials as running.
+    starting = counts.get("starting", 0)
+    if resumable:
+        return f"{starting + counts['running']} unfinished"
+    return (f"{starting} starting, " if starting else "") + f"{counts['running']} running"
 
 
 def _shown(metrics: dict[str, float]) -> str:

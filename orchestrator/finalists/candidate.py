@@ -1,12 +1,11 @@
 """The two sides of the gate: the best finalist, exported and measured again, and the present champion."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.finalists.reload_check import reload_error_pct
 from orchestrator.planning.signature import trial_signature
 from orchestrator.process.code_version import provenance
-from orchestrator.process.signals import Interruption
 from orchestrator.registry.card import model_card
 from orchestrator.registry.gate import Candidate
 from orchestrator.registry.versions import CHAMPION, UnknownModelError, find_version
@@ -23,7 +22,7 @@ CANDIDATE_TAG = "aib.candidate"
 
 
 def export_candidate(
-    study: Study, seeds: list[TrialRecord], interruption: Interruption | None
+    study: Study, seeds: list[TrialRecord], measure: Callable[[Path], float]
 ) -> tuple[Path, Candidate]:
     best, outcomes = seeds[0], [record.outcome for record in seeds]
     with study.storage.of(best.trial).newest() as checkpoint:
@@ -32,7 +31,7 @@ def export_candidate(
                 f"the finalist {best.trial} has no complete checkpoint in {study.storage.place}; restore it, or remove "
                 f"the study and search again."
             )
-        return _export_checkpoint(study, best, outcomes, checkpoint, interruption)
+        return _export_checkpoint(study, best, outcomes, checkpoint, measure)
 
 
 def _export_checkpoint(
@@ -40,7 +39,7 @@ def _export_checkpoint(
     best: TrialRecord,
     outcomes: list[dict[str, float]],
     checkpoint: Path,
-    interruption: Interruption | None,
+    measure: Callable[[Path], float],
 ) -> tuple[Path, Candidate]:
     stored = read_state(checkpoint)
     config = TrialConfig.from_dict(stored["config"])
@@ -80,7 +79,7 @@ def _export_checkpoint(
         split_seed=config.data.split_seed,
         asked_val_images=config.data.val_images,
         recorded_error_pct=best.outcome["final_val_error_pct"],
-        reloaded_error_pct=reload_error_pct(folder, study.paths.data, study.spec.resources, interruption),
+        reloaded_error_pct=measure(folder),
         num_val_images=constant.num_images,
         constant_error_pct=constant.error_pct,
     )

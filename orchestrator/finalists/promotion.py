@@ -1,7 +1,7 @@
 """Promotes the winner: exports the best finalist, lets the gate decide, and registers the model under `champion`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import numpy as np
 
 from orchestrator.errors import PreflightError
 from orchestrator.finalists.candidate import CANDIDATE_TAG, ForeignChampionError, export_candidate, present_champion
-from orchestrator.process.signals import Interruption
 from orchestrator.registry.gate import Candidate, GateDecision, GateRules, decide, refuse
 from orchestrator.registry.publish import publish
 from orchestrator.registry.versions import CHAMPION, answering
@@ -30,14 +29,14 @@ def promote_winner(
     recorder: Recorder,
     seeds: list[TrialRecord],
     uri: str,
+    measure: Callable[[Path], float],
     *,
     again: bool = False,
-    interruption: Interruption | None = None,
 ) -> bool:
     """Judges the best configuration's completed seeds and registers its best model; returns whether it was promoted.
 
-    A decision in the journal stands, unless `again` asks for a new one. Raises SystemExit before the decision if the
-    `interruption` requests an end.
+    A decision in the journal stands, unless `again` asks for a new one. `measure` returns the validation error (%) of
+    an exported folder, loaded again.
     """
     state = recorder.journal.state
     if not again and state.gate is not None and (state.registered is not None or not state.gate["promote"]):
@@ -46,7 +45,7 @@ def promote_winner(
         text = "no finalist ran to its end: no full-length trial met every constraint, or all retrainings failed"
         recorder.journal.append("gate", decision=refuse("finalists", text).to_dict())
         return False
-    folder, candidate = export_candidate(study, seeds, interruption)
+    folder, candidate = export_candidate(study, seeds, measure)
     champion = None
     try:
         with _to_be_finished(uri):

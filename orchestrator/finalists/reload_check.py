@@ -1,57 +1,85 @@
-"""Measures an exported model again on a worker's hardware, as a Ray task; the driver's node may have no GPU."""
+"""Measures an exported model again in one of the study's slots: the driver's node may lack a worker's hardware.
 
-import logging
-import time
-from collections.abc import Mapping
+A search keeps a slot for this, so that it need not wait for room on a cluster that other studies use.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-
-import ray
+from typing import Any
 
 from orchestrator.process.signals import Interruption
-from search_spaces.sections import Resources
+from orchestrator.slots.client import acquire, this_process
+from orchestrator.slots.messages import Assignment, Finished
+from orchestrator.slots.pool import SlotPool
+from trainables.checkpoints.checkpoint_store import KEEP_CHECKPOINTS, StoredCheckpoint
+from trainables.errors import AIBError
 from trainables.evaluation.dataset import validation_error_pct
 from trainables.runtime.node_cache import node_cache
+from trainables.runtime.runtime import Runtime
 from trainables.runtime.scratch import scratch_folder
 
 LOOK_S = 0.5
-PATIENCE_S = 30.0
+_METRIC = "reloaded_val_error_pct"
+_LEFT = "the winner is judged and registered"
 
-logger = logging.getLogger(__name__)
 
+def reload_error_pct(folder: Path, data_root: Path, pool: SlotPool, interruption: Interruption | None) -> float:
+    """Returns the many-sample validation error (%) of an exported folder, measured by a slot's workers.
 
-def reload_error_pct(
-    folder: Path,
-    data_root: Path,
-    resources: Resources,
-    interruption: Interruption | None,
-    patience_s: float = PATIENCE_S,
-) -> float:
-    """Returns the many-sample validation error (%) of an exported folder, measured with a worker's resources.
-
-    The task carries the files, since its node may not share the driver's folder. It waits for a node with room, logs
-    this once after `patience_s`, and raises SystemExit when the `interruption` requests an end.
+    The assignment carries the files, since a worker's node may not share the driver's folder. It waits for a slot.
+    Raises SystemExit when the `interruption` requests an end, and AIBError where the model cannot be measured.
     """
-    task = ray.remote(_error_of).options(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    measured, began_s, said = task.remote(ray.put(files), data_root), time.monotonic(), False
+    assignment = Assignment(
+        trial="reload-check",
+        config={"epochs": 1, "files": {path.name: path.read_bytes() for path in folder.iterdir()}},
+        checkpoints=_NoCheckpoints(),
+        data_root=data_root,
+        fit=measure,
+    )
+
+    def ending() -> bool:
+        return interruption is not None and interruption.requested.is_set()
+
     try:
-        while not ray.wait([measured], timeout=LOOK_S)[0]:
-            if interruption is not None:
-                interruption.exit_if_requested("the winner is judged and registered")
-            if not said and time.monotonic() - began_s > patience_s:
-                said = True
-                logger.warning(
-                    "the exported model %s is measured again before it is judged: waiting for a node with %g CPUs and "
-                    "%g GPUs to do it.",
-                    folder,
-                    resources.cpus_per_worker,
-                    resources.gpus_per_worker,
-                )
-    except BaseException:
-        ray.cancel(measured, force=True)
+        with acquire(pool.ref, f"reload check of {this_process()}", cancelled=ending) as lease:
+            lease.start(assignment)
+            while (message := lease.poll(LOOK_S)) is None:
+                if interruption is not None:
+                    interruption.exit_if_requested(_LEFT)
+    except CancelledError:
+        assert interruption is not None
+        interruption.exit_if_requested(_LEFT)
         raise
-    error_pct: float = ray.get(measured)
-    return error_pct
+    except SystemExit:
+        # A measurement has no step to save.
+        pool.close(grace_s=0)
+        raise
+    if isinstance(message, Finished):
+        raise AIBError(
+            f"the exported model {folder} could not be measured again ({message.reason or message.state}); judge it "
+            "with the same command and --resume."
+        )
+    return message.metrics[_METRIC]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The one report of a measurement."""
+
+    metrics: dict[str, float]
+    epoch: int = 1
+
+    @property
+    def save(self) -> Callable[[Path], Path]:
+        return lambda folder: folder
+
+
+def measure(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[_Measured]:
+    """Runs on every rank of a slot, as a training of one epoch; all ranks measure the same, so that none waits."""
+    yield _Measured({_METRIC: _error_of(config["files"], runtime.data_root)})
 
 
 def _error_of(files: Mapping[str, bytes], data_root: Path) -> float:
@@ -61,3 +89,25 @@ def _error_of(files: Mapping[str, bytes], data_root: Path) -> float:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         return validation_error_pct(folder, data_root)
+
+
+class _NoCheckpoints:
+    """The checkpoint store of a measurement: it has none and keeps none."""
+
+    def save(self, epoch: int, write: Callable[[Path], Path], step: int = 0) -> None:
+        return
+
+    def newest(self) -> AbstractContextManager[Path | None]:
+        return nullcontext(None)
+
+    def named(self, name: str) -> AbstractContextManager[Path]:
+        raise AssertionError("there is no checkpoint")
+
+    def prune(self, keep: int = KEEP_CHECKPOINTS) -> None:
+        return
+
+    def listed(self) -> list[StoredCheckpoint]:
+        return []
+
+    def remove(self, name: str) -> None:
+        return

@@ -22,7 +22,7 @@ METRICS = (
     Metric("aib_images_total", "counter", "Training images seen, all trials together.", ("study",)),
     Metric("aib_images_per_second", "gauge", "Training images a second in a trial's last epoch.", ("study", "trial")),
     Metric("aib_slots", "gauge", "Slots by state.", ("study", "state")),
-    Metric("aib_slots_wanted", "gauge", "Slots that the cluster has room for now.", ("study",)),
+    Metric("aib_slots_wanted", "gauge", "Slots that the study may hold now, beside other studies.", ("study",)),
     Metric("aib_worker_groups_lost_total", "counter", "Worker groups lost in the middle of a trial.", ("study",)),
     Metric("aib_records_pending", "gauge", "Records that wait for the tracking server.", ("study",)),
     Metric("aib_records_rejected_total", "counter", "Records that the tracking server refused.", ("study",)),

@@ -190,6 +190,13 @@ def capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
     return num_slots(nodes, need, asked.max_concurrent)
 
 
+def one_worker_capacity(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
+    """Returns the one slot of one worker that measures a model; raises PreflightError where it does not fit."""
+    asked = spec.resources
+    need = Need(1, asked.cpus_per_worker, asked.gpus_per_worker, asked.placement, field="resources.cpus_per_worker")
+    return num_slots(nodes, need, 1)
+
+
 def retrain_capacity_for(spec: SearchSpec, nodes: Iterable[Node]) -> Capacity:
     """Returns the slots for retraining, at most one per retraining; raises PreflightError where none fits."""
     if spec.finalists.worker_range is None or not _num_finalists(spec):

@@ -5,15 +5,16 @@ A trial's signature covers the trial's fields only, not the search's name, resou
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.schema import SearchSpec
 from trainables.config.trial import TrialConfig
 
 _LENGTH = 16
-
-_UNSIGNED = {"gate": ("max_chance",)}
-"""Fields by section that later versions added and that change no trial: studies of before them resume."""
+_UNSIGNED = {"gate": ("max_chance",), "resources": ("priority", "share")}
+"""Fields by section that later versions added and that change no trial: studies of before them resume, and a resume may
+change how its study shares the cluster."""
 
 
 def trial_signature(config: TrialConfig) -> str:
@@ -23,10 +24,15 @@ def trial_signature(config: TrialConfig) -> str:
 
 def spec_signature(spec: SearchSpec) -> str:
     """Returns 16 hexadecimal digits over the fields of a search, defaults included, but for `_UNSIGNED`."""
-    signed = spec.to_dict()
+    return _digest(signed_fields(spec.to_dict()))
+
+
+def signed_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a search (`SearchSpec.to_dict`) that its signature covers."""
+    signed = dict(spec)
     for section, fields in _UNSIGNED.items():
-        signed[section] = {name: value for name, value in signed[section].items() if name not in fields}
-    return _digest(signed)
+        signed[section] = {name: value for name, value in spec.get(section, {}).items() if name not in fields}
+    return signed
 
 
 def _digest(value: dict[str, Any]) -> str:

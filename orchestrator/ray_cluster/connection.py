@@ -39,6 +39,8 @@ class Cluster(NamedTuple):
 
     address: str
     dashboard_url: str
+    local: bool = False
+    """Whether this process started it, for itself."""
 
 
 @contextmanager
@@ -67,7 +69,7 @@ def connect(
         if address == "local":
             there = stack.enter_context(local_cluster(num_cpus, cancelled, loss.declare))
             stack.callback(ray.shutdown)
-            joined = _reach(there, own=True)
+            joined = _reach(there, own=True)._replace(local=True)
         else:
             there = chosen_head(address)
             stack.callback(ray.shutdown)

@@ -1,35 +1,39 @@
-"""Keeps a pool as large as its cluster: slots start or grow when nodes join, and shrink or end when nodes leave."""
+"""Keeps a pool as large as its cluster allows: slots start or grow when there is room, and end when there is not."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from orchestrator.slots.messages import PoolState
 from orchestrator.slots.pool import SlotPool
 
-LOOK_S = 5.0
+LOOK_S = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def autoscaled(
-    pool: SlotPool, shape: Callable[[], Sequence[int]], report: Callable[[str], None], look_s: float = LOOK_S
+    pool: SlotPool,
+    shape: Callable[[PoolState], Sequence[int]],
+    observe: Callable[[PoolState], None] = lambda state: None,
+    look_s: float = LOOK_S,
 ) -> Iterator[None]:
-    """Resizes the pool to `shape()`, the workers of each slot, every `look_s` seconds.
+    """Resizes the pool to `shape(state)`, the workers of each slot, every `look_s` seconds.
 
-    The shape has at least one slot. If the cluster has no room even for that one, the slot and its trial wait for a
-    node. `report` gets a line whenever the number of slots that wait for room changes.
+    The shape has at least one slot. If the cluster has no room even for that one, the slot and its trial wait for it.
+    `observe` gets the pool's state of each look, after the resizing.
     """
-    over, waited = threading.Event(), 0
+    over = threading.Event()
 
     def look() -> None:
-        nonlocal waited
         while not over.wait(look_s):
             try:
+                state = pool.look()
                 # Also at an unchanged shape: surplus slots are ended once their trials are over.
-                pool.resize(shape())
-                waited = _report_waiting(pool, waited, report)
+                pool.resize(shape(state))
+                observe(state)
             except Exception:
                 # The cluster is just changing; the next look finds it settled.
                 logger.warning("the pool could not be resized", exc_info=True)
@@ -41,11 +45,3 @@ def autoscaled(
     finally:
         over.set()
         watcher.join(look_s)
-
-
-def _report_waiting(pool: SlotPool, before: int, report: Callable[[str], None]) -> int:
-    waiting = [status.no_room for status in pool.status() if status is not None and status.no_room]
-    if len(waiting) != before:
-        now = f"{len(waiting)} of {pool.size} trial slots have no workers yet: {waiting[0]}" if waiting else ""
-        report(now or "every trial slot has its workers")
-    return len(waiting)

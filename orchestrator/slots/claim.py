@@ -60,6 +60,11 @@ class Claim:
         return self.state is ClaimState.QUEUED
 
     @property
+    def expects_workers(self) -> bool:
+        """Whether the trial waits for a worker group, or an owner is about to assign it."""
+        return self.state in (ClaimState.HELD, ClaimState.QUEUED)
+
+    @property
     def with_workers(self) -> bool:
         """Whether a worker group is in the trial."""
         return self.state in (ClaimState.RUNNING, ClaimState.LEAVING)

@@ -77,24 +77,28 @@ class Lease:
 
     def next(self) -> EpochResult | Finished:
         """Waits for the next epoch or the end. Replaces a lost slot, which counts as one of the trial's failures."""
-        while True:
-            assignment = self._started()
-            try:
-                message = ray.get(self._slot.next.remote(self._token, NEXT_S))
-            except RayActorError:
-                message = "lost"
-            if isinstance(message, EpochResult):
-                self._assignment = replace(assignment, epochs_known=message.epoch, failures=message.failures)
-                return message
-            if isinstance(message, Finished):
-                return message
-            if isinstance(message, SlotPreempted):
-                self._assignment = replace(assignment, failures=message.failures)
-                if self._stopped:
-                    return Finished("stopped")
-                self._continue_elsewhere(self._assignment)
-            if message == "lost" and (end := self._replace_lost_slot()) is not None:
-                return end
+        while (message := self.poll(NEXT_S)) is None:
+            pass
+        return message
+
+    def poll(self, timeout_s: float) -> EpochResult | Finished | None:
+        """As `next`; None if nothing came within the time. A slot that has to be replaced is waited for."""
+        assignment = self._started()
+        try:
+            message = ray.get(self._slot.next.remote(self._token, timeout_s))
+        except RayActorError:
+            message = "lost"
+        if isinstance(message, EpochResult):
+            self._assignment = replace(assignment, epochs_known=message.epoch, failures=message.failures)
+            return message
+        if isinstance(message, Finished):
+            return message
+        if isinstance(message, SlotPreempted):
+            self._assignment = replace(assignment, failures=message.failures)
+            if self._stopped:
+                return Finished("stopped")
+            self._continue_elsewhere(self._assignment)
+        return self._replace_lost_slot() if message == "lost" else None
 
     def stop(self, at_once: bool = False) -> None:
         """Ends the trial after the epoch in progress, or with `at_once` after the step, with a checkpoint of it.

@@ -33,6 +33,8 @@ class RankProgress(NamedTuple):
     """`trainables.runtime.progress.work_done`."""
     epochs: int
     """Epochs of the present trial that its process has trained."""
+    stepped: str = ""
+    """The present trial, once its process has made a step of it."""
 
 
 @dataclass

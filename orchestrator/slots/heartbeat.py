@@ -30,6 +30,7 @@ class Heartbeat:
         self._slot, self._group, self._rank, self._world_size = slot, group, rank, world_size
         self._broadcast = broadcast
         self._epochs = 0
+        self._trial, self._stepped = "", ""
         self._asked_to_leave = False
         self._steps, self._agree_at, self._agreed_s = 0, 1, time.monotonic()
         self._over = threading.Event()
@@ -43,12 +44,14 @@ class Heartbeat:
     ) -> None:
         self._over.set()
 
-    def begin(self) -> None:
+    def begin(self, trial: str) -> None:
         """A trial begins, on all ranks: nothing is known of its steps."""
+        self._trial, self._stepped = trial, ""
         self._epochs, self._steps, self._agree_at = 0, 0, 1
 
     def epoch_done(self) -> None:
         """From the first epoch on, the slot knows how long this trial's steps take."""
+        self._stepped = self._trial
         self._epochs += 1
 
     def leave(self) -> bool:
@@ -57,6 +60,7 @@ class Heartbeat:
         Rank 0 decides for all ranks. It broadcasts its answer about once a second, at a step that all ranks know
         beforehand, so that fast steps are not slowed.
         """
+        self._stepped = self._trial
         if self._world_size == 1:
             return self._asked_to_leave
         self._steps += 1
@@ -73,7 +77,7 @@ class Heartbeat:
         me, node = context.current_actor, context.get_node_id()
         while True:
             try:
-                progress = RankProgress(self._rank, self._world_size, work_done(), self._epochs)
+                progress = RankProgress(self._rank, self._world_size, work_done(), self._epochs, self._stepped)
                 answer = self._slot.worker_heartbeat.remote(self._group, progress, me, node)
                 self._asked_to_leave = ray.get(answer, timeout=ANSWER_S)
             except (RayActorError, GetTimeoutError):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from orchestrator.slots.failures import Failure
+from orchestrator.slots.fit_interface import Fit
 from trainables.checkpoints.checkpoint_store import CheckpointStore
 from trainables.errors import AIBError
 
@@ -37,6 +38,8 @@ class Assignment:
     """How many lost worker groups by the trial's own fault are replaced (`failures.decide`)."""
     failures: tuple[Failure, ...] = ()
     """Worker groups that the trial lost so far, on earlier slots."""
+    fit: Fit | None = None
+    """What the workers run for this assignment; None: the training of their slot (`SlotSpec.fit`)."""
 
     @property
     def epochs(self) -> int:
@@ -86,8 +89,32 @@ class SlotStatus:
     """Worker groups lost in mid-trial since this slot's process started."""
     workers: int = 0
     """Workers of the present group, or of the awaited one."""
+    stepped: bool = False
+    """Whether the workers have made a step of the trial."""
+    nodes: tuple[str, ...] = ()
+    """Ids of the nodes of the present workers."""
     no_room: str = ""
     """What the workers wait for, if the cluster had no room for them within the start timeout."""
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """All slots of a pool at a glance, also those that only finish their trial."""
+
+    serving: int
+    """Slots with a worker group."""
+    workers: int
+    """Workers of these groups."""
+    waiting: int
+    """Slots that the cluster has no room for, or that wait for their study's turn."""
+    starting: int
+    """Slots whose workers have room and start, or whose state is unknown."""
+    stepped: frozenset[str]
+    """Trials of which a step has been made."""
+
+    @property
+    def slots(self) -> int:
+        return self.serving + self.waiting + self.starting
 
 
 @dataclass(frozen=True)

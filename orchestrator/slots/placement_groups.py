@@ -1,4 +1,4 @@
-"""Finds and removes placement groups that a Train controller leaked by dying while its workers started.
+"""Finds the placement groups of slots: those that wait for room, and those that a Train controller leaked by dying.
 
 Ray's own cleaner learns of a group only once the workers run. A controller that is killed before leaks its group, and
 no slot can use the resources in it.
@@ -21,7 +21,15 @@ def leaked_groups(job_id: str, bundle: Mapping[str, float]) -> set[str]:
 
     `bundle`: one worker's resources. A group may be for any number of workers.
     """
-    return _without_actors(_groups(job_id, bundle, {"CREATED"}))
+    return _without_actors(set(_groups(job_id, bundle, {"CREATED"})))
+
+
+def waiting_groups(job_id: str, bundle: Mapping[str, float]) -> tuple[set[str], int]:
+    """Ids of the Ray job's placement groups for slot workers that have no room in the cluster yet, and the number of
+    those that have it."""
+    found = _groups(job_id, bundle, {"PENDING", "RESCHEDULING", "PREPARED", "CREATED"})
+    waiting = {group for group, state in found.items() if state in ("PENDING", "RESCHEDULING")}
+    return waiting, len(found) - len(waiting)
 
 
 def remove_all(job_id: str, bundle: Mapping[str, float], within_s: float) -> None:
@@ -32,16 +40,17 @@ def remove_all(job_id: str, bundle: Mapping[str, float], within_s: float) -> Non
     """
     deadline_s = time.monotonic() + within_s
     while left := _groups(job_id, bundle, {"CREATED", "PENDING", "PREPARED", "RESCHEDULING"}):
-        for group in _without_actors(left):
+        for group in _without_actors(set(left)):
             remove(group)
         if time.monotonic() > deadline_s:
             return
         time.sleep(LOOK_S)
 
 
-def _groups(job_id: str, bundle: Mapping[str, float], states: Set[str]) -> set[str]:
+def _groups(job_id: str, bundle: Mapping[str, float], states: Set[str]) -> dict[str, str]:
+    """The state of each group, by its id."""
     return {
-        group.placement_group_id
+        group.placement_group_id: group.state
         for group in list_placement_groups(detail=True, limit=LIMIT, timeout=TIMEOUT_S)
         if group.state in states
         and group.creator_job_id == job_id

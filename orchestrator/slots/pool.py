@@ -15,9 +15,10 @@ from ray.util.state.exception import RayStateApiException
 from orchestrator.ray_cluster.nodes import waiting_message
 from orchestrator.slots import placement_groups
 from orchestrator.slots.client import ask, statuses
-from orchestrator.slots.messages import PoolRef, SlotStatus
+from orchestrator.slots.messages import PoolRef, PoolState, SlotStatus
 from orchestrator.slots.slot import Slot
 from orchestrator.slots.spec import SlotSpec
+from orchestrator.slots.surplus import surplus_slots
 
 CLOSE_S = 20.0
 SLOT_THREADS = 64
@@ -42,6 +43,11 @@ class SlotPool:
         self._slots: dict[int, Any] = {}
         self._workers: dict[int, int] = {}
         self._draining: list[Any] = []
+        self._target = len(self._shape)
+        self._without_room: set[str] = set()
+        """Placement groups that waited for room at the last look."""
+        self._num_waiting = 0
+        """Slots that waited for room at the last look, without parked ones."""
 
     def __enter__(self) -> "SlotPool":
         self.resize(self._shape)
@@ -55,37 +61,81 @@ class SlotPool:
     @property
     def size(self) -> int:
         """Number of slots that take trials; a slot that only finishes its trial is not counted."""
-        return len(self._slots)
+        return min(len(self._slots), self._target)
 
     def resize(self, shape: Sequence[int]) -> None:
         """Brings the pool to `shape`, the workers of each slot; the largest slots get the largest sizes.
 
         A slot grows between two steps of its trial. A slot that still waits for workers is restarted when its size
-        changes, as the room for its old size may never come. A surplus slot finishes its trial and then ends. Surplus
-        slots that wait for workers end first and at once, and their trials continue in other slots. A closed pool stays
-        closed.
+        changes, as the room for its old size may never come. Of surplus slots, those that wait for workers end first
+        and at once, and their trials continue in other slots. The others end as soon as they are idle: `size` lets no
+        further trial start meanwhile, and the slot whose trial ends first goes. Without any worker in the shape, all
+        slots end after their trials, and the next trial waits for one parked slot. A closed pool stays closed.
         """
         with self._lock:
             if self._closed:
                 return
             found = dict(zip(self._slots, ask(list(self._slots.values())), strict=True))
-            surplus = max(0, len(found) - len(shape))
-            for index in sorted(found, key=lambda index: (_worth(found[index]), -index))[:surplus]:
+            sizes = sorted(filter(None, shape), reverse=True)
+            self._target = max(1, len(sizes))
+            free = (index for index in itertools.count() if index not in self._slots)
+            if not sizes:
+                # The parked slot comes before the others go: trials of a pool without slots would fail.
+                if all(self._workers[index] for index in found):
+                    self._start(next(free), 0)
+                surplus = [index for index in found if self._workers[index]]
+            else:
+                surplus = [index for index in surplus_slots(found, len(found) - len(sizes)) if not _busy(found[index])]
+            for index in surplus:
                 self._drain(index, found.pop(index))
-            sizes = sorted(shape, reverse=True)
             for index, workers in zip(sorted(found, key=lambda index: -self._size(index, found)), sizes, strict=False):
                 self._fit(index, found[index], workers)
-            free = (index for index in itertools.count() if index not in self._slots)
             for workers in sizes[len(found) :]:
                 self._start(next(free), workers)
             self._draining = _end(self._draining, 0)
 
-    def shortage(self) -> str | None:
-        """What the smallest slot waits for, if the cluster has too little free for it; None if it may fit."""
-        free, workers = ray.available_resources(), min(self._shape)
-        if all(free.get(name, 0) >= workers * amount for name, amount in self._spec.resources.items()):
-            return None
-        return waiting_message(workers, self._spec.resources)
+    def look(self) -> PoolState:
+        """The state of the pool now. A slot waits for room if it did so at the last look as well."""
+        # A closed slot whose workers have left is as good as gone.
+        found = [s for s in self.status() if s is None or s.serving or s.state != "closed"]
+        known = [status for status in found if status is not None]
+        serving = [status for status in known if status.serving]
+        parked = sum(status.workers == 0 for status in known)
+        refused = sum(bool(status.no_room) for status in known)
+        self._num_waiting = self._num_without_room(len(found) - len(serving) - parked, len(serving), refused)
+        waiting = parked + self._num_waiting
+        return PoolState(
+            serving=len(serving),
+            workers=sum(status.workers for status in serving),
+            waiting=waiting,
+            starting=len(found) - len(serving) - waiting,
+            stepped=frozenset(status.trial for status in known if status.stepped and status.trial is not None),
+        )
+
+    def waits_for(self) -> str:
+        """What the smallest slot asks for, beside what is free in the cluster."""
+        with self._lock:
+            sizes = [self._workers[index] for index in self._slots]
+        return waiting_message(max(1, min(sizes, default=1)), self._spec.resources)
+
+    def _num_without_room(self, unserved: int, serving: int, refused: int) -> int:
+        """How many of the `unserved` slots wait for room; `refused` of them have seen a Train run give up on it.
+
+        A placement group counts if it waited at the last look as well, since each new one waits for a moment. A slot
+        that waited keeps waiting until its group has room, also between two Train runs.
+        """
+        if not unserved:
+            self._without_room = set()
+            return 0
+        try:
+            now, placed = placement_groups.waiting_groups(ray.get_runtime_context().get_job_id(), self._spec.resources)
+        except RayStateApiException:
+            # The dashboard is busy; the next look asks again.
+            return min(unserved, self._num_waiting)
+        before, self._without_room = self._without_room, now
+        waiting = max(refused, len(before & now))
+        without_room = max(0, unserved - max(0, placed - serving))
+        return min(unserved, max(waiting, min(self._num_waiting, without_room)))
 
     def status(self) -> list[SlotStatus | None]:
         """The status of every slot, also of closing ones; None for a slot that does not answer."""
@@ -159,11 +209,8 @@ class SlotPool:
         self._workers[index] = workers
 
 
-def _worth(status: SlotStatus | None) -> int:
-    """How much is lost with a slot: 0 without workers, 1 with idle workers, 2 with workers in a trial."""
-    if status is None or not status.serving:
-        return 0
-    return 1 if status.trial is None else 2
+def _busy(status: SlotStatus | None) -> bool:
+    return status is not None and status.serving and status.state != "idle"
 
 
 def _end(slots: list[Any], grace_s: float) -> list[Any]:

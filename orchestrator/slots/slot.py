@@ -48,7 +48,10 @@ class Slot:
     """The actor. Its Train run continues in a thread until the slot is closed."""
 
     def __init__(self, name: str, namespace: str, spec: SlotSpec, workers: int, watch_preemption: bool) -> None:
-        """`workers`: at the start; `resize` changes them. `watch_preemption`: Train watches for nodes about to go."""
+        """`workers`: at the start; `resize` changes them. With 0 the slot is parked: it never starts any.
+
+        `watch_preemption`: Train watches for nodes about to go.
+        """
         self._name, self._namespace, self._spec = name, namespace, spec
         self._state = SlotState(owner_timeout_s=spec.owner_timeout_s)
         self._workers, self._node = workers, ray.get_runtime_context().get_node_id()
@@ -65,6 +68,8 @@ class Slot:
         self._hang_detector = HangDetector(spec.hang_timeout_s)
         self._ranks = dict[int, tuple[Any, str]]()
         """Actor and node of each rank of the group that the hang detector watches."""
+        self._stepped = ""
+        """The trial of which that group has made a step."""
         loops = ((self._serve, "train-run"), (self._sweep, "leaked-groups"), (self._watch, "hang-detector"))
         for target, thread in loops:
             threading.Thread(target=target, name=thread, daemon=True).start()
@@ -114,8 +119,10 @@ class Slot:
         with self._lock:
             if group == self._state.serving_group:
                 if group != self._hang_detector.group:
-                    self._ranks = {}
+                    self._ranks, self._stepped = {}, ""
                 self._ranks[progress.rank] = (worker, node_id)
+                if progress.rank == 0:
+                    self._stepped = progress.stepped
                 self._hang_detector.heartbeat(group, progress)
         return self._state.must_leave(group)
 
@@ -140,12 +147,23 @@ class Slot:
                 self._state.preempt_group()
 
     def status(self) -> SlotStatus:
-        return replace(self._state.status(), workers=self._workers)
+        with self._lock:
+            found = self._state.status()
+            return replace(
+                found,
+                workers=self._workers,
+                stepped=found.trial is not None and found.trial == self._stepped,
+                nodes=tuple(sorted({node for _, node in self._ranks.values()})) if found.serving else (),
+            )
 
     def _serve(self) -> None:
         from orchestrator.slots.trainer import trainer
 
         while not self._state.closing:
+            if self._workers == 0:
+                # Parked: other studies have the turn, and the pool replaces this slot when ours comes.
+                self._state.wait_closing()
+                break
             with self._lock:
                 run, workers = self._state.run_started(), self._workers
             if run is None:

@@ -291,7 +291,7 @@ class SlotState:
 
     def _dismisses(self) -> bool:
         """Whether the present group has to leave instead of taking a trial."""
-        drained = self._mode.state is Mode.DRAINING and not self._claim.queued
+        drained = self._mode.state is Mode.DRAINING and not self._claim.expects_workers
         return self._preempted or self._groups.preempted or drained or self._mode.state is Mode.CLOSED
 
     def _count(self, loss: Failure | None) -> None:

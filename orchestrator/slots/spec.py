@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from orchestrator.slots.fit_interface import Fit
 from orchestrator.slots.slot_state import OWNER_TIMEOUT_S
-
-if TYPE_CHECKING:
-    # An import at run time would load torch into every process that only looks up a slot.
-    from orchestrator.slots.worker import Fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +19,7 @@ class SlotSpec:
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     trials_per_slot: int | None = None
     """Trials after which the workers are replaced by fresh ones; None: never."""
-    fit: "Fit | None" = None
+    fit: Fit | None = None
     """The training that the workers run; None: `worker.fit_trial`."""
     owner_timeout_s: float = OWNER_TIMEOUT_S
     """Silence after which an owner loses its lease."""

@@ -6,11 +6,11 @@ together.
 
 import importlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import ray
 import ray.train
@@ -18,6 +18,7 @@ import ray.train.torch
 import torch
 import torch.distributed as dist
 
+from orchestrator.slots.fit_interface import Fit, FitReport
 from orchestrator.slots.heartbeat import Heartbeat
 from orchestrator.slots.messages import Assignment, Finished, GroupId
 from orchestrator.slots.process_reset import ProcessState
@@ -32,20 +33,6 @@ from trainables.training.pause import Paused
 TAKE_S = 2.0
 AGREE_S = 20.0
 T = TypeVar("T")
-
-
-class FitReport(Protocol):
-    """What the training yields once an epoch."""
-
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def metrics(self) -> dict[str, float]: ...
-    @property
-    def save(self) -> Callable[[Path], Path]: ...
-
-
-Fit = Callable[[Mapping[str, Any], Runtime, Path | None], Iterator[FitReport]]
 
 
 def fit_trial(config: Mapping[str, Any], runtime: Runtime, resume: Path | None) -> Iterator[FitReport]:
@@ -86,7 +73,7 @@ def serve(config: Mapping[str, Any]) -> None:
     served = 0
     with Heartbeat(slot, group, rank, world_size, _broadcast) as heartbeat:
         while (assignment := ranks.take()) is not None:
-            finished = _run_trial(assignment, config["fit"], ranks, heartbeat)
+            finished = _run_trial(assignment, assignment.fit or config["fit"], ranks, heartbeat)
             if finished is None:
                 if rank == 0:
                     ray.get(slot.leave.remote(group))
@@ -109,7 +96,7 @@ def _warm_up() -> None:
 
 def _run_trial(assignment: Assignment, fit: Fit, ranks: "_Ranks", heartbeat: Heartbeat) -> Finished | None:
     """The trial's end in this group; None if the group was preempted and the trial continues in another group."""
-    heartbeat.begin()
+    heartbeat.begin(assignment.trial)
     runtime = Runtime(
         data_root=assignment.data_root,
         rank=ranks.rank,

@@ -8,8 +8,10 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.process.logs import structured
+from orchestrator.status.room_news import RoomNews
 from orchestrator.status.trial_table import trial_line, trial_table
 from orchestrator.study.journal import StudyState, TrialRecord
+from orchestrator.study.slot_report import SlotReport
 
 
 class LiveView:
@@ -20,12 +22,14 @@ class LiveView:
     ) -> None:
         self._console, self._state = console, state
         self._planned, self._epochs, self._slots = planned, epochs, slots
+        self._room: SlotReport | None = None
+        self._news = RoomNews(console)
         # Drawn twice a second, not at every event: with many trials there are more events than anyone can see.
         self._live = (
             Live(console=console, refresh_per_second=2, get_renderable=self._render) if console.is_terminal else None
         )
         self._printed: dict[str, tuple[int, str]] = {
-            name: (record.epoch, record.state) for name, record in state.trials.items()
+            name: (record.epoch, record.shown_state) for name, record in state.trials.items()
         }
 
     def __enter__(self) -> "LiveView":
@@ -49,15 +53,24 @@ class LiveView:
             # The recorder logs the same events.
             return
         record = self._state.trials[trial]
-        now = (record.epoch, record.state)
+        now = (record.epoch, record.shown_state)
         if self._printed.get(trial) != now:
             self._printed[trial] = now
             self._console.print(trial_line(record, self._epochs), highlight=False, soft_wrap=True)
 
+    def note(self, report: SlotReport | None) -> None:
+        """Shows which slots wait for room, and who has it; None once no driver reports its slots."""
+        self._room = report
+        if self._live is None and report is not None:
+            self._news.tell(report)
+
     def _render(self) -> Group:
         # A copy in one step: the driver's threads add trials while this thread draws.
         trials = list(self._state.trials.values())
-        return Group(self._headline([one for one in trials if one.kind != "finalist"]), trial_table(trials[-25:]))
+        headline = self._headline([one for one in trials if one.kind != "finalist"])
+        waiting = self._room.text if self._room is not None else ""
+        room = [Text(waiting, style="yellow")] if waiting else []
+        return Group(headline, *room, trial_table(trials[-25:]))
 
     def _headline(self, search: list[TrialRecord]) -> Text:
         ended = sum(record.state != "running" for record in search)

@@ -10,6 +10,7 @@ from orchestrator.study.outcome import OUTCOMES, study_exit_code
 from orchestrator.study.paths import StudyPaths
 from orchestrator.study.ranking import best_trials
 from orchestrator.study.seed_statistics import mean, sample_std
+from orchestrator.study.slot_report import read_slot_report
 from orchestrator.study.study import StudyView, view_study
 from orchestrator.tracking.mlflow.store import run_page
 
@@ -20,7 +21,7 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
         "trial": record.trial,
         "kind": record.kind,
         "of": record.of,
-        "state": record.state,
+        "state": record.shown_state,
         "reason": record.reason,
         "failure_kind": record.failure_kind,
         "epoch": record.epoch,
@@ -31,13 +32,13 @@ def trial_row(record: TrialRecord) -> dict[str, Any]:
 
 
 def status_of(view: StudyView) -> dict[str, Any]:
-    """The keys of `aib search --json`, with `stage` and the number of running trials.
+    """The keys of `aib search --json`, with `stage` and the numbers of starting and of running trials.
 
     `exit_code` and `outcome` say how a study ended; they are None before its end.
     """
     # A study is either a search or, from `aib train`, a single trial with fixed values.
     trials = [*view.state.of_kind("search"), *view.state.of_kind("train")]
-    counts = Counter(record.state for record in trials)
+    counts = Counter(record.shown_state for record in trials)
     ordered = best_trials(view.spec, trials)
     code = study_exit_code(view.spec, view.state) if view.state.stage == "done" else None
     return {
@@ -48,7 +49,7 @@ def status_of(view: StudyView) -> dict[str, Any]:
         "spec_signature": view.facts["signature"],
         "trials": {
             "planned": view.spec.trials,
-            **{state: counts[state] for state in ("completed", "stopped", "failed", "running")},
+            **{state: counts[state] for state in ("completed", "stopped", "failed", "starting", "running")},
         },
         "best": _best(ordered[0]) if ordered else None,
         "finalists": finalist_rows(view.state.of_kind("finalist")),
@@ -64,7 +65,13 @@ def read_status(paths: StudyPaths) -> tuple[StudyView, dict[str, Any]]:
     # The lock before the journal: all events that a driver wrote before it left are then read.
     driver_running = is_held(paths.folder)
     view = view_study(paths)
-    return view, {**status_of(view), "driver_running": driver_running}
+    return view, {**status_of(view), "driver_running": driver_running, "slots": slots_of(paths, driver_running)}
+
+
+def slots_of(paths: StudyPaths, driver_running: bool) -> dict[str, Any] | None:
+    """A running study's slots, with `text` if some wait for room; None before its driver has reported them."""
+    report = read_slot_report(paths.slot_report) if driver_running else None
+    return None if report is None else {**report.to_json(), "text": report.text}
 
 
 def finalist_rows(records: list[TrialRecord]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from orchestrator.study.journal import TrialRecord
 
-_STYLES = {"running": "cyan", "completed": "green", "stopped": "yellow", "failed": "red"}
+_STYLES = {"starting": "magenta", "running": "cyan", "completed": "green", "stopped": "yellow", "failed": "red"}
 
 
 def trial_table(records: list[TrialRecord], driver_running: bool = True) -> Table:
@@ -24,7 +24,7 @@ def trial_table(records: list[TrialRecord], driver_running: bool = True) -> Tabl
         unfinished = record.state == "running" and not driver_running
         table.add_row(
             record.trial,
-            Text("unfinished" if unfinished else record.state, style=_STYLES[record.state]),
+            Text("unfinished" if unfinished else record.shown_state, style=_STYLES[record.shown_state]),
             str(record.epoch),
             _number(record.outcome.get("val_error_pct")),
             _number(record.outcome.get("interp_centered_pct")),
@@ -36,7 +36,7 @@ def trial_table(records: list[TrialRecord], driver_running: bool = True) -> Tabl
 
 def trial_line(record: TrialRecord, epochs: int) -> str:
     """One trial as a line of text; `epochs` is its planned length."""
-    parts = [f"{record.trial} {record.state}"]
+    parts = [f"{record.trial} {record.shown_state}"]
     if record.history:
         last = record.history[-1]
         parts.append(f"epoch {record.epoch}/{epochs}")

@@ -11,6 +11,7 @@ from orchestrator.status.live_view import LiveView
 from orchestrator.study.journal import JournalTail, StudyState
 from orchestrator.study.lock import is_held
 from orchestrator.study.paths import StudyPaths
+from orchestrator.study.slot_report import read_slot_report
 from orchestrator.study.study import view_study
 
 
@@ -41,6 +42,7 @@ def watch(paths: StudyPaths, console: Console, every_s: float) -> StudyState:
 
     with LiveView(console, state, spec.trials, resolve_trial(spec, {}).epochs, num_running) as view:
         for _ in chain([state], states):
+            view.note(read_slot_report(paths.slot_report))
             for trial in list(state.trials):
                 view.update(trial)
     return state

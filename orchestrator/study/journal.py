@@ -44,8 +44,15 @@ class TrialRecord:
     ended_s: float | None = None
     first_epoch_s: float | None = None
     """When its first epoch was reported."""
+    stepped: bool = False
+    """Whether its workers have made a step under the present driver."""
     recorded: bool = False
     """Whether the tracker has the trial's end with its figures and files; a kill may come after the journal's line."""
+
+    @property
+    def shown_state(self) -> TrialState | Literal["starting"]:
+        """Its state for people: a trial without workers, or before its first step, does not run yet."""
+        return "starting" if self.state == "running" and not self.stepped else self.state
 
     @property
     def epoch(self) -> int:
@@ -101,8 +108,15 @@ class StudyState:
             fields = ("trial", "kind", "params", "seed", "of")
             known = {name: event[name] for name in fields}
             self.trials.setdefault(event["trial"], TrialRecord(**known, started_s=event["time"]))
+        elif kind == "driver":
+            # Its trials get new workers.
+            for record in self.trials.values():
+                record.stepped = False
+        elif kind == "stepped":
+            self.trials[event["trial"]].stepped = True
         elif kind == "epoch":
             record = self.trials[event["trial"]]
+            record.stepped = True
             if event["metrics"]["epoch"] > record.epoch:
                 if record.first_epoch_s is None:
                     record.first_epoch_s = event["time"]

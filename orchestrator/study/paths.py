@@ -2,7 +2,7 @@
 
 ROOT/mlflow.db  ROOT/artifacts/  ROOT/data/
 ROOT/reports/NAME+NAME/
-ROOT/studies/NAME/{study.json, journal.jsonl, optuna.db, trials/ID/, spool/, scratch/, report/}
+ROOT/studies/NAME/{study.json, journal.jsonl, slots.json, optuna.db, trials/ID/, spool/, scratch/, report/}
 """
 
 import hashlib
@@ -72,6 +72,11 @@ class StudyPaths:
     def scratch(self) -> Path:
         """Ray's own files; the program never reads them again."""
         return self.folder / "scratch"
+
+    @property
+    def slot_report(self) -> Path:
+        """What a running driver says of its slots (`study.slot_report`)."""
+        return self.folder / "slots.json"
 
     @property
     def report(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import PreflightError
-from orchestrator.planning.signature import spec_signature
+from orchestrator.planning.signature import signed_fields, spec_signature
 from orchestrator.study.addresses import located
 from orchestrator.study.checkpoint_storage import TrialStorage, recorded_storage
 from orchestrator.study.journal import Journal, StudyState, read_state
@@ -54,8 +54,11 @@ def check_startable(spec: SearchSpec, paths: StudyPaths, resume: bool) -> bool:
                 f"{stored['signature'][:80]!r}. Restore the file from a copy to continue the study; to search with "
                 "other values, start another one from its YAML file with --name."
             )
+        before = signed_fields(stored["spec"])
         changed = sorted(
-            key for key, value in spec.to_dict().items() if json.loads(json.dumps(value)) != stored["spec"].get(key)
+            key
+            for key, value in signed_fields(spec.to_dict()).items()
+            if json.loads(json.dumps(value)) != before.get(key)
         )
         raise ConfigError(
             f"the study '{spec.name}' in {paths.folder} was started with another spec (differs in "

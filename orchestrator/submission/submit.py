@@ -12,6 +12,7 @@ from rich.console import Console
 from orchestrator.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, PreflightError
 from orchestrator.planning.signature import spec_signature
 from orchestrator.planning.trials import check_trials
+from orchestrator.process.owner import OWNER, owner
 from orchestrator.process.redact import redact
 from orchestrator.submission.environment import JobEnvironment, job_environment
 from orchestrator.submission.follow import follow
@@ -58,6 +59,7 @@ class Submission:
             "AIB_ROOT": self.root,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "AIB_STORAGE": self.storage,
+            OWNER: owner(),
             "AIB_COPY_DATA": None if self.copy_data is None else str(int(self.copy_data)),
         }
         return job_environment(local, options, self.send_credentials)

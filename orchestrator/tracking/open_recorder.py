@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from orchestrator.planning.signature import signed_fields
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.redact import redact
 from orchestrator.study.addresses import movable_record
@@ -95,11 +96,12 @@ def _closing(recorder: Recorder, tracker: BufferedTracker, console: Console) -> 
 def _study_params(study: Study) -> Mapping[str, Any]:
     """The spec without name and trial section, as params of the parent run.
 
-    Leaves out fields that the study's version did not have: MLflow keeps the first value of a param.
+    Leaves out fields that the study's version did not have, and those that a resume may change: MLflow keeps the first
+    value of a param.
     """
     stored = (study.paths.stored() or {}).get("spec", {})
     return {
         key: {name: of for name, of in value.items() if name in stored[key]} if isinstance(stored[key], dict) else value
-        for key, value in study.spec.to_dict().items()
+        for key, value in signed_fields(study.spec.to_dict()).items()
         if key in stored and key not in ("name", "trial")
     }

@@ -71,6 +71,14 @@ class Recorder:
                 )
             self._on_change(trial)
 
+    def trial_stepped(self, trial: str) -> None:
+        """Records that the trial's workers have made their first step: it runs, and no longer starts."""
+        with self._lock:
+            record = self.journal.state.trials.get(trial)
+            if record is not None and record.state == "running" and not record.stepped:
+                self.journal.append("stepped", durable=False, trial=trial)
+                self._on_change(trial)
+
     def epoch(self, trial: str, metrics: Mapping[str, float]) -> None:
         """Records one epoch's metrics; an epoch that is already recorded is dropped, as after a resume."""
         with self._lock:

@@ -19,7 +19,7 @@ from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.records import LogArtifact
 from orchestrator.workflow.prepared_run import PreparedRun, prepare_run
-from orchestrator.workflow.session import running
+from orchestrator.workflow.session import running, search_work
 from search_spaces.schema import SearchSpec
 
 
@@ -31,7 +31,7 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
     prepared = prepare_run(spec, options, purpose="search", resume=resume, console=console)
     if prepared.finished:
         return _complete_record(prepared, console)
-    with running(prepared, console) as run:
+    with running(prepared, console, search_work) as run:
         study, recorder, interruption = run.study, run.recorder, run.interruption
         recorder.stage("searching")
         if not interruption.requested.is_set():
@@ -49,11 +49,11 @@ def run_study(spec: SearchSpec, options: RunOptions, *, resume: bool, console: C
             run.retrain(plan_finalists(study.spec, list(recorder.journal.state.trials.values())))
         if (code := run.end_interrupted()) is not None:
             return code
-        run.pool.close()
         if wants_finalists:
             recorder.stage("publishing")
             best = best_finalist(study.spec, list(recorder.journal.state.trials.values()))
-            promote_winner(study, recorder, best, prepared.tracking_uri, interruption=interruption)
+            promote_winner(study, recorder, best, prepared.tracking_uri, run.measure)
+        run.close_slots()
         recorder.stage("done")
         _report(study, recorder)
     return study_exit_code(study.spec, recorder.journal.state)

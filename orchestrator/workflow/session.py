@@ -1,6 +1,5 @@
 """The session of a running study: cluster, study folder, slots and record."""
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,22 +10,20 @@ from rich.console import Console
 from orchestrator.checks.storage import check_storage
 from orchestrator.checks.storage_probe import needed_data
 from orchestrator.cleanup.collect import remove_leftovers
-from orchestrator.errors import PreflightError
 from orchestrator.finalists.fixed_trials import PlannedTrial, run_trials
+from orchestrator.finalists.reload_check import reload_error_pct
 from orchestrator.monitoring.study_metrics import monitored
-from orchestrator.planning.capacity import Capacity
 from orchestrator.planning.plan import capacity_for, check_capacity, retrain_capacity_for
 from orchestrator.planning.trials import resolve_trial
 from orchestrator.process.code_version import provenance
 from orchestrator.process.machine import is_local_disk
+from orchestrator.process.owner import owner
 from orchestrator.process.signals import Interruption, interruptible
 from orchestrator.ray_cluster.connection import connect
 from orchestrator.ray_cluster.local_cluster import StartCancelledError
 from orchestrator.ray_cluster.nodes import nodes
-from orchestrator.slots.autoscaler import autoscaled
 from orchestrator.slots.pool import SlotPool
-from orchestrator.slots.spec import SlotSpec
-from orchestrator.slots.worker import fit_trial, fit_trial_on_copies
+from orchestrator.slots.sharing import NO_WORK, SlotSize, Work
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.journal import StudyState
 from orchestrator.study.outcome import trials_left
@@ -36,6 +33,8 @@ from orchestrator.tracking.open_recorder import open_record
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.workflow.lost_cluster import continue_or_end
 from orchestrator.workflow.prepared_run import PreparedRun
+from orchestrator.workflow.study_slots import StudySlots, study_slots
+from search_spaces.schema import SearchSpec
 
 
 @dataclass
@@ -44,6 +43,7 @@ class Run:
 
     study: Study
     recorder: Recorder
+    slots: StudySlots
     pool: SlotPool
     interruption: Interruption
     open_retrain_pool: Callable[[], SlotPool] | None
@@ -52,6 +52,7 @@ class Run:
     console: Console
 
     def retrain(self, planned: list[PlannedTrial]) -> None:
+        self.slots.work = Work(lambda: max(1, self._unended(planned)), final=True)
         if self.open_retrain_pool is not None:
             self.pool.close()
             self.pool = self.open_retrain_pool()
@@ -76,9 +77,33 @@ class Run:
             self.interruption.requested,
         )
 
+    def measure(self, exported: Path) -> float:
+        """The validation error (%) of an exported model, measured in a slot that the study kept for it."""
+        self.slots.work = Work(lambda: 1, final=True)
+        error_pct = reload_error_pct(exported, self.study.paths.data, self.pool, self.interruption)
+        # Registering a model may wait for the tracking server.
+        self.close_slots()
+        return error_pct
+
+    def close_slots(self) -> None:
+        """Gives all slots back to the cluster."""
+        self.slots.work = NO_WORK
+        self.pool.close()
+
+    def _unended(self, planned: list[PlannedTrial]) -> int:
+        trials = self.recorder.journal.state.trials
+        return sum(one.trial not in trials or trials[one.trial].state == "running" for one in planned)
+
+
+def search_work(spec: SearchSpec, state: StudyState) -> Work:
+    """The work of a search: its trials, and later its finalists, if they use slots of the same size."""
+    finalists = min(spec.finalists.top, spec.trials) * spec.finalists.seeds
+    shared = spec.finalists.worker_range is None
+    return Work(lambda: max(1, trials_left(spec, state)), finalists if shared else 0)
+
 
 @contextmanager
-def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
+def running(prepared: PreparedRun, console: Console, work: Callable[[SearchSpec, StudyState], Work]) -> Iterator[Run]:
     """Opens cluster, study, slots and record, in this order: each may refuse before the next one is opened."""
     spec, options, paths = prepared.spec, prepared.options, prepared.paths
     storage, trial = prepared.storage, resolve_trial(spec, {})
@@ -94,9 +119,11 @@ def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
             continue_or_end(sentence, console, command, local=options.address in (None, "local"))
 
         try:
-            stack.enter_context(connect(options.address, cancelled=interruption.requested.is_set, lost=lost))
+            connected = connect(options.address, cancelled=interruption.requested.is_set, lost=lost)
+            cluster = stack.enter_context(connected)
         except StartCancelledError:
             interruption.exit_if_requested("Ray was still starting; start the study")
+            raise
         alive = nodes()
         # The check before the start knew this machine only; the cluster decides.
         check_capacity(spec, alive)
@@ -108,63 +135,30 @@ def running(prepared: PreparedRun, console: Console) -> Iterator[Run]:
         }
         study = stack.enter_context(open_study(spec, paths, prepared.resume, facts))
         remove_leftovers(paths)
+        # Trials of an earlier driver start again, with new workers.
+        study.journal.append("driver", owner=owner())
         copies = options.copy_data if options.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
+        slots = stack.enter_context(study_slots(study, cluster, copies, work(spec, study.journal.state)))
 
-        def tell(text: str) -> None:
-            console.print(text, markup=False, soft_wrap=True)
+        def open_search_pool() -> SlotPool:
+            workers = spec.resources.workers_per_trial
+            return stack.enter_context(slots.pool(lambda now: capacity_for(spec, now), SlotSize(workers, workers)))
 
-        def open_pool(capacity: Callable[[], Capacity], least: int) -> SlotPool:
-            return stack.enter_context(_following_pool(study, capacity, least, copies, tell))
+        def open_retrain_pool() -> SlotPool:
+            size = SlotSize(*(spec.finalists.worker_range or (1, 1)))
+            return stack.enter_context(slots.pool(lambda now: retrain_capacity_for(spec, now), size))
 
-        open_retrain_pool = None
-        if spec.finalists.worker_range is not None:
-            least, _ = spec.finalists.worker_range
-            open_retrain_pool = functools.partial(open_pool, lambda: retrain_capacity_for(spec, nodes()), least)
-        if open_retrain_pool is not None and trials_left(spec, study.journal.state) <= 0:
-            pool, open_retrain_pool = open_retrain_pool(), None
+        separate = spec.finalists.worker_range is not None
+        if separate and trials_left(spec, study.journal.state) <= 0:
+            pool, separate = open_retrain_pool(), False
         else:
-            pool = open_pool(lambda: capacity_for(spec, nodes()), spec.resources.workers_per_trial)
+            pool = open_search_pool()
         view = LiveView(console, study.journal.state, spec.trials, trial.epochs, lambda: run.pool.size)
         # While the slots start: a new MLflow database takes seconds as well.
         recorder = open_record(stack, study, options.tracking_uri, prepared.dataset, console, view.update)
-        run = Run(study, recorder, pool, interruption, open_retrain_pool, options.root, console)
+        slots.follow(view.note, recorder.trial_stepped)
+        retrain_pool = open_retrain_pool if separate else None
+        run = Run(study, recorder, slots, pool, interruption, retrain_pool, options.root, console)
         stack.enter_context(monitored(study, recorder, lambda: run.pool))
         stack.enter_context(view)
         yield run
-
-
-@contextmanager
-def _following_pool(
-    study: Study, capacity: Callable[[], Capacity], least: int, copies: bool, tell: Callable[[str], None]
-) -> Iterator[SlotPool]:
-    """Opens a pool that follows the cluster's capacity; it keeps one slot of `least` workers even if none fits.
-
-    `tell` is called with a message when slots wait for resources that others use.
-    """
-    asked = study.spec.resources
-
-    def shape() -> tuple[int, ...]:
-        try:
-            return capacity().shape
-        except PreflightError:
-            # The nodes of the start have left; they may come back.
-            return (least,)
-
-    pool = SlotPool(
-        shape(),
-        SlotSpec(
-            cpus_per_worker=asked.cpus_per_worker,
-            gpus_per_worker=asked.gpus_per_worker,
-            # Ray Train's own files need no sharing; with an object store, each slot keeps them on its node.
-            storage=study.paths.scratch if study.storage.bucket is None else None,
-            placement="PACK" if asked.placement == "pack" else "SPREAD",
-            trials_per_slot=asked.trials_per_slot,
-            hang_timeout_s=asked.hang_timeout_s,
-            fit=fit_trial_on_copies if copies else fit_trial,
-        ),
-    )
-    # Before the pool takes resources itself. Later Ray Train reports it, but only after two minutes.
-    if (shortage := pool.shortage()) is not None:
-        tell(shortage)
-    with pool, autoscaled(pool, shape, tell):
-        yield pool

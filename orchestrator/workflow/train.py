@@ -5,6 +5,7 @@ from rich.console import Console
 from orchestrator.finalists.fixed_trials import PlannedTrial
 from orchestrator.options import RunOptions
 from orchestrator.planning.trials import resolve_trial
+from orchestrator.slots.sharing import Work
 from orchestrator.study.outcome import study_exit_code
 from orchestrator.workflow.prepared_run import prepare_run
 from orchestrator.workflow.session import running
@@ -32,7 +33,7 @@ def as_single_trial(spec: SearchSpec, name: str | None) -> SearchSpec:
 def run_single(spec: SearchSpec, options: RunOptions, *, resume: bool, console: Console) -> int:
     """Trains one trial with the spec's fixed values; returns the contract's exit code."""
     prepared = prepare_run(spec, options, purpose="train", resume=resume, console=console)
-    with running(prepared, console) as run:
+    with running(prepared, console, lambda spec, state: Work(lambda: 1)) as run:
         run.recorder.stage("training")
         config = resolve_trial(prepared.spec, {})
         run.train([PlannedTrial(trial="train", kind="train", config=config, params={})])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.report.page.document import MISSING, Row, Table, spread
 from orchestrator.report.runs import choose_run
-from orchestrator.report.sections.study_summary import registered_text, stage_text
+from orchestrator.report.sections.study_summary import registered_text, stage_text, trial_counts
 from orchestrator.report.source import StudySource
 from orchestrator.status.summary import status_of
 
@@ -19,7 +19,8 @@ def studies_table(sources: Sequence[StudySource]) -> Table:
         if run is not None:
             best = f"{run.config.model.name} on {run.config.data.name}"
             error = spread(run.mean.get("final_test_error_pct"), run.std.get("final_test_error_pct"))
-        counts = (str(status["trials"][name]) for name in _COUNTS)
+        numbers = trial_counts(status)
+        counts = (str(numbers[name]) for name in _COUNTS)
         rows.append(Row((source.name, stage_text(status), *counts, best, error, registered_text(status))))
     return Table(
         "studies-table",

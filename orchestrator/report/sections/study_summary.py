@@ -48,8 +48,14 @@ def lead_text(status: Mapping[str, Any], run: ShownRun | None) -> str:
     return f"{config.model.name} on {config.data.name}: test error {error} %{seeds}, trial {run.trial}; {published}."
 
 
+def trial_counts(status: Mapping[str, Any]) -> dict[str, int]:
+    """Trials by state; a page does not tell trials before their first step from running ones."""
+    counts = status["trials"]
+    return {**counts, "running": counts["running"] + counts["starting"]}
+
+
 def summary_blocks(view: StudyView, status: Mapping[str, Any]) -> tuple[Block, ...]:
-    counts, spec = status["trials"], view.spec
+    counts, spec = trial_counts(status), view.spec
     interrupted = status["stage"] == "interrupted"
     resume = f"; continue with: {resume_command(spec, view.state)}" if interrupted else ""
     objectives = ", ".join(f"{objective.goal} {objective.metric}" for objective in spec.objectives)
@@ -73,7 +79,7 @@ def summary_blocks(view: StudyView, status: Mapping[str, Any]) -> tuple[Block, .
 
 def nothing_to_compare(view: StudyView, status: Mapping[str, Any]) -> Text:
     """Why the study has no best run yet."""
-    counts = status["trials"]
+    counts = trial_counts(status)
     ended = counts["completed"] + counts["stopped"] + counts["failed"]
     full = [record for record in view.state.trials.values() if record.state == "completed"]
     broken = Counter(rule for r in full for rule, excess in violations(view.spec, r.outcome).items() if excess > 0)

@@ -70,6 +70,12 @@ def test_a_default_written_out_is_the_same_search() -> None:
     assert spec_signature(spec(sampler={"seed": 1})) != spec_signature(spec())
 
 
+def test_how_a_study_shares_its_cluster_is_no_part_of_it() -> None:
+    shared = spec(resources={"priority": 3, "share": 0.5})
+    assert (shared.resources.priority, shared.resources.share) == (3, 0.5)
+    assert spec_signature(shared) == spec_signature(spec())
+
+
 def test_another_process_finds_the_same_signature() -> None:
     code = (
         "from trainables.config.trial import TrialConfig; from orchestrator.planning.signature import trial_signature; "

@@ -45,7 +45,7 @@ def test_a_slot_starts_on_a_node_that_joins_and_its_trial_outlives_the_node(
     cluster: Cluster, tmp_path: Path, new_assignment: Callable[..., Assignment]
 ) -> None:
     pool = SlotPool([1], SlotSpec(cpus_per_worker=2, storage=tmp_path, fit=fit_small))
-    with pool, autoscaled(pool, lambda: num_slots(nodes(), WHOLE_NODE).shape, print, look_s=0.5):
+    with pool, autoscaled(pool, lambda state: num_slots(nodes(), WHOLE_NODE).shape, look_s=0.5):
         first = acquire(pool.ref, "first", timeout_s=60)
         with second_node(cluster, 2, tmp_path / "node.log") as node, ThreadPoolExecutor(2) as owners:
             second = acquire(pool.ref, "second", timeout_s=60)
@@ -86,7 +86,7 @@ def test_a_retraining_grows_with_the_cluster_and_shrinks_with_it_and_its_global_
             assert isinstance(message, EpochResult), message
             reports.append(message)
 
-    follows = autoscaled(pool, lambda: num_slots(nodes(), ONE_OR_TWO_NODES).shape, print, look_s=0.5)
+    follows = autoscaled(pool, lambda state: num_slots(nodes(), ONE_OR_TWO_NODES).shape, look_s=0.5)
     with pool, follows, acquire(pool.ref, "owner", timeout_s=90) as lease:
         lease.start(assignment)
         next_with(1, lease)

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.slots.fit_interface import FitReport
 from orchestrator.slots.messages import Assignment, Finished
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.spec import SlotSpec
-from orchestrator.slots.worker import FitReport, fit_trial
+from orchestrator.slots.worker import fit_trial
 from tests.support.slot_trials import Run
 from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
 from trainables.checkpoints import checkpoint

@@ -16,10 +16,11 @@ from ray.util.state import get_actor
 
 from orchestrator.ray_cluster.connection import Cluster
 from orchestrator.slots.client import Lease, acquire, statuses
+from orchestrator.slots.fit_interface import FitReport
 from orchestrator.slots.messages import Assignment, EpochResult, Finished
 from orchestrator.slots.pool import SlotPool
 from orchestrator.slots.spec import SlotSpec
-from orchestrator.slots.worker import FitReport, fit_trial
+from orchestrator.slots.worker import fit_trial
 from tests.support.nodes import second_node
 from tests.support.tiny_trial import on_ranks, tiny_trial, without_timings
 from trainables.checkpoints.folder_store import FolderStore

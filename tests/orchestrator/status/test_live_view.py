@@ -1,6 +1,7 @@
 """What a person sees of a running search."""
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from orchestrator.status.live_view import LiveView
 from orchestrator.study.journal import Journal
+from orchestrator.study.slot_report import SlotReport
 from orchestrator.tracking.recorder import Recorder
 from orchestrator.tracking.records import DatasetInput, OpenStudy
 from tests.support.recording_tracker import RecordingTracker
@@ -27,6 +29,15 @@ def test_every_event_is_shown(tmp_path: Path, is_terminal: bool) -> None:
     with view:
         recorder.stage("searching")
         recorder.trial_started("t00000", "search", {"bottleneck.beta": 0.01}, TrialConfig.from_dict({}))
+        view.note(SlotReport(waiting=1, waits_for="1 worker; free: 0 of 2"))
+        view.note(SlotReport(waiting=1, waits_for="1 worker; free: 0.5 of 2"))
+        if is_terminal:
+            # The table is drawn twice a second.
+            time.sleep(1)
+        view.note(SlotReport(serving=1))
+        view.note(None)
+        recorder.trial_stepped("t00000")
+        recorder.trial_stepped("t00000")
         recorder.epoch("t00000", {"epoch": 1.0, "val_error_pct": 12.5, "val_nll": 0.5})
         recorder.epoch("t00000", {"epoch": 1.0, "val_error_pct": 12.5, "val_nll": 0.5})
         recorder.trial_ended("t00000", "stopped")
@@ -34,9 +45,14 @@ def test_every_event_is_shown(tmp_path: Path, is_terminal: bool) -> None:
     journal.close()
     if is_terminal:
         assert "searching: 1 of 2 trials ended" in shown.getvalue()
+        assert "waiting for room: 1 of 1 trial slots have no workers yet: 1 worker; free: 0.5 of 2" in shown.getvalue()
+        assert "starting" in shown.getvalue()
         assert "12.50" in shown.getvalue()
     else:
         assert shown.getvalue().splitlines() == [
+            "t00000 starting  beta=0.01",
+            "waiting for room: 1 of 1 trial slots have no workers yet: 1 worker; free: 0 of 2",
+            "no trial slot waits for room any more",
             "t00000 running  beta=0.01",
             "t00000 running  epoch 1/3  val error 12.50 %",
             "t00000 stopped  epoch 1/3  val error 12.50 %",

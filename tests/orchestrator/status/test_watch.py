@@ -16,6 +16,7 @@ from orchestrator.status.watch import follow, watch
 from orchestrator.study.journal import Journal, JournalTail
 from orchestrator.study.lock import is_held, study_lock
 from orchestrator.study.paths import StudyPaths, study_paths
+from orchestrator.study.slot_report import Holder, SlotReport, write_slot_report
 from orchestrator.study.study import open_study, view_study
 from search_spaces.schema import SearchSpec
 
@@ -68,7 +69,13 @@ def test_a_study_is_followed_for_as_long_as_its_driver_holds_it(paths: StudyPath
         epoch(study.journal, "t00000", 2)
         said("t00000 running  epoch 2/3  val error 48.00 %")
         start(study.journal, "t00001")
+        said("t00001 starting  beta=0.1")
+        study.journal.append("stepped", trial="t00001")
         said("t00001 running  beta=0.1")
+        write_slot_report(
+            paths.slot_report, SlotReport(waiting=1, waits_for="1 worker", held_by=(Holder("a", "ann", 2),))
+        )
+        said("waiting for room: 1 of 1 trial slots have no workers yet: 1 worker; study a of ann has 2 slots")
         assert watching.is_alive(), "the driver is still there"
     watching.join(timeout=20)
     assert not watching.is_alive()

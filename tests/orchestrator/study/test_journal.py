@@ -135,3 +135,21 @@ def test_a_clock_that_jumps_a_day_moves_no_duration_and_no_order(
     assert (first.ended_s or 0) - first.started_s < 60
     assert second.started_s - (first.ended_s or 0) < 60, "the driver in which the clock jumped"
     assert (second.ended_s or 0) - (second.first_epoch_s or 0) < 60
+
+
+def test_a_trial_starts_until_its_first_step_and_again_under_the_next_driver(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for trial in ("t00000", "t00001", "t00002"):
+        journal.append("trial", trial=trial, kind="search", params={}, seed=0, of=None)
+    assert journal.state.trials["t00000"].shown_state == "starting"
+    journal.append("stepped", trial="t00000")
+    # The first look at the slots may come after the first epoch.
+    journal.append("epoch", trial="t00001", metrics={"epoch": 1.0, "val_error_pct": 1.0, "val_nll": 1.0})
+    journal.append("ended", trial="t00002", state="failed", reason="")
+    states = {trial: record.shown_state for trial, record in journal.state.trials.items()}
+    assert states == {"t00000": "running", "t00001": "running", "t00002": "failed"}
+    journal.append("driver", owner="ann@desk")
+    journal.close()
+    states = {trial: record.shown_state for trial, record in read_state(path).trials.items()}
+    assert states == {"t00000": "starting", "t00001": "starting", "t00002": "failed"}

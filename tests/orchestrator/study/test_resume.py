@@ -80,16 +80,16 @@ def test_a_killed_driver_is_told_from_a_running_one(
     with driver(tmp_path, spec, kind):
         assert json.loads(aib("status", "one", "--json")[1])["driver_running"] is True
         said = aib("status", "one")[1]
-        assert "1 running" in said
+        assert "1 starting, 0 running" in said
         assert "no process" not in said
-        assert "running" in aib("trials", "one")[1]
+        assert "starting" in aib("trials", "one")[1]
     assert json.loads(aib("status", "one", "--json")[1])["driver_running"] is False
     said = aib("status", "one")[1]
     assert "1 unfinished" in said
     assert f"no process runs it now; continue with: aib {verb} one --resume --root {tmp_path}" in said
     table = aib("trials", "one")[1]
     assert "unfinished" in table
-    assert "running" not in table
+    assert "starting" not in table
 
 
 def test_a_study_goes_on_by_its_name_with_what_set_changed(tmp_path: Path, aib: Aib, changed: SearchSpec) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.errors import PreflightError
 from orchestrator.process.code_version import checkout_root
+from orchestrator.process.owner import OWNER, owner
 from orchestrator.study.paths import data_root, study_paths
 from orchestrator.submission import upload as upload_module
 from orchestrator.submission.environment import STOP_WAIT, job_environment
@@ -106,7 +107,7 @@ def test_storage_and_copies_of_the_data_are_passed_on(tmp_path: Path) -> None:
 
 
 def test_what_is_not_given_is_left_to_the_cluster(tmp_path: Path) -> None:
-    assert Submission(spec=tmp_path).environment({STOP_WAIT: "5"}) == ({STOP_WAIT: "5"}, ())
+    assert Submission(spec=tmp_path).environment({STOP_WAIT: "5"}) == ({STOP_WAIT: "5", OWNER: owner()}, ())
 
 
 def test_a_root_in_the_jobs_own_folder_is_refused() -> None:
