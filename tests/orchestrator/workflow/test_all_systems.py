@@ -12,7 +12,7 @@ from trainables import metrics
 from trainables.models.build import MODELS
 from trainables.models.traits import traits
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(600)]
 
 SPEC = ROOT / "search_spaces" / "examples" / "all_systems_small.yaml"
 SMALLER = {
