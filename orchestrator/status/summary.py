@@ -52,6 +52,7 @@ def status_of(view: StudyView) -> dict[str, Any]:
             **{state: counts[state] for state in ("completed", "stopped", "failed", "starting", "running")},
         },
         "best": _best(ordered[0]) if ordered else None,
+        "start_s": view.state.start_s or None,
         "finalists": finalist_rows(view.state.of_kind("finalist")),
         "gate": view.state.gate,
         "mlflow": view.state.mlflow,
@@ -102,6 +103,12 @@ def stage_text(status: Mapping[str, Any]) -> str:
     return (status["stage"] or "not started") + (f", {status['outcome']}" if ended_otherwise else "")
 
 
+def start_text(start_s: Mapping[str, float]) -> str:
+    """The parts of a run's start, as far as it has come."""
+    parts = ", ".join(f"{name.replace('_', ' ')} {seconds:.1f} s" for name, seconds in start_s.items())
+    return f"{parts}; {sum(start_s.values()):.1f} s in all"
+
+
 def _best(record: TrialRecord) -> dict[str, Any]:
     return {"trial": record.trial, "params": record.params, "metrics": record.outcome}
 
@@ -114,6 +121,7 @@ def summary_lines(view: StudyView) -> list[str]:
         f"study {found['study']}: {stage_text(found)}; of {counts['planned']} trials {counts['completed']} completed, "
         f"{counts['stopped']} stopped early, {counts['failed']} failed"
     ]
+    lines += [f"start: {start_text(found['start_s'])}"] if found["start_s"] else []
     for record in view.state.of_kind("train"):
         lines.append(f"{record.trial}: {record.state} {record.reason}".rstrip())
         lines += [f"  {name} {value:.4g}" for name, value in _printed(record.outcome)]

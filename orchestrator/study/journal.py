@@ -94,8 +94,17 @@ class StudyState:
     report: str | None = None
     mlflow: dict[str, Any] | None = None
     """Where MLflow has the record: `tracking_uri` without secrets, `experiment_id`, `run_id` of the parent run."""
+    start_s: dict[str, float] = field(default_factory=dict)
+    """Seconds of each part of the last driver's start, until its first epoch."""
     last_s: float = 0.0
     """Time of the last event."""
+
+    _started_s: float = 0.0
+    """When the last known part of the start ended."""
+
+    def _end_part(self, name: str, now_s: float) -> None:
+        if self.start_s and name not in self.start_s and "first_epoch" not in self.start_s:
+            self.start_s[name], self._started_s = now_s - self._started_s, now_s
 
     def of_kind(self, kind: str) -> list[TrialRecord]:
         return [record for record in self.trials.values() if record.kind == kind]
@@ -112,9 +121,12 @@ class StudyState:
             # Its trials get new workers.
             for record in self.trials.values():
                 record.stepped = False
+            self.start_s, self._started_s = dict(event.get("start_s", {})), event["time"]
         elif kind == "stepped":
             self.trials[event["trial"]].stepped = True
+            self._end_part("workers", event["time"])
         elif kind == "epoch":
+            self._end_part("first_epoch", event["time"])
             record = self.trials[event["trial"]]
             record.stepped = True
             if event["metrics"]["epoch"] > record.epoch:

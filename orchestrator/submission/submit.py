@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from orchestrator.planning.signature import spec_signature
 from orchestrator.planning.trials import check_trials
 from orchestrator.process.owner import OWNER, owner
 from orchestrator.process.redact import redact
+from orchestrator.process.start_clock import SUBMITTED_AT
 from orchestrator.submission.environment import JobEnvironment, job_environment
 from orchestrator.submission.follow import follow
 from orchestrator.submission.jobs_api import (
@@ -85,7 +87,8 @@ def submit_search(
     if submission.labels:
         _check_labels(api, submission.labels)
     environment = submission.environment(os.environ)
-    job, is_new = _start_or_join(api, submission, environment.variables, spec.name, spec_signature(spec), root)
+    variables = {**environment.variables, SUBMITTED_AT: f"{time.time():.3f}"}
+    job, is_new = _start_or_join(api, submission, variables, spec.name, spec_signature(spec), root)
     commands = f"stop: ray job stop --address {api.url} {job.id}    look: aib status {spec.name} --address {address}"
     console.print(f"job {job.id} {'was submitted' if is_new else 'is already running'}; {commands}", markup=False)
     if is_new and environment.withheld:

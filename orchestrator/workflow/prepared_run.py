@@ -12,6 +12,7 @@ from orchestrator.finalists.selection import plan_finalists
 from orchestrator.options import RunOptions
 from orchestrator.planning.plan import check_capacity
 from orchestrator.planning.trials import check_trials
+from orchestrator.process.start_clock import StartClock
 from orchestrator.registry.permission import check_may_register
 from orchestrator.study.checkpoint_storage import TrialStorage
 from orchestrator.study.journal import StudyState, read_state
@@ -40,6 +41,7 @@ class PreparedRun:
     dataset: DatasetInput
     finished: bool
     """A search that went its whole way before; nothing is left to run."""
+    clock: StartClock
 
 
 def prepare_run(
@@ -49,6 +51,8 @@ def prepare_run(
 
     Raises ConfigError, DataError or PreflightError for the first check that fails.
     """
+    clock = StartClock()
+    clock.mark("imports")
     paths = study_paths(options.root, spec.name)
     storage = check_addresses(options, paths)
     if purpose != "promote":
@@ -68,6 +72,8 @@ def prepare_run(
         prepare_store(tracking_uri, spec.name, artifact_root(tracking_uri, paths.root))
         if purpose != "train":
             check_may_register(tracking_uri, spec.registered_model)
+    dataset = check_data(spec, paths.data, console, started)
+    clock.mark("checks")
     return PreparedRun(
         spec=spec,
         options=options,
@@ -75,8 +81,9 @@ def prepare_run(
         paths=paths,
         storage=storage,
         tracking_uri=tracking_uri,
-        dataset=check_data(spec, paths.data, console, started),
+        dataset=dataset,
         finished=finished,
+        clock=clock,
     )
 
 

@@ -124,6 +124,7 @@ def running(prepared: PreparedRun, console: Console, work: Callable[[SearchSpec,
         except StartCancelledError:
             interruption.exit_if_requested("Ray was still starting; start the study")
             raise
+        prepared.clock.mark("cluster")
         alive = nodes()
         # The check before the start knew this machine only; the cluster decides.
         check_capacity(spec, alive)
@@ -136,7 +137,8 @@ def running(prepared: PreparedRun, console: Console, work: Callable[[SearchSpec,
         study = stack.enter_context(open_study(spec, paths, prepared.resume, facts))
         remove_leftovers(paths)
         # Trials of an earlier driver start again, with new workers.
-        study.journal.append("driver", owner=owner())
+        prepared.clock.mark("nodes")
+        study.journal.append("driver", owner=owner(), start_s=prepared.clock.parts_s)
         copies = options.copy_data if options.copy_data is not None else len(alive) > 1 or not is_local_disk(paths.root)
         slots = stack.enter_context(study_slots(study, cluster, copies, work(spec, study.journal.state)))
 

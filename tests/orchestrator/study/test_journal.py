@@ -49,6 +49,24 @@ def test_an_epoch_told_twice_is_kept_once(tmp_path: Path) -> None:
     assert [r["val_error_pct"] for r in journal.state.trials["t00000"].history] == [50.0, 30.0, 40.0]
 
 
+def test_the_parts_of_a_start_end_with_the_first_epoch_of_each_driver(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    fill(journal)
+    assert journal.state.start_s == {}, "a study of an earlier version"
+    row = {"val_error_pct": 1.0, "val_nll": 1.0}
+    journal.append("driver", owner="ann@desk", start_s={"imports": 2.0, "cluster": 3.0})
+    assert journal.state.start_s == {"imports": 2.0, "cluster": 3.0}
+    journal.append("stepped", trial="t00000")
+    journal.append("epoch", trial="t00000", metrics={"epoch": 4.0, **row})
+    first = dict(journal.state.start_s)
+    assert list(first) == ["imports", "cluster", "workers", "first_epoch"]
+    journal.append("stepped", trial="t00000")
+    journal.append("epoch", trial="t00000", metrics={"epoch": 5.0, **row})
+    assert journal.state.start_s == first == read_state(journal.path).start_s
+    journal.append("driver", owner="ann@desk", start_s={"imports": 1.0})
+    assert journal.state.start_s == {"imports": 1.0}
+
+
 def test_outcome_joins_the_best_epochs_metrics_with_the_final_score(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     fill(journal)
