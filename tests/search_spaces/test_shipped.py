@@ -42,12 +42,12 @@ def shipped(stem: str) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root where every data set is prepared, with at least two images of each class."""
+    """A root where every data set is prepared, with at least two images of each class and a batch of images."""
     root = tmp_path_factory.mktemp("root")
     for known in KNOWN_DATASETS.values():
         names = known.class_names or tuple(map(str, range(known.num_classes)))
         # cifar10_small asks for 3 500 images to train and select on, and 1 000 to test.
-        num = 350 if known.name == "cifar10" else 2
+        num = 350 if known.name == "cifar10" else max(2, 200 // known.num_classes)
         for side in {default_image_size(known.name), 224 if known.name == "cub200" else 32}:
             write_prepared(data_root(root), known.name, side, names, num)
     write_prepared(data_root(root), "cluttered-digits", 16, KNOWN_DATASETS["svhn"].class_names or (), 600)
