@@ -14,6 +14,7 @@ from orchestrator.checks.storage import NODE_S, _node_faults, check_storage
 from orchestrator.checks.storage_probe import FolderMarks, NeededData
 from orchestrator.errors import EXIT_PREFLIGHT, PreflightError
 from orchestrator.ray_cluster.connection import Cluster
+from orchestrator.ray_cluster.local_cluster import LOOPBACK_SWITCH
 from orchestrator.ray_cluster.node_tasks import ATTEMPTS
 from orchestrator.study.checkpoint_storage import TrialStorage
 from tests.orchestrator.workflow.test_search_end_to_end import SPEC
@@ -97,7 +98,8 @@ def test_a_search_whose_folder_one_node_does_not_see_is_refused_before_it_starts
             [sys.executable, "-m", "orchestrator", "search", str(spec), *where],
             capture_output=True,
             text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            # The fixture's cluster is on loopback.
+            env={**os.environ, "RAY_AUTH_MODE": "token", LOOPBACK_SWITCH: "0"},
             timeout=200,
             check=False,
         )

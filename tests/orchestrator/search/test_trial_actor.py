@@ -186,6 +186,7 @@ def test_trial_that_no_slot_serves_ends_with_a_result_that_says_why(cluster: Clu
     assert "the pool is closed" in trial_failure(ended)
 
 
+@pytest.mark.minutes
 def test_early_stops_in_one_slot_of_two_workers_keep_its_workers(
     pool: SlotPool, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ class RunningTrial:
         assert self.epochs == list(range(1, len(self.epochs) + 1))
 
 
+@pytest.mark.minutes
 def test_a_slot_changes_hands_when_the_first_trial_ends_and_the_last_one_is_kept(
     cluster: Cluster, tmp_path: Path, new_assignment: Callable[..., Assignment]
 ) -> None:

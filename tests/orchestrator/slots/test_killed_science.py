@@ -63,7 +63,8 @@ def undisturbed(runtime: Runtime, config: dict[str, Any], folder: Path) -> list[
     return [report.metrics for report in reports]
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.minutes)])
+@pytest.mark.minutes
+@pytest.mark.parametrize("workers", [1, 2])
 def test_trial_killed_at_a_step_and_in_a_write_ends_with_the_undisturbed_weights(
     cluster: Cluster, tmp_path: Path, digits_root: Path, run: Run, workers: int
 ) -> None:

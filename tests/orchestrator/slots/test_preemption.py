@@ -81,6 +81,7 @@ def to_its_end(lease: Lease) -> tuple[list[EpochResult], Finished]:
     return reports, message
 
 
+@pytest.mark.minutes
 def test_pool_closed_in_mid_epoch_saves_the_step_and_the_next_goes_on_from_it(
     cluster: Cluster, tmp_path: Path, digits_root: Path, undisturbed: list[dict[str, float]]
 ) -> None:

@@ -132,6 +132,7 @@ def trials_in(root: Path) -> dict[str, dict[str, Any]]:
     return {name: trial_row(record) for name, record in view.state.trials.items()}
 
 
+@pytest.mark.minutes
 def test_submitted_twice_left_stopped_and_resumed(head: Head, spec: Path, root: Path) -> None:
     both = [start(head, *submission(head, spec, root)) for _ in range(2)]
     try:

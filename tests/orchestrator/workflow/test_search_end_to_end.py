@@ -136,7 +136,9 @@ def test_what_is_wrong_with_a_record_is_found(searched: tuple[Path, dict[str, An
     assert found[2] == "the run of t00001 is RUNNING, not FINISHED"
     assert found[3].startswith("MLflow's history of val_error_pct of t00001 is")
 
-    shutil.copytree(paths.folder, paths.folder.with_name("other"))
+    other = paths.folder.with_name("other")
+    shutil.copytree(paths.folder, other)
+    (other / "study.json").write_text(paths.study_json.read_text().replace('"name": "tiny"', '"name": "other"', 1))
     assert differences(root, "tiny", "other") == []
     record = view_study(paths).state.trials["t00000"]
     folder = checkpoint_folder(paths.trial("t00000"), record.epoch)
