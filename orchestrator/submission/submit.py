@@ -35,6 +35,7 @@ from trainables.checkpoints.bucket import Bucket
 from trainables.errors import ConfigError
 
 PYTHON = "python"
+LABELS_WAIT_S = 20.0
 ATTEMPTS = 5
 
 
@@ -178,7 +179,10 @@ def _check_same(running: RayJob, study: str, signature: str, root: str | None) -
 
 def _check_labels(api: JobsApi, wanted: Mapping[str, str]) -> None:
     """Raises PreflightError if no node has the labels: the job would wait forever."""
-    present = [labels for _, labels in api.nodes()]
+    deadline_s = time.monotonic() + LABELS_WAIT_S
+    while not any(present := [labels for _, labels in api.nodes()]) and time.monotonic() < deadline_s:
+        # The Jobs API of a new head answers before its node is registered.
+        time.sleep(1)
     if not any(all(labels.get(key) == value for key, value in wanted.items()) for labels in present):
         known = sorted(
             {f"{key}={value}" for labels in present for key, value in labels.items() if "node-id" not in key}
