@@ -36,6 +36,7 @@ from trainables.errors import ConfigError
 
 PYTHON = "python"
 LABELS_WAIT_S = 20.0
+"""Time for the first node of a new head to appear."""
 ATTEMPTS = 5
 
 

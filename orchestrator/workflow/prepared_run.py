@@ -42,6 +42,7 @@ class PreparedRun:
     finished: bool
     """A search that went its whole way before; nothing is left to run."""
     clock: StartClock
+    """Measures the parts of the start; `workflow.session` marks the later ones."""
 
 
 def prepare_run(
